@@ -1,0 +1,114 @@
+/**
+ * What the rest of the daemon knows of HAProxy: it says how traffic shall be, `apply` makes the
+ * file and the running process so, in an order in which nothing is lost.
+ */
+
+/** Where HAProxy finds an instance. */
+export type ServerAddress =
+  | { readonly kind: 'unix'; readonly path: string }
+  | { readonly kind: 'tcp'; readonly host: string; readonly port: number };
+
+/** One server of an app's backend. */
+export interface DesiredServer {
+  /** `r42-d57-web-1` */
+  readonly name: string;
+  readonly address: ServerAddress;
+  /** Weight for new requests, 0 to 256. 0 lets present connections live and takes no new ones. */
+  readonly weight: number;
+  /** `leaving`: nothing may use it any more; it is about to be stopped. */
+  readonly state: 'ready' | 'leaving';
+}
+
+/** One app that takes traffic. */
+export interface DesiredApp {
+  readonly app: string;
+  /** Hosts, `*.domain` or `*`; exact before wildcard before `*`. */
+  readonly routes: readonly string[];
+  /** What HAProxy's own check asks and which status it expects. */
+  readonly check: { readonly path: string; readonly status: number };
+  readonly servers: readonly DesiredServer[];
+}
+
+export interface DesiredProxy {
+  readonly apps: readonly DesiredApp[];
+}
+
+export interface Applied {
+  /** The shape had changed, so HAProxy was reloaded. */
+  readonly reloaded: boolean;
+  /** From the first command that moves traffic to its confirmation, ms; 0 when nothing moved. */
+  readonly switchMs: number;
+  readonly changed: boolean;
+}
+
+/** Connections to one server, over all workers, old ones included. */
+export interface ServerConnections {
+  readonly server: string;
+  /** Requests being answered now. */
+  readonly requests: number;
+  /** Tunnels: WebSockets and other upgraded connections. */
+  readonly websockets: number;
+  /** An old worker that knows this server may still send it a new request. */
+  readonly reachableByOldWorker: boolean;
+}
+
+/** HAProxy's own counters since its worker started; they fall back to 0 after a reload. */
+export interface AppCounters {
+  /** Requests that entered the backend. */
+  readonly requests: number;
+  /** 5xx answers of the backend, whoever made them. */
+  readonly responses5xx: number;
+  /** Per server: requests and 5xx that the server itself sent; `failed`: refused, reset, no answer. */
+  readonly servers: ReadonlyMap<string, ServerCounters>;
+}
+
+export interface ServerCounters {
+  readonly requests: number;
+  readonly responses5xx: number;
+  readonly failed: number;
+  /** What HAProxy's own check says: `UP`, `DOWN`, `MAINT`, `DRAIN`, `no check`. */
+  readonly status: string;
+}
+
+export interface ProxyInfo {
+  readonly version: string;
+  readonly pid: number;
+  /** Old workers that have not ended yet. */
+  readonly oldWorkers: number;
+}
+
+export interface Difference {
+  /** For people: `haproxy.cfg: managed region edited`, `shop/r42-d57-web-1: weight 0, wanted 100`. */
+  readonly what: string;
+}
+
+export interface Proxy {
+  /** Starts an embedded HAProxy when it does not run; checks version and sockets. */
+  open(signal: AbortSignal): Promise<ProxyInfo>;
+  info(signal: AbortSignal): Promise<ProxyInfo>;
+  /**
+   * Makes file and running HAProxy say `desired`. The file is rendered, checked by `haproxy -c`
+   * and renamed into place first; then servers are added at weight 0 and confirmed by HAProxy's own
+   * check; then all weights move in one transaction; then servers leave. Idempotent. Nothing has
+   * moved when it throws before the weights: ZDD_HAPROXY_CONFIG_INVALID, ZDD_HAPROXY_REGION_BROKEN,
+   * ZDD_HAPROXY_SERVER_DOWN, ZDD_HAPROXY_DOWN, ZDD_HAPROXY_TIMEOUT, ZDD_HAPROXY_RELOAD_FAILED.
+   */
+  apply(desired: DesiredProxy, signal: AbortSignal): Promise<Applied>;
+  /** What differs between `desired`, the file and the running process. Changes nothing. */
+  inspect(desired: DesiredProxy, signal: AbortSignal): Promise<readonly Difference[]>;
+  connections(
+    app: string,
+    servers: readonly string[],
+    signal: AbortSignal,
+  ): Promise<readonly ServerConnections[]>;
+  /** Closes up to `count` WebSockets of these servers, on whichever worker. Returns how many. */
+  closeWebSockets(
+    app: string,
+    servers: readonly string[],
+    count: number,
+    signal: AbortSignal,
+  ): Promise<number>;
+  counters(app: string, signal: AbortSignal): Promise<AppCounters>;
+  /** Lets go of sockets and timers; HAProxy runs on. */
+  close(): Promise<void>;
+}

@@ -1,0 +1,192 @@
+import { z } from 'zod';
+import { errorBody } from './errors.ts';
+import { outcome, phase, receipt } from './events.ts';
+
+/** Version of the control API. A CLI talks to any agent with the same major number. */
+export const API_VERSION = 1;
+/** Where the daemon listens unless told otherwise (`ZDD_SOCKET_PATH` or `--socket`). */
+export const DEFAULT_SOCKET = '/run/zdd-agent/agent.sock';
+
+/** `GET /v1/version` */
+export const versionReply = z.object({
+  agent: z.string(),
+  api: z.int(),
+  haproxy: z.string().nullable(),
+  runner: z.enum(['process', 'systemd']),
+  pid: z.int(),
+});
+export type VersionReply = z.infer<typeof versionReply>;
+
+/**
+ * `POST /v1/artifacts`: the body is the archive. Headers: `content-length` (required),
+ * `x-zdd-sha256` (optional, checked against what arrived).
+ */
+export const artifactReply = z.object({
+  /** sha256 of the bytes received, hex. */
+  artifact: z.string(),
+  bytes: z.int(),
+  /** The agent had these bytes already. */
+  reused: z.boolean(),
+});
+export type ArtifactReply = z.infer<typeof artifactReply>;
+
+/** `POST /v1/deployments`: deploy a received artifact. Refused with ZDD_LOCKED while one runs. */
+export const deployRequest = z.strictObject({
+  artifact: z.string().regex(/^[0-9a-f]{64}$/),
+  /** Who asks, for the lock and the audit: `deploy@laptop`. */
+  owner: z.string().max(200).default('unknown'),
+  /** Where the bytes come from: `./ (git 9f3c1e2, clean)`. */
+  source: z.string().max(300).default(''),
+  /** Time the upload took, ms; shown in the receipt as step `receiving`. */
+  receiveMs: z.number().min(0).default(0),
+  /** Overrides for this deployment only, ms. */
+  bakeMs: z.int().min(0).optional(),
+  probeTimeoutMs: z.int().min(1).optional(),
+});
+export type DeployRequest = z.input<typeof deployRequest>;
+
+/** Reply of every verb that starts or steers a deployment. */
+export const deploymentReply = z.object({
+  app: z.string(),
+  deployment: z.int(),
+  /** `started`, or for a repeated verb `already_<state>`. */
+  result: z.string(),
+  /** Follow `GET /v1/events?since=<seq>` to see everything of this deployment. */
+  since: z.int(),
+});
+export type DeploymentReply = z.infer<typeof deploymentReply>;
+
+/**
+ * `POST /v1/apps/:app/rollback`: to `release` (default: the last good one). While a deployment
+ * bakes, this ends it as rolled back. `POST /v1/apps/:app/abort`, `POST /v1/apps/:app/promote`
+ * take the same body without `release`.
+ */
+export const rollbackRequest = z.strictObject({
+  release: z.string().optional(),
+  owner: z.string().max(200).default('unknown'),
+});
+export type RollbackRequest = z.input<typeof rollbackRequest>;
+export const steerRequest = z.strictObject({ owner: z.string().max(200).default('unknown') });
+
+/** One instance in `status`. */
+export const instanceStatus = z.object({
+  slot: z.string(),
+  process: z.string(),
+  state: z.enum(['running', 'backing_off', 'stopped']),
+  pid: z.int().nullable(),
+  restarts: z.int(),
+  address: z.string().nullable(),
+});
+
+/** One running generation of a release in `status`. */
+export const generationStatus = z.object({
+  release: z.string(),
+  /** The deployment that started it. */
+  deployment: z.int(),
+  role: z.enum(['stable', 'candidate', 'warm', 'draining', 'stopping']),
+  /** Share of new requests, percent; null for apps that take no traffic. */
+  traffic: z.number().nullable(),
+  /** When a warm release stops being warm, ms since the epoch. */
+  warmUntil: z.number().nullable(),
+  requests: z.int().nullable(),
+  websockets: z.int().nullable(),
+  instances: z.array(instanceStatus),
+});
+export type GenerationStatus = z.infer<typeof generationStatus>;
+
+/** One app in `status`. */
+export const appStatus = z.object({
+  app: z.string(),
+  /** The release that serves; null before the first success. */
+  live: z.string().nullable(),
+  since: z.number().nullable(),
+  routes: z.array(z.string()),
+  deployment: z
+    .object({
+      id: z.int(),
+      phase,
+      owner: z.string(),
+      startedAt: z.number(),
+      release: z.string().nullable(),
+    })
+    .nullable(),
+  generations: z.array(generationStatus),
+});
+export type AppStatus = z.infer<typeof appStatus>;
+
+/** A warning that names the command that mends it. */
+export const finding = z.object({
+  level: z.enum(['ok', 'notice', 'warning', 'error']),
+  code: z.string(),
+  what: z.string(),
+  tries: z.array(z.string()),
+});
+export type Finding = z.infer<typeof finding>;
+
+/** `GET /v1/status` and, with one app, `GET /v1/apps/:app` (an `appStatus`). */
+export const statusReply = z.object({
+  schemaVersion: z.literal(1),
+  agent: z.string(),
+  apps: z.array(appStatus),
+  attention: z.array(finding),
+});
+export type StatusReply = z.infer<typeof statusReply>;
+
+/** `GET /v1/doctor` */
+export const doctorReply = z.object({ schemaVersion: z.literal(1), findings: z.array(finding) });
+export type DoctorReply = z.infer<typeof doctorReply>;
+
+/** `GET /v1/apps/:app/releases`, newest first. */
+export const releasesReply = z.object({
+  schemaVersion: z.literal(1),
+  app: z.string(),
+  releases: z.array(
+    z.object({
+      release: z.string(),
+      createdAt: z.number(),
+      bytes: z.int(),
+      files: z.int(),
+      state: z.enum(['live', 'warm', 'good', 'unproven', 'bad']),
+      source: z.string(),
+    }),
+  ),
+});
+export type ReleasesReply = z.infer<typeof releasesReply>;
+
+/** `GET /v1/apps/:app/deployments/:id`: the receipt once ended, else null. */
+export const deploymentDetail = z.object({
+  app: z.string(),
+  deployment: z.int(),
+  phase: phase.nullable(),
+  outcome: outcome.nullable(),
+  receipt: receipt.nullable(),
+});
+export type DeploymentDetail = z.infer<typeof deploymentDetail>;
+
+/** `GET /v1/events?app=&deployment=&since=&follow=1`: NDJSON of `event` (see events.ts). */
+export const eventsQuery = z.object({
+  app: z.string().optional(),
+  deployment: z.coerce.number().int().optional(),
+  since: z.coerce.number().int().min(0).default(0),
+  follow: z.stringbool().default(false),
+});
+
+/** `GET /v1/apps/:app/logs?release=&process=&lines=&follow=1`: NDJSON of `logLine`. */
+export const logsQuery = z.object({
+  release: z.string().optional(),
+  process: z.string().optional(),
+  lines: z.coerce.number().int().min(0).max(10_000).default(100),
+  follow: z.stringbool().default(false),
+});
+export const logLine = z.object({
+  at: z.number(),
+  app: z.string(),
+  release: z.string(),
+  slot: z.string(),
+  stream: z.enum(['out', 'err']),
+  text: z.string(),
+});
+export type LogLine = z.infer<typeof logLine>;
+
+/** Body of every answer that is not 2xx. */
+export const errorReply = z.object({ error: errorBody });

@@ -1,0 +1,188 @@
+import { z } from 'zod';
+import { duration } from './duration.ts';
+
+const name = z
+  .string()
+  .regex(/^[a-z][a-z0-9-]{0,30}$/, 'expected lower-case letters, digits and "-", at most 31');
+
+const host = z
+  .string()
+  .regex(
+    /^(\*|(\*\.)?[a-z0-9]([a-z0-9.-]*[a-z0-9])?)$/,
+    'expected a host such as "shop.example.com", "*.example.com" or "*" for every host',
+  );
+
+const command = z
+  .union([z.string().min(1), z.array(z.string().min(1)).min(1)])
+  .describe('A shell line (it replaces its shell), or a list of arguments run without a shell.');
+
+const health = z
+  .union([
+    z
+      .string()
+      .startsWith('/')
+      .transform((path) => ({ path })),
+    z.strictObject({
+      path: z.string().startsWith('/').default('/'),
+      status: z.int().min(100).max(599).default(200).describe('The status that means healthy.'),
+      timeout: duration().default(2_000).describe('How long one probe may take.'),
+      interval: duration().default(250).describe('The pause between probes while starting.'),
+      within: duration().default(30_000).describe('How long a new instance has to become healthy.'),
+      successes: z.int().min(1).max(20).default(2).describe('Healthy answers needed in a row.'),
+      json: z
+        .record(z.string(), z.union([z.string(), z.number(), z.boolean()]))
+        .default({})
+        .describe('Values the JSON answer must have; "$ZDD_RELEASE" stands for the release id.'),
+    }),
+  ])
+  .transform((value) => ({
+    status: 200,
+    timeout: 2_000,
+    interval: 250,
+    within: 30_000,
+    successes: 2,
+    json: {} as Record<string, string | number | boolean>,
+    ...value,
+  }));
+
+const processType = z.strictObject({
+  run: command,
+  instances: z
+    .int('expected a whole number ≥ 1')
+    .min(1, 'expected a whole number ≥ 1')
+    .max(64)
+    .default(1),
+  listen: z
+    .enum(['socket', 'port', 'fd', 'none'])
+    .optional()
+    .describe('How the instance gets its place to listen. Default: socket for web, else none.'),
+  health: health.optional().describe('Default for a listening process: GET / answers 200.'),
+  alive: duration()
+    .default(2_000)
+    .describe('A process that does not listen is healthy after this.'),
+  overlap: z
+    .boolean()
+    .default(true)
+    .describe('false: the old instances are stopped before the new ones start.'),
+  stop: z
+    .strictObject({ grace: duration().default(10_000).describe('From SIGTERM to SIGKILL.') })
+    .prefault({}),
+  env: z.record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/), z.string()).default({}),
+});
+
+const smokeCheck = z.strictObject({
+  path: z.string().startsWith('/'),
+  method: z.enum(['GET', 'HEAD', 'POST', 'OPTIONS']).default('GET'),
+  status: z.int().min(100).max(599).default(200),
+  within: duration().default(5_000),
+  contains: z.string().optional().describe('Text the answer must have.'),
+});
+
+const pace = z
+  .string()
+  .regex(/^\d+\/s$/, 'expected a pace such as "50/s"')
+  .transform((text) => Number.parseInt(text, 10))
+  .refine((perSecond) => perSecond > 0, 'expected at least 1/s');
+
+const path = z
+  .string()
+  .regex(/^(?!\/)(?!.*(^|\/)\.\.?(\/|$))[^\0]+$/, 'expected a path inside the release');
+
+/** The whole of a `zdd.yaml`. Unknown keys are refused. Durations are read to milliseconds. */
+export const appConfig = z
+  .strictObject({
+    app: name.describe('The name of the app on the host.'),
+    routes: z
+      .array(host)
+      .default(['*'])
+      .describe('The hosts this app answers for; "*" is every host.'),
+    environments: z
+      .record(name, z.strictObject({ hosts: z.array(z.string()).min(1) }))
+      .default({})
+      .describe('Where to push: environment name to SSH destinations.'),
+    processes: z.record(name, processType).refine((map) => Object.keys(map).length > 0, {
+      message: 'expected at least one process, such as web',
+    }),
+    release: z
+      .union([
+        command.transform((run) => ({ run })),
+        z.strictObject({ run: command, timeout: duration().default(600_000) }),
+      ])
+      .transform((value) => ({ timeout: 600_000, ...value }))
+      .optional()
+      .describe('Run once, before traffic: migrations.'),
+    smoke: z.array(smokeCheck).default([]).describe('Checks against the candidate before traffic.'),
+    strategy: z.enum(['blue-green']).default('blue-green'),
+    bake: duration()
+      .default(120_000)
+      .describe('How long the new release is watched under traffic.'),
+    warm: duration()
+      .default(600_000)
+      .describe('How long after the switch the old release stays up for an instant rollback.'),
+    gates: z
+      .strictObject({
+        error_rate: z
+          .number()
+          .min(0)
+          .max(1)
+          .default(0.05)
+          .describe('Share of 5xx answers that fails.'),
+        min_requests: z.int().min(1).default(20),
+        min_errors: z.int().min(1).default(3),
+        failed_probes: z.int().min(1).default(3).describe('Failed probes in a row that fail.'),
+      })
+      .prefault({}),
+    drain: z
+      .strictObject({
+        requests: duration()
+          .default(600_000)
+          .describe('How long requests in flight may take to end.'),
+        websockets: duration()
+          .default(600_000)
+          .describe('How long WebSockets may stay on the old release.'),
+        pace: pace.default(50).describe('How many WebSockets are closed a second after that.'),
+      })
+      .prefault({}),
+    env: z.record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/), z.string()).default({}),
+    shared: z.array(path).default([]).describe('Files and folders kept across releases.'),
+    keep: z.int().min(1).max(100).default(5).describe('Releases kept on the host.'),
+    keep_bytes: z.int().min(1).optional().describe('A budget in bytes for kept releases.'),
+  })
+  .superRefine((config, context) => {
+    const web = config.processes['web'];
+    if (web && web.listen === 'none') {
+      context.addIssue({
+        code: 'custom',
+        path: ['processes', 'web', 'listen'],
+        message: 'web takes traffic, so it must listen: use socket, port or fd',
+      });
+    }
+    if (web && !web.overlap) {
+      context.addIssue({
+        code: 'custom',
+        path: ['processes', 'web', 'overlap'],
+        message: 'web must overlap: the old one serves until the new one is healthy',
+      });
+    }
+    if (!web && config.smoke.length > 0) {
+      context.addIssue({
+        code: 'custom',
+        path: ['smoke'],
+        message: 'smoke checks need a web process to ask',
+      });
+    }
+  });
+
+/** A checked `zdd.yaml`, defaults filled in. */
+export type AppConfig = z.output<typeof appConfig>;
+/** One process type of a checked `zdd.yaml`. */
+export type ProcessType = AppConfig['processes'][string];
+/** How an instance is probed. */
+export type Health = NonNullable<ProcessType['health']>;
+/** One smoke check. */
+export type SmokeCheck = AppConfig['smoke'][number];
+
+/** How the instances of a process type get their place to listen. */
+export function listenOf(name: string, type: ProcessType): 'socket' | 'port' | 'fd' | 'none' {
+  return type.listen ?? (name === 'web' ? 'socket' : 'none');
+}

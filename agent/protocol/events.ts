@@ -1,0 +1,131 @@
+import { z } from 'zod';
+import { errorBody } from './errors.ts';
+
+/** The phases of a deployment, in order. `reverting` and `discarding` are the ways back. */
+export const PHASES = [
+  'receiving',
+  'unpacking',
+  'releasing',
+  'starting',
+  'probing',
+  'smoking',
+  'admitting',
+  'switching',
+  'baking',
+  'promoting',
+  'reverting',
+  'discarding',
+] as const;
+export const phase = z.enum(PHASES);
+export type PhaseName = z.infer<typeof phase>;
+
+/** How a deployment can end. */
+export const outcome = z.enum(['succeeded', 'failed', 'aborted', 'rolled_back']);
+export type Outcome = z.infer<typeof outcome>;
+
+/** One finished step of the story of a deployment. */
+export const stepReport = z.object({
+  phase,
+  /** Time the step took, ms. */
+  ms: z.number(),
+  /** One line for people: `web.1 200 in 12 ms`. */
+  summary: z.string(),
+});
+export type StepReport = z.infer<typeof stepReport>;
+
+/** What a deployment leaves behind. Additive only. */
+export const receipt = z.object({
+  schemaVersion: z.literal(1),
+  app: z.string(),
+  deployment: z.int(),
+  kind: z.enum(['deploy', 'rollback']),
+  /** The release that was to go live; null when the artifact was never unpacked. */
+  release: z.string().nullable(),
+  previous: z.string().nullable(),
+  outcome,
+  startedAt: z.number(),
+  /** From the start to the end of the deployment, ms. */
+  totalMs: z.number(),
+  /** From the first switching command to HAProxy's confirmation, ms; null when nothing moved. */
+  switchMs: z.number().nullable(),
+  /** Requests HAProxy saw for this app from the start to the end of the deployment. */
+  requests: z.int(),
+  /** Of these, those HAProxy itself had to answer with 502, 503 or 504. */
+  lost: z.int(),
+  /** Of these, 5xx answers that the app gave. */
+  appErrors: z.int(),
+  steps: z.array(stepReport),
+  error: errorBody.nullable(),
+});
+export type Receipt = z.infer<typeof receipt>;
+
+const base = {
+  /** Grows by one with each event of this agent; `since` takes it. */
+  seq: z.int(),
+  /** Milliseconds since the epoch. */
+  at: z.number(),
+  app: z.string(),
+  deployment: z.int().nullable(),
+};
+
+/** One change, as it stands in the journal, in `events`, in the log and in the receipt. */
+export const event = z.discriminatedUnion('type', [
+  z.object({
+    ...base,
+    type: z.literal('deployment_started'),
+    kind: z.enum(['deploy', 'rollback']),
+    previous: z.string().nullable(),
+    /** Who asked and from where: `deploy@laptop`. */
+    owner: z.string(),
+    source: z.string(),
+  }),
+  z.object({ ...base, type: z.literal('phase_changed'), from: phase.nullable(), to: phase }),
+  z.object({
+    ...base,
+    type: z.literal('release_created'),
+    release: z.string(),
+    reused: z.boolean(),
+  }),
+  z.object({ ...base, type: z.literal('step_done'), step: stepReport }),
+  /** Something worth showing while a step runs: the last probe, a canary's numbers. */
+  z.object({ ...base, type: z.literal('progress'), phase, message: z.string() }),
+  z.object({
+    ...base,
+    type: z.literal('traffic_moved'),
+    /** Release id to its share of new requests, percent. */
+    shares: z.record(z.string(), z.number()),
+    ms: z.number(),
+    reloaded: z.boolean(),
+  }),
+  z.object({ ...base, type: z.literal('deployment_ended'), receipt }),
+  z.object({
+    ...base,
+    type: z.literal('draining'),
+    release: z.string(),
+    requests: z.int(),
+    websockets: z.int(),
+    /** When WebSockets begin to be closed, ms since the epoch. */
+    closingFrom: z.number(),
+  }),
+  z.object({ ...base, type: z.literal('release_stopped'), release: z.string(), ms: z.number() }),
+  z.object({ ...base, type: z.literal('release_pruned'), release: z.string() }),
+  z.object({
+    ...base,
+    type: z.literal('instance_exited'),
+    slot: z.string(),
+    release: z.string(),
+    reason: z.string(),
+    restartInMs: z.number().nullable(),
+  }),
+  z.object({
+    ...base,
+    type: z.literal('recovered'),
+    decision: z.enum(['finish', 'undo']),
+    reason: z.string(),
+  }),
+  z.object({ ...base, type: z.literal('drift'), what: z.string(), repaired: z.boolean() }),
+]);
+export type ZddEvent = z.infer<typeof event>;
+type Unstamped<E> = E extends unknown ? Omit<E, 'seq' | 'at'> : never;
+/** An event before the store has given it its number and time. */
+export type NewEvent = Unstamped<ZddEvent>;
