@@ -1,0 +1,358 @@
+import { type Effect, effectsOf } from './effects.ts';
+import {
+  type AppState,
+  candidateOf,
+  type Deployment,
+  type Ended,
+  type Failure,
+  type Generation,
+  type Outcome,
+  type Phase,
+  type Policy,
+  type Retirement,
+  sameGeneration,
+} from './model.ts';
+
+/** What a new deployment is about. A rollback to a warm generation names it as it stands. */
+export type Target =
+  | { readonly kind: 'artifact'; readonly artifact: string }
+  | { readonly kind: 'release'; readonly release: string }
+  | { readonly kind: 'warm'; readonly generation: Generation };
+
+/** Everything that can happen to an app. */
+export type AppEvent =
+  | {
+      readonly type: 'requested';
+      readonly id: number;
+      readonly target: Target;
+      readonly owner: string;
+      readonly source: string;
+      readonly policy: Policy;
+    }
+  | {
+      readonly type: 'unpacked';
+      readonly deployment: number;
+      readonly release: string;
+      readonly hasReleaseCommand: boolean;
+      readonly policy: Policy;
+    }
+  /** The effect of this phase of this deployment was done. */
+  | { readonly type: 'done'; readonly deployment: number; readonly phase: Phase['name'] }
+  | {
+      readonly type: 'failed';
+      readonly deployment: number;
+      readonly phase: Phase['name'];
+      readonly failure: Failure;
+    }
+  | {
+      readonly type: 'told';
+      readonly verb: 'abort' | 'rollback' | 'promote';
+      readonly failure: Failure;
+    }
+  | { readonly type: 'drained'; readonly generation: Generation }
+  | { readonly type: 'stopped'; readonly generation: Generation }
+  | { readonly type: 'tidied' };
+
+/** What a step leads to. `ended` is set by the step that ends a deployment. */
+export interface Step {
+  readonly state: AppState;
+  readonly effects: readonly Effect[];
+  readonly ended: Ended | null;
+}
+
+/**
+ * Moves an app on by one event. Pure and total: an event that does not fit the state (a late answer
+ * of an effect that was given up, a verb that comes too late) changes nothing.
+ */
+export function step(state: AppState, event: AppEvent, now: number): Step {
+  const next = reduce(state, event, now);
+  return { state: next.state, effects: effectsOf(next.state), ended: next.ended };
+}
+
+type Reduced = Omit<Step, 'effects'>;
+
+function reduce(state: AppState, event: AppEvent, now: number): Reduced {
+  switch (event.type) {
+    case 'requested':
+      return state.deployment === null ? request(state, event, now) : same(state);
+    case 'unpacked':
+    case 'done':
+    case 'failed': {
+      const { deployment } = state;
+      if (deployment === null || deployment.id !== event.deployment) return same(state);
+      if (event.type === 'unpacked') return unpacked(state, deployment, event);
+      if (deployment.phase.name !== event.phase) return same(state);
+      return event.type === 'done'
+        ? advance(state, deployment, now)
+        : giveUp(state, deployment, 'failed', event.failure, now);
+    }
+    case 'told':
+      return state.deployment === null ? same(state) : told(state, state.deployment, event, now);
+    case 'drained':
+      return same({
+        ...state,
+        retiring: state.retiring.map((retirement) =>
+          sameGeneration(retirement.generation, event.generation)
+            ? { ...retirement, phase: 'stopping' }
+            : retirement,
+        ),
+      });
+    case 'stopped': {
+      const retiring = state.retiring.filter(
+        ({ generation, phase }) =>
+          phase !== 'stopping' || !sameGeneration(generation, event.generation),
+      );
+      return same({
+        ...state,
+        retiring,
+        untidy: state.untidy || retiring.length < state.retiring.length,
+      });
+    }
+    case 'tidied':
+      return same({ ...state, untidy: false });
+  }
+}
+
+function same(state: AppState): Reduced {
+  return { state, ended: null };
+}
+
+function request(
+  state: AppState,
+  event: Extract<AppEvent, { type: 'requested' }>,
+  now: number,
+): Reduced {
+  const { id, target, owner, source, policy } = event;
+  if (target.kind === 'warm' && !isWarm(state, target.generation)) return same(state);
+  const deployment: Deployment = {
+    id,
+    kind: target.kind === 'artifact' ? 'deploy' : 'rollback',
+    artifact: target.kind === 'artifact' ? target.artifact : null,
+    owner,
+    source,
+    startedAt: now,
+    policy,
+    phase: firstPhase(id, target),
+  };
+  const retiring =
+    target.kind === 'warm'
+      ? state.retiring.filter(({ generation }) => !sameGeneration(generation, target.generation))
+      : state.retiring;
+  return same({ ...state, deployment, retiring });
+}
+
+function firstPhase(id: number, target: Target): Phase {
+  switch (target.kind) {
+    case 'artifact':
+      return { name: 'unpacking' };
+    case 'release':
+      return { name: 'starting', candidate: { release: target.release, deployment: id } };
+    case 'warm':
+      // Never without a look at its health, however warm it is.
+      return { name: 'probing', candidate: target.generation };
+  }
+}
+
+/** Whether this generation can take traffic back at once. */
+export function isWarm(state: AppState, wanted: Generation): boolean {
+  return state.retiring.some(
+    ({ generation, phase }) => phase === 'draining' && sameGeneration(generation, wanted),
+  );
+}
+
+function unpacked(
+  state: AppState,
+  deployment: Deployment,
+  event: Extract<AppEvent, { type: 'unpacked' }>,
+): Reduced {
+  if (deployment.phase.name !== 'unpacking') return same(state);
+  const candidate: Generation = { release: event.release, deployment: deployment.id };
+  const phase: Phase = { name: event.hasReleaseCommand ? 'releasing' : 'starting', candidate };
+  return same({ ...state, deployment: { ...deployment, policy: event.policy, phase } });
+}
+
+/** The way forward: what follows a phase whose effect was done. */
+function advance(state: AppState, deployment: Deployment, now: number): Reduced {
+  const { phase, policy } = deployment;
+  const to = (next: Phase): Reduced =>
+    same({ ...state, deployment: { ...deployment, phase: next } });
+  switch (phase.name) {
+    case 'unpacking':
+      // Only `unpacked`, which names the release, leads on from here.
+      return same(state);
+    case 'releasing':
+      return to({ name: 'starting', candidate: phase.candidate });
+    case 'starting':
+      return to({ name: 'probing', candidate: phase.candidate });
+    case 'probing':
+      return to({ name: 'smoking', candidate: phase.candidate });
+    case 'smoking':
+      return to({ name: 'admitting', candidate: phase.candidate });
+    case 'admitting':
+      return to({ name: 'switching', candidate: phase.candidate });
+    case 'switching':
+      return to({
+        name: 'baking',
+        candidate: phase.candidate,
+        switchedAt: now,
+        until: now + policy.bakeMs,
+      });
+    case 'baking':
+      return to({
+        name: 'promoting',
+        candidate: phase.candidate,
+        switchedAt: phase.switchedAt,
+      });
+    case 'promoting':
+      return succeed(state, deployment, phase);
+    case 'reverting':
+      return end(state, deployment, phase.outcome, phase.failure, [
+        reject(phase.candidate, policy, 'draining', now),
+      ]);
+  }
+}
+
+function succeed(
+  state: AppState,
+  deployment: Deployment,
+  phase: Extract<Phase, { name: 'promoting' }>,
+): Reduced {
+  const { policy } = deployment;
+  const replaced: Retirement[] =
+    state.stable === null || sameGeneration(state.stable, phase.candidate)
+      ? []
+      : [
+          {
+            generation: state.stable,
+            phase: 'draining',
+            warmUntil: phase.switchedAt + policy.warmMs,
+            requestsUntil: phase.switchedAt + policy.requestsMs,
+            closeFrom: phase.switchedAt + policy.websocketsMs,
+            pacePerSecond: policy.pacePerSecond,
+            good: true,
+          },
+        ];
+  const ended = end(state, deployment, 'succeeded', null, replaced);
+  return { ...ended, state: { ...ended.state, stable: phase.candidate } };
+}
+
+/** The way back, from wherever the deployment stands. Stable keeps, or gets back, all traffic. */
+function giveUp(
+  state: AppState,
+  deployment: Deployment,
+  outcome: Exclude<Outcome, 'succeeded'>,
+  failure: Failure,
+  now: number,
+): Reduced {
+  const { phase, policy } = deployment;
+  switch (phase.name) {
+    case 'unpacking':
+    case 'releasing':
+      return end(state, deployment, outcome, failure, []);
+    case 'starting':
+    case 'probing':
+    case 'smoking':
+      return end(state, deployment, outcome, failure, [
+        reject(phase.candidate, policy, 'stopping', now),
+      ]);
+    case 'admitting':
+      // HAProxy may know it, at weight 0: it leaves by the same door as every other.
+      return end(state, deployment, outcome, failure, [
+        reject(phase.candidate, policy, 'draining', now),
+      ]);
+    case 'switching':
+    case 'baking':
+    case 'promoting':
+      return same({
+        ...state,
+        deployment: {
+          ...deployment,
+          phase: {
+            name: 'reverting',
+            candidate: phase.candidate,
+            outcome: outcome === 'failed' ? 'rolled_back' : outcome,
+            failure,
+            attempt: 1,
+          },
+        },
+      });
+    case 'reverting':
+      // The only way out is back: try again until HAProxy answers.
+      return same({
+        ...state,
+        deployment: { ...deployment, phase: { ...phase, attempt: phase.attempt + 1 } },
+      });
+  }
+}
+
+function told(
+  state: AppState,
+  deployment: Deployment,
+  event: Extract<AppEvent, { type: 'told' }>,
+  now: number,
+): Reduced {
+  const { phase } = deployment;
+  if (phase.name === 'reverting') return same(state);
+  switch (event.verb) {
+    case 'abort':
+      return giveUp(state, deployment, 'aborted', event.failure, now);
+    case 'rollback':
+      return giveUp(
+        state,
+        deployment,
+        trafficMoved(phase) ? 'rolled_back' : 'aborted',
+        event.failure,
+        now,
+      );
+    case 'promote':
+      if (phase.name === 'baking') return advance(state, deployment, now);
+      return same({
+        ...state,
+        deployment: { ...deployment, policy: { ...deployment.policy, bakeMs: 0 } },
+      });
+  }
+}
+
+/** Whether some new requests may have gone to the candidate by now. */
+export function trafficMoved(phase: Phase): boolean {
+  return ['switching', 'baking', 'promoting', 'reverting'].includes(phase.name);
+}
+
+/**
+ * A candidate on its way out. A rejected rollback target that was warm before was good once; it
+ * may be tried again while it drains.
+ */
+function reject(
+  generation: Generation,
+  policy: Policy,
+  phase: Retirement['phase'],
+  now: number,
+): Retirement {
+  return {
+    generation,
+    phase,
+    warmUntil: now,
+    requestsUntil: now + policy.requestsMs,
+    closeFrom: now + policy.websocketsMs,
+    pacePerSecond: policy.pacePerSecond,
+    good: false,
+  };
+}
+
+function end(
+  state: AppState,
+  deployment: Deployment,
+  outcome: Outcome,
+  failure: Failure | null,
+  retired: readonly Retirement[],
+): Reduced {
+  return {
+    state: { ...state, deployment: null, retiring: [...state.retiring, ...retired], untidy: true },
+    ended: { deployment, outcome, failure },
+  };
+}
+
+/** The candidate of the running deployment, if it has one. */
+export function currentCandidate(state: AppState): Generation | null {
+  return state.deployment === null ? null : candidateOf(state.deployment.phase);
+}

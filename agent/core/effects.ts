@@ -1,0 +1,90 @@
+import type { AppState, Generation, Retirement } from './model.ts';
+
+/** Something to be done in the world. Every effect is idempotent: after a crash it is done again. */
+export type Effect =
+  | { readonly do: 'unpack'; readonly deployment: number; readonly artifact: string }
+  | { readonly do: 'release'; readonly deployment: number; readonly candidate: Generation }
+  | { readonly do: 'start'; readonly deployment: number; readonly candidate: Generation }
+  | { readonly do: 'probe'; readonly deployment: number; readonly candidate: Generation }
+  | { readonly do: 'smoke'; readonly deployment: number; readonly candidate: Generation }
+  | { readonly do: 'admit'; readonly deployment: number; readonly candidate: Generation }
+  | { readonly do: 'switch'; readonly deployment: number; readonly candidate: Generation }
+  | {
+      readonly do: 'bake';
+      readonly deployment: number;
+      readonly candidate: Generation;
+      readonly until: number;
+    }
+  | {
+      readonly do: 'promote';
+      readonly deployment: number;
+      readonly candidate: Generation;
+      readonly previous: Generation | null;
+    }
+  | {
+      readonly do: 'revert';
+      readonly deployment: number;
+      readonly candidate: Generation;
+      readonly previous: Generation | null;
+      readonly attempt: number;
+    }
+  | { readonly do: 'drain'; readonly retirement: Retirement }
+  | { readonly do: 'stop'; readonly generation: Generation }
+  | { readonly do: 'tidy' };
+
+/**
+ * The effects that belong to a state, and so the whole of what shall be under way in it. Whoever
+ * performs them ends those that are no longer in the list and begins those that are new: that alone
+ * makes abort, rollback and recovery after a crash the same thing.
+ */
+export function effectsOf(state: AppState): Effect[] {
+  const effects: Effect[] = [];
+  if (state.deployment !== null) effects.push(...deploymentEffects(state, state.deployment));
+  for (const retirement of state.retiring) {
+    effects.push(
+      retirement.phase === 'draining'
+        ? { do: 'drain', retirement }
+        : { do: 'stop', generation: retirement.generation },
+    );
+  }
+  if (state.untidy) effects.push({ do: 'tidy' });
+  return effects;
+}
+
+function deploymentEffects(
+  state: AppState,
+  { id, artifact, phase }: NonNullable<AppState['deployment']>,
+): Effect[] {
+  const deployment = id;
+  const previous = state.stable;
+  switch (phase.name) {
+    case 'unpacking':
+      return artifact === null ? [] : [{ do: 'unpack', deployment, artifact }];
+    case 'releasing':
+      return [{ do: 'release', deployment, candidate: phase.candidate }];
+    case 'starting':
+      return [{ do: 'start', deployment, candidate: phase.candidate }];
+    case 'probing':
+      return [{ do: 'probe', deployment, candidate: phase.candidate }];
+    case 'smoking':
+      return [{ do: 'smoke', deployment, candidate: phase.candidate }];
+    case 'admitting':
+      return [{ do: 'admit', deployment, candidate: phase.candidate }];
+    case 'switching':
+      return [{ do: 'switch', deployment, candidate: phase.candidate }];
+    case 'baking':
+      return [{ do: 'bake', deployment, candidate: phase.candidate, until: phase.until }];
+    case 'promoting':
+      return [{ do: 'promote', deployment, candidate: phase.candidate, previous }];
+    case 'reverting':
+      return [
+        {
+          do: 'revert',
+          deployment,
+          candidate: phase.candidate,
+          previous,
+          attempt: phase.attempt,
+        },
+      ];
+  }
+}

@@ -1,0 +1,128 @@
+/**
+ * The nouns of zdd-agent. Everything in this folder is pure: data in, data out; `now` is an input,
+ * in milliseconds since the epoch.
+ */
+
+/** `r42-ab12cd3`: the daemon's number for this app and the head of the content digest. */
+export type ReleaseId = string;
+
+/**
+ * One running of a release: the slots that deployment number `deployment` started for it. The same
+ * release started again is another generation with fresh sockets.
+ */
+export interface Generation {
+  readonly release: ReleaseId;
+  readonly deployment: number;
+}
+
+/** Why a deployment did not succeed. `code` is one of the protocol's error codes. */
+export interface Failure {
+  readonly code: string;
+  readonly message: string;
+  readonly evidence: ReadonlyArray<readonly [string, string]>;
+  readonly tries: readonly string[];
+}
+
+/** The times a deployment works with, ms. */
+export interface Policy {
+  readonly bakeMs: number;
+  /** How long after the switch the replaced release stays ready for an instant rollback. */
+  readonly warmMs: number;
+  /** How long after the switch requests in flight may still run on the replaced release. */
+  readonly requestsMs: number;
+  /** How long after the switch WebSockets may stay on the replaced release. */
+  readonly websocketsMs: number;
+  /** WebSockets closed a second after that. */
+  readonly pacePerSecond: number;
+}
+
+/** How a deployment can end. */
+export type Outcome = 'succeeded' | 'failed' | 'aborted' | 'rolled_back';
+
+/** Where a deployment is. Each phase is one verb of `pipeline/`. */
+export type Phase =
+  | { readonly name: 'unpacking' }
+  | { readonly name: 'releasing'; readonly candidate: Generation }
+  | { readonly name: 'starting'; readonly candidate: Generation }
+  | { readonly name: 'probing'; readonly candidate: Generation }
+  | { readonly name: 'smoking'; readonly candidate: Generation }
+  /** HAProxy gets to know the candidate, at weight 0, and checks it itself. */
+  | { readonly name: 'admitting'; readonly candidate: Generation }
+  | { readonly name: 'switching'; readonly candidate: Generation }
+  | {
+      readonly name: 'baking';
+      readonly candidate: Generation;
+      readonly switchedAt: number;
+      readonly until: number;
+    }
+  /** Background workers change hands; after this the candidate is stable. */
+  | { readonly name: 'promoting'; readonly candidate: Generation; readonly switchedAt: number }
+  /** Traffic and workers go back to the previous release. */
+  | {
+      readonly name: 'reverting';
+      readonly candidate: Generation;
+      readonly outcome: Exclude<Outcome, 'succeeded'>;
+      readonly failure: Failure;
+      readonly attempt: number;
+    };
+
+export type PhaseName = Phase['name'];
+
+/** One attempt to make a release live. While it stands in the state of an app, it holds its lock. */
+export interface Deployment {
+  readonly id: number;
+  readonly kind: 'deploy' | 'rollback';
+  /** sha256 of the artifact; null for rollbacks. */
+  readonly artifact: string | null;
+  readonly owner: string;
+  readonly source: string;
+  readonly startedAt: number;
+  readonly policy: Policy;
+  readonly phase: Phase;
+}
+
+/** How a deployment ended, for its receipt. */
+export interface Ended {
+  readonly deployment: Deployment;
+  readonly outcome: Outcome;
+  readonly failure: Failure | null;
+}
+
+/** A generation on its way out. It is warm until its `draining` ends: a rollback can revive it. */
+export interface Retirement {
+  readonly generation: Generation;
+  readonly phase: 'draining' | 'stopping';
+  /** Not stopped before, even without connections. */
+  readonly warmUntil: number;
+  /** After this, requests still in flight no longer hold it. */
+  readonly requestsUntil: number;
+  /** From here WebSockets are closed, `pacePerSecond` of them a second. */
+  readonly closeFrom: number;
+  readonly pacePerSecond: number;
+  /** Whether it ever served as stable: a rejected candidate is no target for a rollback. */
+  readonly good: boolean;
+}
+
+/** All that decides about one app. What the journal stores, and what `step` moves on. */
+export interface AppState {
+  readonly app: string;
+  /** The generation that serves. Once set it is never null again: stable is untouchable. */
+  readonly stable: Generation | null;
+  readonly deployment: Deployment | null;
+  readonly retiring: readonly Retirement[];
+  /** Something left: HAProxy has to forget its servers and old releases may be pruned. */
+  readonly untidy: boolean;
+}
+
+export function newApp(app: string): AppState {
+  return { app, stable: null, deployment: null, retiring: [], untidy: false };
+}
+
+export function sameGeneration(a: Generation | null, b: Generation | null): boolean {
+  return a !== null && b !== null && a.release === b.release && a.deployment === b.deployment;
+}
+
+/** The candidate of a phase; null while the artifact is not unpacked yet. */
+export function candidateOf(phase: Phase): Generation | null {
+  return phase.name === 'unpacking' ? null : phase.candidate;
+}

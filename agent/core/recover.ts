@@ -1,0 +1,62 @@
+import type { AppEvent } from './deployment.ts';
+import type { AppState, Failure } from './model.ts';
+
+/** What the daemon finds when it starts again in the middle of a deployment. */
+export interface Observed {
+  /** Instances of the candidate that still run or are being restarted. */
+  readonly candidateAlive: boolean;
+  /** The artifact is still on disk. */
+  readonly artifactThere: boolean;
+}
+
+/** What becomes of a deployment that was cut by the end of the daemon. */
+export type Recovery =
+  | { readonly decision: 'nothing' }
+  /** Its phase is done again: every effect is idempotent. */
+  | { readonly decision: 'finish'; readonly reason: string }
+  | { readonly decision: 'undo'; readonly reason: string; readonly event: AppEvent };
+
+/**
+ * Decides from journal and world whether a cut deployment is finished or undone. Finish wherever
+ * repeating is harmless; undo where it is not, or where the candidate did not survive.
+ */
+export function recover(state: AppState, observed: Observed): Recovery {
+  const { deployment } = state;
+  if (deployment === null) return { decision: 'nothing' };
+  const { phase, id } = deployment;
+  const undo = (reason: string): Recovery => ({
+    decision: 'undo',
+    reason,
+    event: { type: 'failed', deployment: id, phase: phase.name, failure: interrupted(reason) },
+  });
+  switch (phase.name) {
+    case 'unpacking':
+      return observed.artifactThere
+        ? { decision: 'finish', reason: 'unpacking starts afresh' }
+        : undo('the artifact is gone');
+    case 'releasing':
+      return undo('the release command was running: nobody knows how far it came');
+    case 'starting':
+      return { decision: 'finish', reason: 'instances are adopted or started' };
+    case 'probing':
+    case 'smoking':
+    case 'admitting':
+    case 'switching':
+    case 'baking':
+    case 'promoting':
+      return observed.candidateAlive
+        ? { decision: 'finish', reason: `${phase.name} goes on` }
+        : undo('the instances of the new release are gone');
+    case 'reverting':
+      return { decision: 'finish', reason: 'the way back goes on' };
+  }
+}
+
+function interrupted(reason: string): Failure {
+  return {
+    code: 'ZDD_INTERRUPTED',
+    message: `the agent was stopped in the middle: ${reason}`,
+    evidence: [],
+    tries: ['zdd-agent push'],
+  };
+}

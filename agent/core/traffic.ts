@@ -1,0 +1,54 @@
+import { type AppState, candidateOf, type Generation, sameGeneration } from './model.ts';
+
+/** Weight of every server of the generation that takes new requests. */
+export const FULL_WEIGHT = 100;
+
+/** How HAProxy shall treat one generation. */
+export interface Share {
+  readonly generation: Generation;
+  /** Weight of each of its servers; 0 keeps present connections and takes no new requests. */
+  readonly weight: number;
+  /** `leaving`: it is about to be stopped, nothing may reach it. */
+  readonly state: 'ready' | 'leaving';
+}
+
+/**
+ * The traffic that belongs to a state: which generations HAProxy knows, and which of them takes new
+ * requests. Exactly one does, as soon as the app has a release that serves.
+ */
+export function trafficOf(state: AppState): Share[] {
+  const serving = servingGeneration(state);
+  const shares: Share[] = [];
+  const add = (generation: Generation | null, leaving: boolean): void => {
+    if (generation === null) return;
+    if (shares.some((share) => sameGeneration(share.generation, generation))) return;
+    shares.push({
+      generation,
+      weight: sameGeneration(generation, serving) ? FULL_WEIGHT : 0,
+      state: leaving ? 'leaving' : 'ready',
+    });
+  };
+  add(state.stable, false);
+  if (state.deployment !== null && isAdmitted(state.deployment.phase.name)) {
+    add(candidateOf(state.deployment.phase), false);
+  }
+  for (const { generation, phase } of state.retiring) add(generation, phase === 'stopping');
+  return shares;
+}
+
+/** The generation that takes new requests: the candidate from `switching` on, else stable. */
+export function servingGeneration(state: AppState): Generation | null {
+  const phase = state.deployment?.phase;
+  switch (phase?.name) {
+    case 'switching':
+    case 'baking':
+    case 'promoting':
+      return phase.candidate;
+    default:
+      return state.stable;
+  }
+}
+
+function isAdmitted(phase: string): boolean {
+  return ['admitting', 'switching', 'baking', 'promoting', 'reverting'].includes(phase);
+}

@@ -1,0 +1,117 @@
+import { DatabaseSync } from 'node:sqlite';
+import { ZddError } from '../protocol/errors.ts';
+
+/**
+ * One entry per version of the schema, never changed once released: `PRAGMA user_version` says how
+ * many of them a database has seen.
+ */
+const MIGRATIONS: readonly string[] = [
+  `
+  CREATE TABLE apps (
+    app TEXT PRIMARY KEY,
+    state TEXT NOT NULL,
+    live_since INTEGER,
+    next_deployment INTEGER NOT NULL DEFAULT 1,
+    next_release INTEGER NOT NULL DEFAULT 1
+  ) STRICT;
+
+  CREATE TABLE journal (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    app TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    event TEXT NOT NULL,
+    state TEXT NOT NULL
+  ) STRICT;
+  CREATE INDEX journal_by_app ON journal (app, seq);
+
+  CREATE TABLE events (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    at INTEGER NOT NULL,
+    app TEXT NOT NULL,
+    deployment INTEGER,
+    body TEXT NOT NULL
+  ) STRICT;
+  CREATE INDEX events_by_app ON events (app, seq);
+
+  CREATE TABLE receipts (
+    app TEXT NOT NULL,
+    deployment INTEGER NOT NULL,
+    body TEXT NOT NULL,
+    PRIMARY KEY (app, deployment)
+  ) STRICT;
+
+  CREATE TABLE releases (
+    app TEXT NOT NULL,
+    release TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    digest TEXT NOT NULL,
+    bytes INTEGER NOT NULL,
+    files INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    source TEXT NOT NULL,
+    config TEXT NOT NULL,
+    verdict TEXT NOT NULL DEFAULT 'unproven' CHECK (verdict IN ('unproven', 'good', 'bad')),
+    PRIMARY KEY (app, release),
+    UNIQUE (app, digest)
+  ) STRICT;
+
+  CREATE TABLE slots (
+    app TEXT NOT NULL,
+    name TEXT NOT NULL,
+    release TEXT NOT NULL,
+    deployment INTEGER NOT NULL,
+    process TEXT NOT NULL,
+    position INTEGER NOT NULL,
+    takes_traffic INTEGER NOT NULL,
+    overlap INTEGER NOT NULL,
+    spec TEXT NOT NULL,
+    PRIMARY KEY (app, name)
+  ) STRICT;
+  CREATE INDEX slots_by_generation ON slots (app, release, deployment);
+  `,
+];
+
+/**
+ * Opens the agent's one database and brings its schema up to date. Every commit is on disk when it
+ * returns (WAL with synchronous=FULL): the journal is written before anything is done.
+ * @throws ZDD_STORE_TOO_NEW when a newer agent has written it.
+ */
+export function openDatabase(path: string): DatabaseSync {
+  const database = new DatabaseSync(path);
+  database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000');
+  migrate(database, path);
+  return database;
+}
+
+function migrate(database: DatabaseSync, path: string): void {
+  const row = database.prepare('PRAGMA user_version').get();
+  const version = Number(row?.['user_version'] ?? 0);
+  if (version > MIGRATIONS.length) {
+    database.close();
+    throw new ZddError(
+      'ZDD_STORE_TOO_NEW',
+      `${path} has schema ${version}, this agent knows ${MIGRATIONS.length}`,
+      { tries: ['install the newer agent again, or restore the database of this one'] },
+    );
+  }
+  for (const [index, statements] of MIGRATIONS.entries()) {
+    if (index < version) continue;
+    inTransaction(database, () => {
+      database.exec(statements);
+      database.exec(`PRAGMA user_version = ${index + 1}`);
+    });
+  }
+}
+
+/** Runs `work` in one transaction: all of it is on disk afterwards, or none. */
+export function inTransaction<T>(database: DatabaseSync, work: () => T): T {
+  database.exec('BEGIN IMMEDIATE');
+  try {
+    const result = work();
+    database.exec('COMMIT');
+    return result;
+  } catch (error) {
+    database.exec('ROLLBACK');
+    throw error;
+  }
+}

@@ -1,0 +1,83 @@
+import type { DatabaseSync } from 'node:sqlite';
+import type { Generation } from '../core/model.ts';
+import type { Slot } from '../core/plan.ts';
+import { inTransaction } from './database.ts';
+
+/** A slot with the place it was given. `spec` is whatever the runner needs to start it again. */
+export interface SlotRecord<Spec> extends Slot {
+  readonly app: string;
+  readonly generation: Generation;
+  readonly spec: Spec;
+}
+
+/** The slots of every running generation. Written before an instance is started. */
+export class Slots<Spec> {
+  readonly #database: DatabaseSync;
+
+  constructor(database: DatabaseSync) {
+    this.#database = database;
+  }
+
+  /** Adds all slots of a generation at once, so that it never has only some. */
+  add(records: readonly SlotRecord<Spec>[]): void {
+    inTransaction(this.#database, () => {
+      for (const [position, record] of records.entries()) {
+        this.#database
+          .prepare(
+            `INSERT OR REPLACE INTO slots
+             (app, name, release, deployment, process, position, takes_traffic, overlap, spec)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+          )
+          .run(
+            record.app,
+            record.name,
+            record.generation.release,
+            record.generation.deployment,
+            record.process,
+            position,
+            Number(record.takesTraffic),
+            Number(record.overlap),
+            JSON.stringify(record.spec),
+          );
+      }
+    });
+  }
+
+  of(app: string, { release, deployment }: Generation): SlotRecord<Spec>[] {
+    return this.#database
+      .prepare(
+        'SELECT * FROM slots WHERE app = ? AND release = ? AND deployment = ? ORDER BY position',
+      )
+      .all(app, release, deployment)
+      .map((row) => this.#record(row));
+  }
+
+  /** Slots of all apps. */
+  all(): SlotRecord<Spec>[] {
+    return this.#database
+      .prepare('SELECT * FROM slots ORDER BY app, deployment, position')
+      .all()
+      .map((row) => this.#record(row));
+  }
+
+  remove(app: string, { release, deployment }: Generation): void {
+    this.#database
+      .prepare('DELETE FROM slots WHERE app = ? AND release = ? AND deployment = ?')
+      .run(app, release, deployment);
+  }
+
+  #record(row: Record<string, unknown>): SlotRecord<Spec> {
+    const name = String(row['name']);
+    const spec: Spec = JSON.parse(String(row['spec']));
+    return {
+      app: String(row['app']),
+      name,
+      generation: { release: String(row['release']), deployment: Number(row['deployment']) },
+      process: String(row['process']),
+      index: Number(name.slice(name.lastIndexOf('-') + 1)),
+      takesTraffic: row['takes_traffic'] === 1,
+      overlap: row['overlap'] === 1,
+      spec,
+    };
+  }
+}
