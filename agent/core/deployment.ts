@@ -34,7 +34,6 @@ export type AppEvent =
       readonly deployment: number;
       readonly release: string;
       readonly hasReleaseCommand: boolean;
-      readonly policy: Policy;
     }
   /** The effect of this phase of this deployment was done. */
   | { readonly type: 'done'; readonly deployment: number; readonly phase: Phase['name'] }
@@ -51,7 +50,7 @@ export type AppEvent =
     }
   | { readonly type: 'drained'; readonly generation: Generation }
   | { readonly type: 'stopped'; readonly generation: Generation }
-  | { readonly type: 'tidied' };
+  | { readonly type: 'tidied'; readonly departures: number };
 
 /** What a step leads to. `ended` is set by the step that ends a deployment. */
 export interface Step {
@@ -105,11 +104,11 @@ function reduce(state: AppState, event: AppEvent, now: number): Reduced {
       return same({
         ...state,
         retiring,
-        untidy: state.untidy || retiring.length < state.retiring.length,
+        departures: state.departures + (state.retiring.length - retiring.length),
       });
     }
     case 'tidied':
-      return same({ ...state, untidy: false });
+      return same({ ...state, tidied: Math.max(state.tidied, event.departures) });
   }
 }
 
@@ -168,7 +167,7 @@ function unpacked(
   if (deployment.phase.name !== 'unpacking') return same(state);
   const candidate: Generation = { release: event.release, deployment: deployment.id };
   const phase: Phase = { name: event.hasReleaseCommand ? 'releasing' : 'starting', candidate };
-  return same({ ...state, deployment: { ...deployment, policy: event.policy, phase } });
+  return same({ ...state, deployment: { ...deployment, phase } });
 }
 
 /** The way forward: what follows a phase whose effect was done. */
@@ -347,7 +346,12 @@ function end(
   retired: readonly Retirement[],
 ): Reduced {
   return {
-    state: { ...state, deployment: null, retiring: [...state.retiring, ...retired], untidy: true },
+    state: {
+      ...state,
+      deployment: null,
+      retiring: [...state.retiring, ...retired],
+      departures: state.departures + 1,
+    },
     ended: { deployment, outcome, failure },
   };
 }

@@ -30,7 +30,7 @@ export type Effect =
     }
   | { readonly do: 'drain'; readonly retirement: Retirement }
   | { readonly do: 'stop'; readonly generation: Generation }
-  | { readonly do: 'tidy' };
+  | { readonly do: 'tidy'; readonly departures: number };
 
 /**
  * The effects that belong to a state, and so the whole of what shall be under way in it. Whoever
@@ -47,7 +47,9 @@ export function effectsOf(state: AppState): Effect[] {
         : { do: 'stop', generation: retirement.generation },
     );
   }
-  if (state.untidy) effects.push({ do: 'tidy' });
+  if (state.tidied < state.departures) {
+    effects.push({ do: 'tidy', departures: state.departures });
+  }
   return effects;
 }
 

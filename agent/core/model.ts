@@ -25,6 +25,8 @@ export interface Failure {
 
 /** The times a deployment works with, ms. */
 export interface Policy {
+  /** How long a new instance has to become healthy. */
+  readonly probeWithinMs: number;
   readonly bakeMs: number;
   /** How long after the switch the replaced release stays ready for an instant rollback. */
   readonly warmMs: number;
@@ -110,12 +112,14 @@ export interface AppState {
   readonly stable: Generation | null;
   readonly deployment: Deployment | null;
   readonly retiring: readonly Retirement[];
-  /** Something left: HAProxy has to forget its servers and old releases may be pruned. */
-  readonly untidy: boolean;
+  /** Grows when something has left: HAProxy has to forget its servers, old releases may go. */
+  readonly departures: number;
+  /** The count of departures up to which all was tidied. */
+  readonly tidied: number;
 }
 
 export function newApp(app: string): AppState {
-  return { app, stable: null, deployment: null, retiring: [], untidy: false };
+  return { app, stable: null, deployment: null, retiring: [], departures: 0, tidied: 0 };
 }
 
 export function sameGeneration(a: Generation | null, b: Generation | null): boolean {

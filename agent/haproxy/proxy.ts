@@ -24,8 +24,8 @@ export interface DesiredApp {
   readonly app: string;
   /** Hosts, `*.domain` or `*`; exact before wildcard before `*`. */
   readonly routes: readonly string[];
-  /** What HAProxy's own check asks and which status it expects. */
-  readonly check: { readonly path: string; readonly status: number };
+  /** What HAProxy's own check asks and which status it expects; null: it only connects. */
+  readonly check: { readonly path: string; readonly status: number } | null;
   readonly servers: readonly DesiredServer[];
 }
 

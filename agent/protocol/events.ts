@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { errorBody } from './errors.ts';
 
-/** The phases of a deployment, in order. `reverting` and `discarding` are the ways back. */
+/** The phases of a deployment, in order; `reverting` is the way back. */
 export const PHASES = [
   'receiving',
   'unpacking',
@@ -14,7 +14,6 @@ export const PHASES = [
   'baking',
   'promoting',
   'reverting',
-  'discarding',
 ] as const;
 export const phase = z.enum(PHASES);
 export type PhaseName = z.infer<typeof phase>;

@@ -1,0 +1,161 @@
+import { readFileSync } from 'node:fs';
+import { LineCounter, parseDocument } from 'yaml';
+import { z } from 'zod';
+import { ZddError } from './protocol/errors.ts';
+
+const MiB = 1024 * 1024;
+
+const schema = z.strictObject({
+  /** Releases, journal, kept output. */
+  state_dir: z.string().default('/var/lib/zdd-agent'),
+  /** Sockets: gone after a reboot. */
+  run_dir: z.string().default('/run/zdd-agent'),
+  /** The control socket; default `<run_dir>/agent.sock`. */
+  socket: z.string().optional(),
+  runner: z.enum(['process']).default('process'),
+  /** TCP ports for `listen: port`. */
+  ports: z
+    .strictObject({ from: z.int().min(1024).max(65535), to: z.int().min(1024).max(65535) })
+    .refine(({ from, to }) => from <= to, 'expected from ≤ to')
+    .default({ from: 20_000, to: 29_999 }),
+  /** PATH of the instances. */
+  path: z.string().default(process.env['PATH'] ?? '/usr/local/bin:/usr/bin:/bin'),
+  log_level: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
+  haproxy: z
+    .strictObject({
+      /** `embedded`: the agent runs a private HAProxy. `system`: the distribution's service. */
+      mode: z.enum(['embedded', 'system']).default('system'),
+      binary: z.string().default('haproxy'),
+      config: z.string().optional(),
+      admin_socket: z.string().optional(),
+      master_socket: z.string().optional(),
+      /** Addresses of the frontend in the managed region. */
+      bind: z.array(z.string()).min(1).default(['*:80']),
+    })
+    .prefault({}),
+  limits: z
+    .strictObject({
+      artifact_bytes: z
+        .int()
+        .min(1)
+        .default(1024 * MiB),
+      unpacked_bytes: z
+        .int()
+        .min(1)
+        .default(4096 * MiB),
+      entries: z.int().min(1).default(200_000),
+      /** Free bytes that an upload or a release must leave on the disk. */
+      reserve_bytes: z
+        .int()
+        .min(0)
+        .default(256 * MiB),
+    })
+    .prefault({}),
+});
+
+/** The daemon's configuration, defaults and derived paths filled in. */
+export interface Configuration {
+  readonly stateDir: string;
+  readonly runDir: string;
+  readonly socket: string;
+  readonly runner: 'process';
+  readonly ports: { readonly from: number; readonly to: number };
+  readonly path: string;
+  readonly logLevel: string;
+  readonly haproxy: {
+    readonly mode: 'embedded' | 'system';
+    readonly binary: string;
+    readonly config: string;
+    readonly adminSocket: string;
+    readonly masterSocket: string;
+    readonly bind: readonly string[];
+  };
+  readonly limits: {
+    readonly artifactBytes: number;
+    readonly unpackedBytes: number;
+    readonly entries: number;
+    readonly reserveBytes: number;
+  };
+}
+
+/**
+ * Reads `agent.yaml`; a missing file means all defaults.
+ * @throws ZDD_AGENT_CONFIG_INVALID with every problem, each with its line.
+ */
+export function readConfiguration(file: string): Configuration {
+  const lines = new LineCounter();
+  const document = parseDocument(readIfThere(file), { lineCounter: lines });
+  const problems = document.errors.map(({ message, pos }) => at(file, lines, pos[0], message));
+  if (problems.length > 0) throw invalid(file, problems);
+  const parsed = schema.safeParse(document.toJS() ?? {});
+  if (!parsed.success) {
+    throw invalid(
+      file,
+      parsed.error.issues.map((issue) => {
+        const node = document.getIn(issue.path.map(String), true);
+        const offset = hasRange(node) ? node.range[0] : 0;
+        return at(file, lines, offset, `${issue.path.join('.')}: ${issue.message}`);
+      }),
+    );
+  }
+  return derive(parsed.data);
+}
+
+function derive(data: z.output<typeof schema>): Configuration {
+  const { haproxy, limits } = data;
+  const embedded = haproxy.mode === 'embedded';
+  const inState = (name: string): string => `${data.state_dir}/haproxy/${name}`;
+  return {
+    stateDir: data.state_dir,
+    runDir: data.run_dir,
+    socket: data.socket ?? `${data.run_dir}/agent.sock`,
+    runner: data.runner,
+    ports: data.ports,
+    path: data.path,
+    logLevel: data.log_level,
+    haproxy: {
+      mode: haproxy.mode,
+      binary: haproxy.binary,
+      config: haproxy.config ?? (embedded ? inState('haproxy.cfg') : '/etc/haproxy/haproxy.cfg'),
+      adminSocket:
+        haproxy.admin_socket ??
+        (embedded ? `${data.run_dir}/haproxy-admin.sock` : '/run/haproxy/admin.sock'),
+      masterSocket:
+        haproxy.master_socket ??
+        (embedded ? `${data.run_dir}/haproxy-master.sock` : '/run/haproxy-master.sock'),
+      bind: haproxy.bind,
+    },
+    limits: {
+      artifactBytes: limits.artifact_bytes,
+      unpackedBytes: limits.unpacked_bytes,
+      entries: limits.entries,
+      reserveBytes: limits.reserve_bytes,
+    },
+  };
+}
+
+function readIfThere(file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return '';
+    throw new ZddError('ZDD_AGENT_CONFIG_INVALID', `${file} cannot be read`, { cause: error });
+  }
+}
+
+function hasRange(node: unknown): node is { range: [number, number, number] } {
+  return typeof node === 'object' && node !== null && 'range' in node && Array.isArray(node.range);
+}
+
+function at(file: string, lines: LineCounter, offset: number, message: string): string {
+  const { line, col } = lines.linePos(offset);
+  return `${file}:${line}:${col}  ${message}`;
+}
+
+function invalid(file: string, problems: readonly string[]): ZddError {
+  const count = problems.length === 1 ? '1 problem' : `${problems.length} problems`;
+  return new ZddError('ZDD_AGENT_CONFIG_INVALID', `${file} has ${count}`, {
+    evidence: problems.map((problem) => ['', problem]),
+    tries: [`zdd-agentd config check --config ${file}`],
+  });
+}

@@ -1,0 +1,161 @@
+import { type AppState, candidateOf, type Generation } from '../core/model.ts';
+import { trafficOf } from '../core/traffic.ts';
+import { configOf, type Host, type HostSlot } from '../pipeline/host.ts';
+import { trafficSlots } from '../pipeline/traffic.ts';
+import type { AppStatus, Finding, GenerationStatus } from '../protocol/api.ts';
+import type { Listen } from '../runner/runner.ts';
+
+/** Everything about one app at a glance. */
+export async function appStatus(
+  host: Host,
+  state: AppState,
+  signal: AbortSignal,
+): Promise<AppStatus> {
+  const { app, stable, deployment } = state;
+  const roles = rolesOf(state);
+  return {
+    app,
+    live: stable?.release ?? null,
+    since: host.journal.liveSince(app),
+    routes: stable === null ? [] : configOf(host, app, stable).routes,
+    deployment:
+      deployment === null
+        ? null
+        : {
+            id: deployment.id,
+            phase: deployment.phase.name,
+            owner: deployment.owner,
+            startedAt: deployment.startedAt,
+            release: candidateOf(deployment.phase)?.release ?? null,
+          },
+    generations: await Promise.all(
+      roles.map((role) => generationStatus(host, state, role, signal)),
+    ),
+  };
+}
+
+interface Role {
+  readonly generation: Generation;
+  readonly role: GenerationStatus['role'];
+  readonly warmUntil: number | null;
+}
+
+function rolesOf(state: AppState): Role[] {
+  const { stable, deployment, retiring } = state;
+  const roles: Role[] = [];
+  if (stable !== null) roles.push({ generation: stable, role: 'stable', warmUntil: null });
+  const candidate = deployment === null ? null : candidateOf(deployment.phase);
+  if (candidate !== null) {
+    roles.push({ generation: candidate, role: 'candidate', warmUntil: null });
+  }
+  for (const { generation, phase, warmUntil, good } of retiring) {
+    const role = phase === 'stopping' ? 'stopping' : good ? 'warm' : 'draining';
+    roles.push({ generation, role, warmUntil: role === 'warm' ? warmUntil : null });
+  }
+  return roles;
+}
+
+async function generationStatus(
+  host: Host,
+  state: AppState,
+  { generation, role, warmUntil }: Role,
+  signal: AbortSignal,
+): Promise<GenerationStatus> {
+  const { app } = state;
+  const servers = trafficSlots(host, app, generation).map(({ name }) => name);
+  const connections = await connectionsOf(host, app, servers, signal);
+  const share = trafficOf(state).find(
+    (entry) =>
+      entry.generation.release === generation.release &&
+      entry.generation.deployment === generation.deployment,
+  );
+  return {
+    release: generation.release,
+    deployment: generation.deployment,
+    role,
+    traffic: servers.length === 0 ? null : (share?.weight ?? 0) > 0 ? 100 : 0,
+    warmUntil,
+    requests: connections?.requests ?? null,
+    websockets: connections?.websockets ?? null,
+    instances: host.slots.of(app, generation).map((slot) => instanceStatus(host, slot)),
+  };
+}
+
+async function connectionsOf(
+  host: Host,
+  app: string,
+  servers: readonly string[],
+  signal: AbortSignal,
+): Promise<{ requests: number; websockets: number } | null> {
+  if (servers.length === 0) return null;
+  try {
+    const all = await host.proxy.connections(app, servers, signal);
+    return {
+      requests: all.reduce((sum, { requests }) => sum + requests, 0),
+      websockets: all.reduce((sum, { websockets }) => sum + websockets, 0),
+    };
+  } catch {
+    // Unknown is said as unknown; `attention` says why.
+    return null;
+  }
+}
+
+function instanceStatus(host: Host, slot: HostSlot): GenerationStatus['instances'][number] {
+  const status = host.runner.status(slot.spec.slot);
+  return {
+    slot: slot.name,
+    process: slot.process,
+    state: status.state,
+    pid: status.state === 'running' ? status.pid : null,
+    restarts: status.state === 'stopped' ? 0 : status.restarts,
+    address: addressText(slot.spec.listen),
+  };
+}
+
+function addressText(listen: Listen): string | null {
+  switch (listen.kind) {
+    case 'none':
+      return null;
+    case 'unix':
+      return listen.path;
+    case 'tcp':
+      return `127.0.0.1:${listen.port}`;
+  }
+}
+
+/** What somebody should look at now, each with the command that mends it. */
+export async function attention(host: Host, signal: AbortSignal): Promise<Finding[]> {
+  const findings: Finding[] = [];
+  try {
+    for (const { what } of await host.traffic.inspect(host, signal)) {
+      findings.push({
+        level: 'warning',
+        code: 'ZDD_DRIFT',
+        what,
+        tries: ['zdd-agent doctor        the agent repairs it within seconds where it is safe'],
+      });
+    }
+  } catch (error) {
+    findings.push({
+      level: 'error',
+      code: 'ZDD_HAPROXY_DOWN',
+      what: error instanceof Error ? error.message : String(error),
+      tries: ['systemctl status haproxy', 'zdd-agent doctor'],
+    });
+  }
+  for (const app of host.journal.apps()) {
+    const { stable } = host.journal.state(app);
+    if (stable === null) continue;
+    for (const slot of host.slots.of(app, stable)) {
+      const status = host.runner.status(slot.spec.slot);
+      if (status.state === 'running') continue;
+      findings.push({
+        level: 'error',
+        code: 'ZDD_INSTANCE_CRASHED',
+        what: `${app}: ${slot.process}.${slot.index} of ${stable.release} does not run`,
+        tries: [`zdd-agent logs --app ${app} --release ${stable.release}`],
+      });
+    }
+  }
+  return findings;
+}

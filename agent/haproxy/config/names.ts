@@ -1,0 +1,95 @@
+import { ZddError } from '../../protocol/errors.ts';
+import type { DesiredProxy, ServerAddress } from '../proxy.ts';
+
+/**
+ * The longest path HAProxy takes for a unix socket: `sun_path` has 108 bytes and HAProxy keeps
+ * some for the temporary name it binds under. Measured on 2.6.12.
+ */
+export const MAX_SOCKET_PATH_BYTES = 97;
+
+/** The backend of an app. */
+export function backendOf(app: string): string {
+  return `zdd_${app}`;
+}
+
+/** The app of a backend of ours, undefined for the admin's own. */
+export function appOf(backend: string): string | undefined {
+  return backend.startsWith('zdd_') ? backend.slice(4) : undefined;
+}
+
+/**
+ * An address as HAProxy reads it. It opens unix sockets after its chroot, so a path inside the
+ * chroot is named from there; one outside stays as it is (an in-chroot link may lead to it).
+ */
+export function addressText(address: ServerAddress, chroot: string | undefined): string {
+  switch (address.kind) {
+    case 'tcp':
+      return `${address.host.includes(':') ? `[${address.host}]` : address.host}:${address.port}`;
+    case 'unix':
+      return `unix@${insideChroot(address.path, chroot)}`;
+  }
+}
+
+function insideChroot(path: string, chroot: string | undefined): string {
+  return chroot !== undefined && path.startsWith(`${chroot}/`) ? path.slice(chroot.length) : path;
+}
+
+/**
+ * Refuses what cannot be written into a configuration without changing its meaning.
+ * @throws ZDD_ROUTE_CONFLICT, ZDD_HAPROXY_CONFIG_INVALID
+ */
+export function checkDesired(desired: DesiredProxy, chroot: string | undefined): void {
+  const owners = new Map<string, string>();
+  const apps = new Set<string>();
+  for (const app of desired.apps) {
+    if (!/^[a-z][a-z0-9-]*$/.test(app.app)) throw unfit('app name', app.app);
+    if (apps.has(app.app)) throw unfit('app (given twice)', app.app);
+    apps.add(app.app);
+    if (/[^\x20-\x7e]/.test(app.check.path)) throw unfit('health check path', app.check.path);
+    for (const route of app.routes) {
+      if (!/^(\*|(\*\.)?[a-z0-9.-]+)$/.test(route)) throw unfit('route', route);
+      const owner = owners.get(route);
+      if (owner !== undefined) {
+        throw new ZddError('ZDD_ROUTE_CONFLICT', `${route} belongs to ${owner} already.`, {
+          evidence: [
+            ['route', route],
+            ['apps', `${owner}, ${app.app}`],
+          ],
+        });
+      }
+      owners.set(route, app.app);
+    }
+    const names = new Set<string>();
+    for (const { name, weight, address } of app.servers) {
+      if (!/^[A-Za-z0-9_.:-]{1,63}$/.test(name)) throw unfit('server name', name);
+      if (names.has(name)) throw unfit('server (given twice)', name);
+      names.add(name);
+      if (!Number.isInteger(weight) || weight < 0 || weight > 256) {
+        throw unfit('weight (0 to 256)', `${name} ${weight}`);
+      }
+      checkAddress(address, chroot);
+    }
+  }
+}
+
+function checkAddress(address: ServerAddress, chroot: string | undefined): void {
+  switch (address.kind) {
+    case 'tcp':
+      if (!/^[A-Za-z0-9.:_-]+$/.test(address.host)) throw unfit('host', address.host);
+      return;
+    case 'unix': {
+      const path = insideChroot(address.path, chroot);
+      if (!/^\/[A-Za-z0-9_./:@+=,~-]+$/.test(path)) throw unfit('socket path', path);
+      if (Buffer.byteLength(path) > MAX_SOCKET_PATH_BYTES) {
+        throw unfit(`socket path (${MAX_SOCKET_PATH_BYTES} bytes at most)`, path);
+      }
+    }
+  }
+}
+
+function unfit(what: string, value: string): ZddError {
+  return new ZddError('ZDD_HAPROXY_CONFIG_INVALID', `HAProxy cannot take this ${what}.`, {
+    evidence: [[what, value]],
+    traffic: 'unchanged',
+  });
+}

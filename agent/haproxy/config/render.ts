@@ -1,0 +1,164 @@
+import { createHash } from 'node:crypto';
+import type { DesiredApp, DesiredProxy, DesiredServer } from '../proxy.ts';
+import { addressText, backendOf } from './names.ts';
+
+/** What the region says beside the apps. */
+export interface RenderOptions {
+  /** Where the frontend listens; empty: no frontend of ours, the admin's route to `zdd_<app>`. */
+  readonly bind: readonly string[];
+  /** `chroot` of the file's global section. */
+  readonly chroot: string | undefined;
+}
+
+/** The managed region and the hash of what only a reload can change. */
+export interface Rendered {
+  /** Body of the region, each line ended. */
+  readonly text: string;
+  /** Equal for two regions that differ in nothing but servers: 16 hex digits. */
+  readonly shape: string;
+}
+
+/** Names the running worker's shape: `show env ZDD_SHAPE`. */
+export const SHAPE_VARIABLE = 'ZDD_SHAPE';
+
+/**
+ * What every server gets, in the file and at runtime alike, because `add server` ignores
+ * `default-server`. Checks of a server that is up are 2 s apart and three must fail: tighter ones
+ * took healthy, busy servers down. One that is down or not admitted yet is asked every 100 ms.
+ * Without the pool settings 2.6 never reuses a connection to a server added at runtime.
+ */
+export const SERVER_OPTIONS =
+  'check inter 2s downinter 100ms fall 3 rise 1 pool-purge-delay 5s pool-max-conn -1';
+
+/** HAProxy reads 64 words a line (MAX_LINE_ARGS); the rest of the rule needs some. */
+const HOSTS_PER_LINE = 40;
+
+/** Renders the managed region. Pure: equal input, equal bytes. */
+export function renderRegion(desired: DesiredProxy, options: RenderOptions): Rendered {
+  const apps = [...desired.apps].sort((a, b) => compare(a.app, b.app));
+  const shapeText = render(apps, options, '', false);
+  const shape = createHash('sha256').update(shapeText).digest('hex').slice(0, 16);
+  return { text: render(apps, options, shape, true), shape };
+}
+
+function render(
+  apps: readonly DesiredApp[],
+  options: RenderOptions,
+  shape: string,
+  withServers: boolean,
+): string {
+  const sections = [
+    ['global', `  # Tells which region a running worker has loaded.`, `  setenv ZDD_SHAPE "${shape}"`],
+    defaults(),
+    ...(options.bind.length === 0 ? [] : [frontend(apps, options.bind), nobody()]),
+    ...apps.map((app) => backend(app, options.chroot, withServers)),
+  ];
+  return sections.map((lines) => `${lines.join('\n')}\n`).join('\n');
+}
+
+function defaults(): string[] {
+  return [
+    'defaults zdd',
+    '  mode http',
+    '  balance roundrobin',
+    '  log global',
+    '  option httplog',
+    '  option dontlognull',
+    '  # After a reload an idle client is told to reconnect by its next answer, not by a reset.',
+    '  option idle-close-on-response',
+    '  option redispatch 1',
+    '  retries 3',
+    '  retry-on conn-failure empty-response',
+    '  timeout connect 5s',
+    '  timeout check 2s',
+    '  timeout queue 10s',
+    '  timeout http-request 10s',
+    '  timeout http-keep-alive 30s',
+    '  timeout client 60s',
+    '  timeout server 60s',
+    '  timeout tunnel 1h',
+    `  http-error status 502 content-type "${PLAIN}" string "The app broke off its answer.\\n"`,
+    `  http-error status 503 content-type "${PLAIN}" string "No instance of this app is up. Please try again.\\n" hdr Retry-After 5`,
+    `  http-error status 504 content-type "${PLAIN}" string "The app did not answer in time.\\n"`,
+  ];
+}
+
+const PLAIN = 'text/plain; charset=utf-8';
+
+function frontend(apps: readonly DesiredApp[], bind: readonly string[]): string[] {
+  const exact = apps.flatMap((app) =>
+    rules(
+      app,
+      'str',
+      app.routes.filter((route) => !route.startsWith('*')),
+    ),
+  );
+  // The longest suffix first: `*.eu.example.com` before `*.example.com`.
+  const wildcards = apps
+    .flatMap((app) =>
+      app.routes
+        .filter((route) => route.startsWith('*.'))
+        .map((route) => ({ app, suffix: route.slice(1) })),
+    )
+    .sort((a, b) => b.suffix.length - a.suffix.length || compare(a.suffix, b.suffix))
+    .flatMap(({ app, suffix }) => rules(app, 'end', [suffix]));
+  const everyHost = apps.find((app) => app.routes.includes('*'));
+  return [
+    'frontend zdd from zdd',
+    ...bind.map((address) => `  bind ${address}`),
+    '  http-request set-var(txn.zdd_host) req.hdr(host),field(1,:),lower',
+    ...exact,
+    ...wildcards,
+    `  default_backend ${everyHost === undefined ? 'zdd' : backendOf(everyHost.app)}`,
+  ];
+}
+
+function rules(app: DesiredApp, match: 'str' | 'end', values: readonly string[]): string[] {
+  const lines: string[] = [];
+  for (let from = 0; from < values.length; from += HOSTS_PER_LINE) {
+    const some = [...values].sort().slice(from, from + HOSTS_PER_LINE);
+    lines.push(
+      `  use_backend ${backendOf(app.app)} if { var(txn.zdd_host) -m ${match} ${some.join(' ')} }`,
+    );
+  }
+  return lines;
+}
+
+/** Where requests for a host that no app answers for end. */
+function nobody(): string[] {
+  return [
+    'backend zdd from zdd',
+    `  http-request return status 404 content-type "${PLAIN}" string "No app answers for this host.\\n"`,
+  ];
+}
+
+function backend(app: DesiredApp, chroot: string | undefined, withServers: boolean): string[] {
+  const host = app.routes.find((route) => !route.startsWith('*')) ?? 'localhost';
+  return [
+    `backend ${backendOf(app.app)} from zdd`,
+    '  # A request that is not idempotent is never sent to an instance twice.',
+    '  http-request disable-l7-retry unless { method GET HEAD OPTIONS PUT DELETE TRACE }',
+    '  option httpchk',
+    `  http-check send meth GET uri ${quote(app.check.path)} ver HTTP/1.1 hdr Host ${host}`,
+    `  http-check expect status ${app.check.status}`,
+    ...(withServers ? app.servers.map((server) => serverLine(server, chroot)) : []),
+  ];
+}
+
+function serverLine(server: DesiredServer, chroot: string | undefined): string {
+  const { name, address, state } = server;
+  const place = /^(r\d+)(?:-[0-9a-z]+)*?-d(\d+)-(.+?)-(\d+)$/.exec(name);
+  const comment =
+    place === null ? '' : ` # ${place[1]}, deployment ${place[2]}, ${place[3]} ${place[4]}`;
+  const leaving = state === 'leaving';
+  const weight = leaving ? 0 : server.weight;
+  return `  server ${name} ${addressText(address, chroot)} ${SERVER_OPTIONS} weight ${weight}${leaving ? ' disabled' : ''}${comment}`;
+}
+
+function quote(text: string): string {
+  return `'${text.replaceAll("'", "'\\''")}'`;
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}

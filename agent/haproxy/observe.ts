@@ -1,0 +1,83 @@
+import { converse, type Conversation, type Endpoint } from './runtime.ts';
+import { SHAPE_VARIABLE } from './config/render.ts';
+import { parseEnv, parseInfo, parseStat, type StatRow, statNumber } from './tables.ts';
+
+/** A server as the running worker has it. */
+export interface RunningServer {
+  readonly name: string;
+  /** `host:port`, or `unix`: HAProxy does not tell where a unix server points. */
+  readonly address: string;
+  readonly weight: number;
+  /** Taken out by hand or by us: it gets nothing whatever its weight says. */
+  readonly admin: 'ready' | 'drain' | 'maint';
+  readonly down: boolean;
+  /** HAProxy's own check has passed, and is not failing now. */
+  readonly checkedOk: boolean;
+  /** The last check in words: `L7OK`, `L7STS 503 Service Unavailable`. */
+  readonly lastCheck: string;
+  /** `UP`, `DOWN`, `MAINT`, `DRAIN`, `UP 1/3`, `no check`. */
+  readonly status: string;
+}
+
+/** The running worker: which it is, what it has loaded, what its servers are. */
+export interface Running {
+  readonly pid: number;
+  readonly version: string;
+  /** Of the region it has loaded; undefined when it was started with a file without one. */
+  readonly shape: string | undefined;
+  /** Backend -> server name -> server. Ours and the admin's. */
+  readonly backends: ReadonlyMap<string, ReadonlyMap<string, RunningServer>>;
+}
+
+/** Asks the worker behind the admin socket. @throws ZDD_HAPROXY_DOWN, ZDD_HAPROXY_TIMEOUT */
+export function observe(admin: Endpoint, signal: AbortSignal): Promise<Running> {
+  return converse(admin, signal, observeOn);
+}
+
+/** The same on an open connection, so that what follows on it meets the same worker. */
+export async function observeOn({ ask }: Pick<Conversation, 'ask'>): Promise<Running> {
+  const { pid, version } = parseInfo(await ask('show info'));
+  const shape = parseEnv(SHAPE_VARIABLE, await ask(`show env ${SHAPE_VARIABLE}`));
+  // 2: backends, 4: servers. The backends too, or one without servers would seem not to exist.
+  const rows = parseStat(await ask('show stat -1 6 -1'));
+  const backends = new Map<string, Map<string, RunningServer>>();
+  for (const row of rows) {
+    const name = row.get('pxname') ?? '';
+    const servers = backends.get(name) ?? new Map<string, RunningServer>();
+    backends.set(name, servers);
+    if (row.get('type') === '2') servers.set(row.get('svname') ?? '', runningServer(row));
+  }
+  return { pid, version, shape, backends };
+}
+
+/** A server of a backend, undefined when either is not there. */
+export function serverOf(
+  running: Running,
+  backend: string,
+  name: string,
+): RunningServer | undefined {
+  return running.backends.get(backend)?.get(name);
+}
+
+/** What part of new requests a server may get: 0 while it is taken out. */
+export function effectiveWeight(server: RunningServer | undefined): number {
+  return server === undefined || server.admin !== 'ready' ? 0 : server.weight;
+}
+
+function runningServer(row: StatRow): RunningServer {
+  const status = row.get('status') ?? '';
+  // `* ` marks a check that is running now; what follows is the last result.
+  const check = (row.get('check_status') ?? '').replace(/^\* /, '');
+  const detail = row.get('last_chk') || row.get('check_desc') || '';
+  const down = status.startsWith('DOWN');
+  return {
+    name: row.get('svname') ?? '',
+    address: row.get('addr') ?? '',
+    weight: statNumber(row, 'uweight'),
+    admin: status.startsWith('MAINT') ? 'maint' : status.startsWith('DRAIN') ? 'drain' : 'ready',
+    down,
+    checkedOk: check === 'L7OK' && !down,
+    lastCheck: [check, row.get('check_code'), detail].filter((part) => part !== '').join(' '),
+    status,
+  };
+}

@@ -1,0 +1,46 @@
+/** Severity of a line the proxy room writes to the daemon's log. */
+export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
+
+/** Everything the proxy room needs to know about its HAProxy. */
+export interface ProxyOptions {
+  /**
+   * `embedded`: a private HAProxy that this room starts and keeps running, as the daemon's user.
+   * `system`: the distribution's HAProxy, run by systemd; this room never starts or stops it.
+   */
+  readonly mode: 'embedded' | 'system';
+  /** The HAProxy program: a path, or a name found in PATH. Also runs the check of the file. */
+  readonly binary: string;
+  readonly configPath: string;
+  /** The Runtime API of the current worker: `stats socket ... level admin`. */
+  readonly adminSocket: string;
+  /** The master's socket: `haproxy -S`. Reloads and old workers are reached through it. */
+  readonly masterSocket: string;
+  /** Where the frontend listens: `127.0.0.1:8080`. Empty: the admin's own frontends route. */
+  readonly bind: readonly string[];
+  /** Folder for the embedded HAProxy's process record and output. */
+  readonly workDir: string;
+  readonly log: (
+    level: LogLevel,
+    message: string,
+    fields: Readonly<Record<string, unknown>>,
+  ) => void;
+  /** Deadline of one command on a socket, ms. Default 5000. */
+  readonly commandMs?: number;
+  /** How long HAProxy's own check has to confirm new servers, ms. Default 10000. */
+  readonly confirmMs?: number;
+  /** Deadline of one reload, ms. Default 20000. */
+  readonly reloadMs?: number;
+}
+
+/** `ProxyOptions` with every default filled in. */
+export type ResolvedOptions = Required<ProxyOptions>;
+
+/** Fills in the deadlines that were left out. */
+export function resolveOptions(options: ProxyOptions): ResolvedOptions {
+  return {
+    ...options,
+    commandMs: options.commandMs ?? 5_000,
+    confirmMs: options.confirmMs ?? 10_000,
+    reloadMs: options.reloadMs ?? 20_000,
+  };
+}

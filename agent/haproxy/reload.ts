@@ -1,0 +1,78 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { ZddError } from '../protocol/errors.ts';
+import type { Context } from './context.ts';
+import { sendReload, showProcesses } from './master.ts';
+import { observe, type Running } from './observe.ts';
+import type { Processes } from './tables.ts';
+
+/** A reload of which the master shows nothing after this long was lost, ms. */
+const LOST_MS = 1_000;
+const MAX_SENDS = 4;
+const POLL_MS = 5;
+
+/**
+ * Reloads gracefully: the new worker takes the listeners over, the old one finishes what it has.
+ * Confirmed by a new worker that answers on the admin socket. 2.6 loses a reload sent within
+ * milliseconds of another or of the start, so a lost one is sent again.
+ * @returns the new worker as it stands after loading the file
+ * @throws ZDD_HAPROXY_RELOAD_FAILED when the new worker did not start: the old one serves on.
+ *   ZDD_HAPROXY_DOWN, ZDD_HAPROXY_TIMEOUT
+ */
+export async function reload(context: Context, signal: AbortSignal): Promise<Running> {
+  const { master, options } = context;
+  const until = performance.now() + options.reloadMs;
+  const before = await showProcesses(master, signal, options.reloadMs);
+  let said = '';
+  for (let sends = 0; sends < MAX_SENDS; sends += 1) {
+    said = await sendReload(master, signal);
+    const lostAt = performance.now() + LOST_MS;
+    for (;;) {
+      const now = await showProcesses(master, signal, Math.max(0, until - performance.now()));
+      if (now.failed > 0 && now.reloads > before.reloads) throw await failed(context, said);
+      const running = await taken(context, before, now, signal);
+      if (running !== undefined) {
+        options.log('info', 'haproxy reloaded', { from: before.current?.pid, to: running.pid });
+        return running;
+      }
+      if (performance.now() > until) throw await failed(context, said);
+      if (now.reloads === before.reloads && performance.now() > lostAt) break;
+      await sleep(POLL_MS, undefined, { signal });
+    }
+    options.log('warn', 'haproxy reload was lost; sending it again', { sends: sends + 1 });
+  }
+  throw await failed(context, said);
+}
+
+/**
+ * The new worker, once it is the one behind the admin socket: both listen for a moment, and a
+ * command that met the old one would be lost with it.
+ */
+async function taken(
+  { admin }: Context,
+  before: Processes,
+  now: Processes,
+  signal: AbortSignal,
+): Promise<Running | undefined> {
+  if (now.current === undefined || now.current.pid === before.current?.pid) return undefined;
+  const running = await observe(admin, signal).catch((error: unknown) => {
+    if (error instanceof ZddError && error.code === 'ZDD_HAPROXY_DOWN') return undefined;
+    throw error;
+  });
+  return running?.pid === now.current.pid ? running : undefined;
+}
+
+async function failed(context: Context, said: string): Promise<ZddError> {
+  const words = (said.trim() || (await context.lastWords())).trim();
+  return new ZddError(
+    'ZDD_HAPROXY_RELOAD_FAILED',
+    'HAProxy did not take the new configuration over; the old worker serves on.',
+    {
+      evidence: words === '' ? [] : [['HAProxy says', words]],
+      traffic: 'unchanged',
+      tries:
+        context.options.mode === 'system'
+          ? ['journalctl -u haproxy -n 20', `haproxy -c -f ${context.options.configPath}`]
+          : [`haproxy -c -f ${context.options.configPath}`],
+    },
+  );
+}

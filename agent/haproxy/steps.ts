@@ -1,0 +1,258 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { ZddError } from '../protocol/errors.ts';
+import { addressText, backendOf } from './config/names.ts';
+import { SERVER_OPTIONS } from './config/render.ts';
+import type { Context } from './context.ts';
+import type { Move, Plan, Target } from './converge.ts';
+import { effectiveWeight, observe, observeOn, type Running, serverOf } from './observe.ts';
+import type { DesiredProxy } from './proxy.ts';
+import { CommandRefused } from './refusal.ts';
+import { type Conversation, converse } from './runtime.ts';
+
+/** Another worker answers than the one the plan was made for: look again. */
+export class WorkerChanged extends Error {}
+
+const POLL_MS = 10;
+
+/**
+ * Brings servers in at weight 0 and waits until HAProxy's own check has passed on each of
+ * `confirm`. An added server is checked while it is still in maintenance, and enabled after.
+ * @throws ZDD_HAPROXY_SERVER_DOWN with the last check of the first that did not pass
+ */
+export async function admit(
+  context: Context,
+  plan: Plan,
+  confirm: readonly Target[],
+  desired: DesiredProxy,
+  chroot: string | undefined,
+  signal: AbortSignal,
+): Promise<Running> {
+  const addresses = addressesOf(desired, chroot);
+  const { pid, recheck } = await converse(context.admin, signal, async (conversation) => {
+    const running = await observeOn(conversation);
+    for (const target of plan.add) await addServer(conversation, target, target.address);
+    for (const target of plan.revive) {
+      await conversation.order(`set server ${path(target)} weight 0`);
+      await conversation.order(`set server ${path(target)} state ready`);
+    }
+    const again: Target[] = [];
+    for (const target of confirm) {
+      const address = addresses.get(path(target));
+      if (address === undefined || !unchecked(running, target)) continue;
+      // A server from the file has its first check anywhere within 2 s, a new one within 0.1 s.
+      if (await removeServer(conversation, target)) {
+        await addServer(conversation, target, address);
+        again.push(target);
+      } else await conversation.order(`set server ${path(target)} state ready`);
+    }
+    return { pid: running.pid, recheck: again };
+  });
+  const running = await confirmed(context, confirm, pid, signal);
+  return converse(context.admin, signal, async (conversation) => {
+    await sameWorker(conversation, pid);
+    for (const target of [...plan.add, ...recheck]) {
+      await conversation.order(`set server ${path(target)} state ready`);
+    }
+    return plan.add.length + recheck.length === 0 ? running : observeOn(conversation);
+  });
+}
+
+/**
+ * All weights of a plan on one connection: those that gain, a look that every backend has a server
+ * that can take over, those that lose, a look that it is so.
+ * @returns from the first command to the confirmation, ms; 0 when there was nothing to move
+ * @throws ZDD_HAPROXY_SERVER_DOWN, ZDD_HAPROXY_COMMAND: nothing has moved unless `onMove` was called
+ */
+export async function moveWeights(
+  context: Context,
+  plan: Plan,
+  pid: number,
+  onMove: () => void,
+  signal: AbortSignal,
+): Promise<number> {
+  const { raise, lower } = plan;
+  if (raise.length + lower.length === 0) return 0;
+  return converse(context.admin, signal, async (conversation) => {
+    await sameWorker(conversation, pid);
+    const started = performance.now();
+    const done: Move[] = [];
+    try {
+      for (const move of raise) {
+        done.push(move);
+        await setWeight(conversation, move, move.to);
+      }
+      if (lower.length > 0) requireSuccessor(await observeOn(conversation), raise, lower);
+    } catch (error) {
+      for (const move of done) await setWeight(conversation, move, move.from);
+      throw error;
+    }
+    onMove();
+    for (const move of lower) await setWeight(conversation, move, move.to);
+    const running = await observeOn(conversation);
+    for (const move of [...raise, ...lower]) {
+      const weight = serverOf(running, move.backend, move.server)?.weight;
+      if (weight !== move.to) {
+        throw new ZddError('ZDD_HAPROXY_COMMAND', 'HAProxy did not keep a weight.', {
+          evidence: [[path(move), `${weight}, wanted ${move.to}`]],
+        });
+      }
+    }
+    return performance.now() - started;
+  });
+}
+
+/** Takes servers out: into maintenance those that leave, away those that nobody wants. */
+export async function retire(
+  context: Context,
+  plan: Plan,
+  pid: number,
+  signal: AbortSignal,
+): Promise<void> {
+  if (plan.maintain.length + plan.remove.length === 0) return;
+  await converse(context.admin, signal, async (conversation) => {
+    await sameWorker(conversation, pid);
+    for (const target of plan.maintain) {
+      await conversation.order(`set server ${path(target)} state maint`);
+    }
+    // One that still has connections stays in maintenance; the next apply tries again.
+    for (const target of plan.remove) await removeServer(conversation, target);
+  });
+}
+
+/** Removes the servers that `now` has and `before` had not, and restores weights of the others. */
+export async function takeBack(
+  context: Context,
+  before: Running,
+  now: Running,
+  signal: AbortSignal,
+): Promise<void> {
+  await converse(context.admin, signal, async (conversation) => {
+    for (const [backend, servers] of before.backends) {
+      for (const server of now.backends.get(backend)?.values() ?? []) {
+        const target = { backend, server: server.name };
+        const was = servers.get(server.name);
+        if (was === undefined) await removeServer(conversation, target);
+        else if (was.admin !== server.admin && was.admin !== 'ready') {
+          await conversation.order(`set server ${path(target)} state ${was.admin}`);
+        }
+      }
+    }
+  });
+}
+
+async function confirmed(
+  context: Context,
+  confirm: readonly Target[],
+  pid: number,
+  signal: AbortSignal,
+): Promise<Running> {
+  const until = performance.now() + context.options.confirmMs;
+  for (;;) {
+    const running = await observe(context.admin, signal);
+    if (running.pid !== pid) throw new WorkerChanged();
+    const missing = confirm.find(
+      ({ backend, server }) => serverOf(running, backend, server)?.checkedOk !== true,
+    );
+    if (missing === undefined) return running;
+    if (performance.now() > until) throw serverDown(running, missing, context.options.confirmMs);
+    await sleep(POLL_MS, undefined, { signal });
+  }
+}
+
+function serverDown(running: Running, target: Target, waitedMs: number): ZddError {
+  const server = serverOf(running, target.backend, target.server);
+  return new ZddError(
+    'ZDD_HAPROXY_SERVER_DOWN',
+    `HAProxy's own check of ${target.server} did not pass within ${waitedMs} ms.`,
+    {
+      evidence: [
+        ['server', path(target)],
+        ['last check', server?.lastCheck || 'none yet'],
+        ['status', server?.status ?? 'not there'],
+      ],
+      traffic: 'unchanged',
+      tries: ["ls -l the instance's socket: HAProxy's user must be able to write to it"],
+    },
+  );
+}
+
+/** Lowering is safe only while another server of the backend can take what comes. */
+function requireSuccessor(
+  running: Running,
+  raise: readonly Move[],
+  lower: readonly Move[],
+): void {
+  for (const backend of new Set(lower.map((move) => move.backend))) {
+    const after = new Map(lower.map((move) => [path(move), move.to]));
+    const left = [...(running.backends.get(backend)?.values() ?? [])].filter(
+      (server) => (after.get(path({ backend, server: server.name })) ?? effectiveWeight(server)) > 0,
+    );
+    // None at all is a wish: the app is being taken out of traffic.
+    if (left.length === 0 || left.some((server) => server.admin === 'ready' && !server.down)) {
+      continue;
+    }
+    const down = raise.find((move) => move.backend === backend);
+    const first = left[0];
+    if (first !== undefined) {
+      throw serverDown(running, down ?? { backend, server: first.name }, 0);
+    }
+  }
+}
+
+async function sameWorker(conversation: Conversation, pid: number): Promise<void> {
+  const answer = await conversation.ask('show info');
+  if (!new RegExp(`^Pid: ${pid}$`, 'm').test(answer)) throw new WorkerChanged();
+}
+
+/** From the file, at weight 0, in use for nobody, not looked at by HAProxy yet. */
+function unchecked(running: Running, target: Target): boolean {
+  const server = serverOf(running, target.backend, target.server);
+  return (
+    server?.admin === 'ready' && server.weight === 0 && !server.checkedOk && !server.down
+  );
+}
+
+async function addServer(
+  { order }: Conversation,
+  target: Target,
+  address: string,
+): Promise<void> {
+  await order(`add server ${path(target)} ${address} ${SERVER_OPTIONS} weight 0`);
+  await order(`enable health ${path(target)}`);
+}
+
+/** @returns false when it still has connections and stays, in maintenance */
+async function removeServer({ order }: Conversation, target: Target): Promise<boolean> {
+  try {
+    await order(`set server ${path(target)} state maint`);
+    await order(`del server ${path(target)}`);
+    return true;
+  } catch (error) {
+    if (!(error instanceof CommandRefused)) throw error;
+    if (error.refusal === 'no_such_server') return true;
+    if (error.refusal === 'still_connected') return false;
+    throw error;
+  }
+}
+
+async function setWeight({ order }: Conversation, target: Target, to: number): Promise<void> {
+  await order(`set server ${path(target)} weight ${to}`);
+}
+
+function addressesOf(
+  desired: DesiredProxy,
+  chroot: string | undefined,
+): ReadonlyMap<string, string> {
+  return new Map(
+    desired.apps.flatMap((app) =>
+      app.servers.map((server) => [
+        path({ backend: backendOf(app.app), server: server.name }),
+        addressText(server.address, chroot),
+      ]),
+    ),
+  );
+}
+
+function path({ backend, server }: Target): string {
+  return `${backend}/${server}`;
+}

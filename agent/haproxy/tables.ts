@@ -1,0 +1,159 @@
+import { ZddError } from '../protocol/errors.ts';
+
+/** A row of `show stat`, by column name. Columns a version lacks are absent. */
+export type StatRow = ReadonlyMap<string, string>;
+
+/** `show info`, as far as it is used. */
+export interface ProcessInfo {
+  readonly version: string;
+  readonly pid: number;
+}
+
+/** A row of `show servers conn`. */
+export interface ServerConnRow {
+  readonly backend: string;
+  readonly server: string;
+  /** Connections in use: requests in flight and tunnels, not idle pooled ones. */
+  readonly used: number;
+  readonly idle: number;
+}
+
+/** A stream of `show sess all` that has become a tunnel. */
+export interface Tunnel {
+  /** What `shutdown session` takes: `0x55e9469fae30`. May be reused once the stream has ended. */
+  readonly pointer: string;
+  /** Never reused in a worker's life. */
+  readonly id: string;
+  readonly backend: string;
+  readonly server: string;
+}
+
+/** A worker in `show proc`. */
+export interface Worker {
+  readonly pid: number;
+}
+
+/** `show proc` of the master. */
+export interface Processes {
+  readonly master: number;
+  /** Grows with every reload the master attempts. */
+  readonly reloads: number;
+  /** Failed reloads since the last one that worked. */
+  readonly failed: number;
+  readonly current: Worker | undefined;
+  readonly old: readonly Worker[];
+}
+
+/** @throws ZDD_HAPROXY_COMMAND when the text is no `show info` */
+export function parseInfo(text: string): ProcessInfo {
+  const version = /^Version: (\S+)/m.exec(text)?.[1];
+  const pid = Number(/^Pid: (\d+)/m.exec(text)?.[1]);
+  if (version === undefined || !Number.isInteger(pid)) throw unreadable('show info', text);
+  return { version, pid };
+}
+
+/** The value of `show env NAME`, undefined when the process has no such variable. */
+export function parseEnv(name: string, text: string): string | undefined {
+  const line = text.split('\n').find((candidate) => candidate.startsWith(`${name}=`));
+  return line?.slice(name.length + 1);
+}
+
+/** @throws ZDD_HAPROXY_COMMAND when the text is no `show stat` */
+export function parseStat(text: string): readonly StatRow[] {
+  const [header, ...lines] = text.split('\n').filter((line) => line !== '');
+  if (header === undefined || !header.startsWith('# pxname,svname,')) {
+    throw unreadable('show stat', text);
+  }
+  const names = header.slice(2).split(',');
+  return lines.map((line) => {
+    const values = splitCsv(line);
+    return new Map(names.map((name, index) => [name, values[index] ?? '']));
+  });
+}
+
+/** A number of a row; 0 when the column is absent or empty. */
+export function statNumber(row: StatRow, column: string): number {
+  const value = Number(row.get(column) ?? '');
+  return Number.isFinite(value) ? value : 0;
+}
+
+/** @throws ZDD_HAPROXY_COMMAND when the text is no `show servers conn` */
+export function parseServersConn(text: string): readonly ServerConnRow[] {
+  const [header, ...lines] = text.split('\n').filter((line) => line !== '');
+  if (!header?.startsWith('# bkname/svname ')) throw unreadable('show servers conn', text);
+  const columns = header.slice(2).split(' ');
+  const used = columns.indexOf('used_cur');
+  const idle = columns.indexOf('idle_cur');
+  if (used < 0 || idle < 0) throw unreadable('show servers conn', text);
+  return lines.map((line) => {
+    const values = line.split(' ');
+    const [backend = '', server = ''] = (values[0] ?? '').split('/');
+    return { backend, server, used: Number(values[used]), idle: Number(values[idle]) };
+  });
+}
+
+/** Streams of `show sess all` (or `show sess POINTER`) whose both sides are tunnels. */
+export function parseTunnels(text: string): readonly Tunnel[] {
+  return text.split(/^(?=0x)/m).flatMap((block) => {
+    if (!/\brsp\.st=MSG_TUNNEL\b/.test(block)) return [];
+    const head = /^(0x[0-9a-f]+): .*?\bid=(\d+)\b/.exec(block);
+    const backend = /^ {2}backend=(\S+) /m.exec(block)?.[1];
+    const server = /^ {2}server=(\S+) /m.exec(block)?.[1];
+    if (head?.[1] === undefined || head[2] === undefined) return [];
+    if (backend === undefined || server === undefined) return [];
+    return [{ pointer: head[1], id: head[2], backend, server }];
+  });
+}
+
+/** @throws ZDD_HAPROXY_COMMAND when the text is no `show proc` */
+export function parseProcesses(text: string): Processes {
+  let section: 'current' | 'old' | 'other' = 'other';
+  let master: Pick<Processes, 'master' | 'reloads' | 'failed'> | undefined;
+  const current: Worker[] = [];
+  const old: Worker[] = [];
+  for (const line of text.split('\n')) {
+    if (line.startsWith('# workers')) section = 'current';
+    else if (line.startsWith('# old workers')) section = 'old';
+    else if (line.startsWith('#')) section = 'other';
+    const row = /^(\d+)\s+(\S+)\s+(\d+)(?:\s+\[failed: (\d+)\])?/.exec(line);
+    if (row === null) continue;
+    const pid = Number(row[1]);
+    if (row[2] === 'master') {
+      master = { master: pid, reloads: Number(row[3]), failed: Number(row[4] ?? 0) };
+    } else if (row[2] === 'worker' && section === 'current') current.push({ pid });
+    else if (row[2] === 'worker' && section === 'old') old.push({ pid });
+  }
+  if (master === undefined) throw unreadable('show proc', text);
+  return { ...master, current: current[0], old };
+}
+
+/** The agent speaks to 2.6 and newer: before it dynamic servers needed the experimental mode. */
+export const OLDEST_VERSION = { major: 2, minor: 6 } as const;
+
+/**
+ * @returns the version when it is new enough
+ * @throws ZDD_HAPROXY_TOO_OLD
+ */
+export function requireVersion(version: string): string {
+  const [, major, minor] = /(\d+)\.(\d+)/.exec(version) ?? [];
+  const found = Number(major) * 1_000 + Number(minor);
+  if (found >= OLDEST_VERSION.major * 1_000 + OLDEST_VERSION.minor) return version;
+  throw new ZddError('ZDD_HAPROXY_TOO_OLD', `HAProxy ${version} is too old: 2.6 is needed.`, {
+    evidence: [['found', version]],
+    tries: ['apt-get install haproxy', 'haproxy -v'],
+  });
+}
+
+function splitCsv(line: string): readonly string[] {
+  if (!line.includes('"')) return line.split(',');
+  // Quoted as in RFC 4180: check texts may hold commas, and quotes written twice.
+  return [...line.matchAll(/(?:^|,)(?:"((?:[^"]|"")*)"|([^,]*))/g)].map(
+    ([, quoted, plain]) => quoted?.replaceAll('""', '"') ?? plain ?? '',
+  );
+}
+
+function unreadable(command: string, text: string): ZddError {
+  return new ZddError('ZDD_HAPROXY_COMMAND', `HAProxy's answer to "${command}" is not readable.`, {
+    evidence: [['answer', text.slice(0, 300)]],
+  });
+}

@@ -1,0 +1,98 @@
+import { type Logger, pino, stdTimeFunctions } from 'pino';
+import type { ZddEvent } from '../protocol/events.ts';
+
+/** Levels as journald wants them before a line on stdout (sd-daemon(3)). */
+const JOURNALD_PRIORITY: Record<string, string> = {
+  debug: '<7>',
+  info: '<6>',
+  warn: '<4>',
+  error: '<3>',
+  fatal: '<2>',
+};
+
+/**
+ * The daemon's log: one JSON line a change on stdout, with a journald priority in front when
+ * systemd reads it.
+ */
+export function createLog(level: string, underJournald: boolean): Logger {
+  const destination = {
+    write(line: string): void {
+      const label = /"level":"(\w+)"/.exec(line)?.[1] ?? 'info';
+      process.stdout.write(underJournald ? `${JOURNALD_PRIORITY[label] ?? '<6>'}${line}` : line);
+    },
+  };
+  return pino(
+    {
+      level,
+      base: null,
+      timestamp: stdTimeFunctions.isoTime,
+      formatters: { level: (label) => ({ level: label }) },
+    },
+    destination,
+  );
+}
+
+/** Writes an event of the story to the log, in the same words that `events` shows. */
+export function logEvent(log: Logger, event: ZddEvent): void {
+  const { app, deployment } = event;
+  const fields = deployment === null ? { app } : { app, deployment };
+  switch (event.type) {
+    case 'deployment_started':
+      log.info({ ...fields, kind: event.kind, owner: event.owner }, 'deployment started');
+      return;
+    case 'phase_changed':
+      log.info({ ...fields, phase: event.to }, 'phase changed');
+      return;
+    case 'release_created':
+      log.info({ ...fields, release: event.release, reused: event.reused }, 'release created');
+      return;
+    case 'step_done':
+      log.info(
+        { ...fields, phase: event.step.phase, ms: event.step.ms },
+        `step done: ${event.step.summary}`,
+      );
+      return;
+    case 'progress':
+      log.debug({ ...fields, phase: event.phase }, event.message);
+      return;
+    case 'traffic_moved':
+      log.info({ ...fields, shares: event.shares, ms: event.ms }, 'traffic moved');
+      return;
+    case 'deployment_ended': {
+      const { outcome, release, totalMs, requests, lost, error } = event.receipt;
+      const ended = { ...fields, release, ms: totalMs, requests, lost };
+      if (error === null) log.info(ended, `deployment ${outcome}`);
+      else log.warn({ ...ended, code: error.code }, `deployment ${outcome}: ${error.message}`);
+      return;
+    }
+    case 'draining':
+      log.info(
+        {
+          ...fields,
+          release: event.release,
+          requests: event.requests,
+          websockets: event.websockets,
+        },
+        'draining',
+      );
+      return;
+    case 'release_stopped':
+      log.info({ ...fields, release: event.release, ms: event.ms }, 'release stopped');
+      return;
+    case 'release_pruned':
+      log.info({ ...fields, release: event.release }, 'release pruned');
+      return;
+    case 'instance_exited':
+      log.warn(
+        { ...fields, release: event.release, slot: event.slot },
+        `instance exited: ${event.reason}`,
+      );
+      return;
+    case 'recovered':
+      log.warn({ ...fields }, `deployment found cut: ${event.decision}: ${event.reason}`);
+      return;
+    case 'drift':
+      log.warn({ ...fields, repaired: event.repaired }, `drift found: ${event.what}`);
+      return;
+  }
+}

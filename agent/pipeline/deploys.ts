@@ -1,0 +1,258 @@
+import type { Target } from '../core/deployment.ts';
+import { isWarm, trafficMoved } from '../core/deployment.ts';
+import type { AppState, Failure, Generation, Policy } from '../core/model.ts';
+import type { DeploymentReply } from '../protocol/api.ts';
+import type { AppConfig } from '../protocol/app-config.ts';
+import { type ErrorCode, ZddError } from '../protocol/errors.ts';
+import { readAppConfig } from '../store/artifacts.ts';
+import { configOf, type Host } from './host.ts';
+import { AppRun } from './run.ts';
+
+/** A checked wish to deploy an artifact. */
+export interface DeployWish {
+  readonly artifact: string;
+  readonly owner: string;
+  readonly source: string;
+  readonly bakeMs?: number | undefined;
+  readonly probeTimeoutMs?: number | undefined;
+}
+
+/** The verbs of the control API. Everything is checked before anything is changed. */
+export class Deploys {
+  readonly #host: Host;
+  readonly #runs = new Map<string, AppRun>();
+  /** Apps with a wish being checked: the lock between check and journal. */
+  readonly #claimed = new Set<string>();
+
+  constructor(host: Host) {
+    this.#host = host;
+  }
+
+  run(app: string): AppRun {
+    const known = this.#runs.get(app);
+    if (known !== undefined) return known;
+    const run = new AppRun(this.#host, app);
+    this.#runs.set(app, run);
+    return run;
+  }
+
+  /** @throws ZDD_ARTIFACT_*, ZDD_CONFIG_*, ZDD_ROUTE_CONFLICT, ZDD_LOCKED */
+  async deploy(wish: DeployWish): Promise<DeploymentReply> {
+    const { artifacts } = this.#host;
+    if (!artifacts.has(wish.artifact)) {
+      throw new ZddError('ZDD_ARTIFACT_UNKNOWN', `no artifact ${wish.artifact.slice(0, 12)} here`, {
+        tries: ['zdd-agent push'],
+      });
+    }
+    const { config } = await readAppConfig(artifacts.path(wish.artifact));
+    this.#refuseRouteConflicts(config);
+    return await this.#request(
+      config.app,
+      { kind: 'artifact', artifact: wish.artifact },
+      wish.owner,
+      wish.source,
+      policyOf(config, wish),
+    );
+  }
+
+  /** @throws ZDD_APP_UNKNOWN, ZDD_NOTHING_TO_ROLL_BACK, ZDD_RELEASE_UNKNOWN, ZDD_LOCKED */
+  async rollback(app: string, wanted: string | undefined, owner: string): Promise<DeploymentReply> {
+    const { state } = this.#known(app);
+    const { deployment } = state;
+    if (deployment !== null && wanted === undefined) {
+      return await this.#tell(app, 'rollback', owner);
+    }
+    const target = this.#rollbackTarget(state, wanted);
+    if (target === null) {
+      return { app, deployment: 0, result: 'already_live', since: this.#host.journal.lastSeq() };
+    }
+    const release = target.kind === 'warm' ? target.generation.release : target.release;
+    const config = configOf(this.#host, app, { release, deployment: 0 });
+    this.#refuseRouteConflicts(config);
+    const policy = { ...policyOf(config, {}), bakeMs: 0 };
+    return await this.#request(app, target, owner, `rollback to ${release}`, policy);
+  }
+
+  async abort(app: string, owner: string): Promise<DeploymentReply> {
+    this.#known(app);
+    return await this.#tell(app, 'abort', owner);
+  }
+
+  async promote(app: string, owner: string): Promise<DeploymentReply> {
+    this.#known(app);
+    return await this.#tell(app, 'promote', owner);
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#runs.values()].map((run) => run.close()));
+  }
+
+  #known(app: string): AppRun {
+    if (!this.#host.journal.knows(app)) {
+      throw new ZddError('ZDD_APP_UNKNOWN', `there is no app ${app} on this host`, {
+        tries: ['zdd-agent status'],
+      });
+    }
+    return this.run(app);
+  }
+
+  async #request(
+    app: string,
+    target: Target,
+    owner: string,
+    source: string,
+    policy: Policy,
+  ): Promise<DeploymentReply> {
+    const { journal } = this.#host;
+    const run = this.run(app);
+    if (run.state.deployment !== null || this.#claimed.has(app)) throw this.#locked(run.state);
+    this.#claimed.add(app);
+    try {
+      const since = journal.lastSeq();
+      const id = journal.nextDeployment(app);
+      const begun = await run.post({ type: 'requested', id, target, owner, source, policy });
+      if (!begun) throw this.#locked(run.state);
+      return { app, deployment: id, result: 'started', since };
+    } finally {
+      this.#claimed.delete(app);
+    }
+  }
+
+  /** Steers the running deployment. Told twice, or too late, it says so and changes nothing. */
+  async #tell(
+    app: string,
+    verb: 'abort' | 'rollback' | 'promote',
+    owner: string,
+  ): Promise<DeploymentReply> {
+    const run = this.run(app);
+    const since = this.#host.journal.lastSeq();
+    const { deployment } = run.state;
+    if (deployment === null) {
+      throw new ZddError('ZDD_NOTHING_RUNNING', `no deployment of ${app} is running`, {
+        ...(run.state.stable === null ? {} : { traffic: `100 % on ${run.state.stable.release}` }),
+        tries: ['zdd-agent status', ...(verb === 'abort' ? ['zdd-agent rollback'] : [])],
+      });
+    }
+    if (deployment.phase.name === 'reverting') {
+      return { app, deployment: deployment.id, result: 'already_reverting', since };
+    }
+    const moved = trafficMoved(deployment.phase);
+    await run.post({ type: 'told', verb, failure: toldBy(verb, owner, moved) });
+    const result = { abort: 'aborting', rollback: 'rolling_back', promote: 'promoting' }[verb];
+    return { app, deployment: deployment.id, result, since };
+  }
+
+  /** The default is the last good release that does not serve; null when it serves already. */
+  #rollbackTarget(
+    state: AppState,
+    wanted: string | undefined,
+  ): Exclude<Target, { kind: 'artifact' }> | null {
+    const { app, stable } = state;
+    const release = wanted === undefined ? this.#lastGood(state) : this.#named(app, wanted);
+    if (stable?.release === release) return null;
+    const warm = state.retiring
+      .map(({ generation }) => generation)
+      .findLast((generation) => generation.release === release && isWarm(state, generation));
+    return warm !== undefined && this.#allRun(app, warm)
+      ? { kind: 'warm', generation: warm }
+      : { kind: 'release', release };
+  }
+
+  #allRun(app: string, generation: Generation): boolean {
+    const slots = this.#host.slots.of(app, generation).filter(({ takesTraffic }) => takesTraffic);
+    return slots.every(({ spec }) => this.#host.runner.status(spec.slot).state === 'running');
+  }
+
+  #lastGood({ app, stable, retiring }: AppState): string {
+    const good = this.#host.releases
+      .list(app)
+      .filter(({ verdict, release }) => verdict === 'good' && release !== stable?.release);
+    // The one that served last, not the one with the highest number: that may be what failed.
+    const warm = retiring.findLast((retirement) => retirement.good)?.generation.release;
+    const stableNumber = stable === null ? 0 : numberOf(stable.release);
+    const release =
+      good.find((record) => record.release === warm)?.release ??
+      good.find(({ number }) => number < stableNumber)?.release ??
+      good[0]?.release;
+    if (release === undefined) {
+      throw new ZddError('ZDD_NOTHING_TO_ROLL_BACK', `${app} has no earlier good release`, {
+        ...(stable === null ? {} : { traffic: `100 % on ${stable.release}` }),
+        tries: [`zdd-agent releases ${app}`],
+      });
+    }
+    return release;
+  }
+
+  /** Accepts `r42-ab12cd3` and `r42`. */
+  #named(app: string, wanted: string): string {
+    const match = this.#host.releases
+      .list(app)
+      .find(({ release }) => release === wanted || release.split('-')[0] === wanted);
+    if (match === undefined) {
+      throw new ZddError('ZDD_RELEASE_UNKNOWN', `${app} has no release ${wanted}`, {
+        tries: [`zdd-agent releases ${app}`],
+      });
+    }
+    return match.release;
+  }
+
+  #refuseRouteConflicts(config: AppConfig): void {
+    if (config.processes['web'] === undefined) return;
+    for (const other of this.#host.journal.apps()) {
+      const { stable } = this.#host.journal.state(other);
+      if (other === config.app || stable === null) continue;
+      const theirs = configOf(this.#host, other, stable);
+      if (theirs.processes['web'] === undefined) continue;
+      const shared = config.routes.filter((route) => theirs.routes.includes(route));
+      if (shared.length === 0) continue;
+      throw new ZddError(
+        'ZDD_ROUTE_CONFLICT',
+        `${shared.join(', ')} belong${shared.length === 1 ? 's' : ''} to the app ${other}`,
+        { tries: ['mend routes in zdd.yaml, then: zdd-agent push'] },
+      );
+    }
+  }
+
+  #locked({ app, deployment }: AppState): ZddError {
+    const now = this.#host.now();
+    const who =
+      deployment === null
+        ? `${app} is being deployed`
+        : `${app} is being deployed by ${deployment.owner} (#${deployment.id}, ${deployment.phase.name}, ${Math.round((now - deployment.startedAt) / 1_000)}s ago)`;
+    return new ZddError('ZDD_LOCKED', who, {
+      tries: [
+        ...(deployment === null ? [] : [`zdd-agent attach ${deployment.id}`]),
+        'zdd-agent push --wait',
+      ],
+    });
+  }
+}
+
+function policyOf(
+  config: AppConfig,
+  { bakeMs, probeTimeoutMs }: { bakeMs?: number | undefined; probeTimeoutMs?: number | undefined },
+): Policy {
+  return {
+    probeWithinMs: probeTimeoutMs ?? config.processes['web']?.health?.within ?? 30_000,
+    bakeMs: bakeMs ?? config.bake,
+    warmMs: config.warm,
+    requestsMs: config.drain.requests,
+    websocketsMs: config.drain.websockets,
+    pacePerSecond: config.drain.pace,
+  };
+}
+
+function toldBy(verb: 'abort' | 'rollback' | 'promote', owner: string, moved: boolean): Failure {
+  const rolledBack = verb === 'rollback' && moved;
+  const code: ErrorCode = rolledBack ? 'ZDD_ROLLED_BACK' : 'ZDD_ABORTED';
+  return {
+    code,
+    message: `${rolledBack ? 'rolled back' : 'aborted'} by ${owner}`,
+    evidence: [],
+    tries: ['zdd-agent push'],
+  };
+}
+
+function numberOf(release: string): number {
+  return Number(/^r(\d+)/.exec(release)?.[1] ?? 0);
+}

@@ -1,0 +1,58 @@
+import type { Logger } from 'pino';
+import type { Generation } from '../core/model.ts';
+import type { Proxy } from '../haproxy/proxy.ts';
+import type { AppConfig } from '../protocol/app-config.ts';
+import { ZddError } from '../protocol/errors.ts';
+import type { NewEvent } from '../protocol/events.ts';
+import { parseAppConfig } from '../protocol/zdd-yaml.ts';
+import type { InstanceSpec, Runner } from '../runner/runner.ts';
+import type { ArtifactStore } from '../store/artifacts.ts';
+import type { Journal } from '../store/journal.ts';
+import type { Layout } from '../store/layout.ts';
+import type { Releases } from '../store/releases.ts';
+import type { SlotRecord, Slots } from '../store/slots.ts';
+import type { Traffic } from './traffic.ts';
+
+/** Limits that protect the disk; see `agent.yaml`. */
+export interface DiskLimits {
+  readonly unpackedBytes: number;
+  readonly entries: number;
+  readonly reserveBytes: number;
+}
+
+/** The VPS as the verbs of this folder see it. */
+export interface Host {
+  readonly journal: Journal;
+  readonly releases: Releases;
+  readonly slots: Slots<InstanceSpec>;
+  readonly artifacts: ArtifactStore;
+  readonly layout: Layout;
+  readonly limits: DiskLimits;
+  readonly runner: Runner;
+  readonly proxy: Proxy;
+  readonly traffic: Traffic;
+  readonly log: Logger;
+  readonly now: () => number;
+}
+
+export type HostSlot = SlotRecord<InstanceSpec>;
+
+/** What a verb is given beside the host: what it is part of, and when to give up. */
+export interface Task {
+  readonly app: string;
+  readonly deployment: number | null;
+  readonly signal: AbortSignal;
+  /** Adds a line to the story while the verb runs. */
+  readonly tell: (event: NewEvent) => void;
+}
+
+/** The `zdd.yaml` of a release, checked again as it was when it came. */
+export function configOf(host: Host, app: string, { release }: Generation): AppConfig {
+  const record = host.releases.find(app, release);
+  if (record === null) {
+    throw new ZddError('ZDD_RELEASE_UNKNOWN', `${app} has no release ${release}`, {
+      tries: [`zdd-agent releases ${app}`],
+    });
+  }
+  return parseAppConfig(record.config, 'zdd.yaml');
+}

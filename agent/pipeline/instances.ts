@@ -1,0 +1,136 @@
+import type { Generation } from '../core/model.ts';
+import { slotsOf } from '../core/plan.ts';
+import { type AppConfig, listenOf, type ProcessType } from '../protocol/app-config.ts';
+import type { InstanceSpec, Listen } from '../runner/runner.ts';
+import { configOf, type Host, type HostSlot } from './host.ts';
+
+/**
+ * The slots of a generation, given their places to listen the first time they are asked for. They
+ * are written down before anything is started, so that a crash leaves no instance nobody knows.
+ */
+export async function ensureSlots(
+  host: Host,
+  app: string,
+  generation: Generation,
+): Promise<HostSlot[]> {
+  const known = host.slots.of(app, generation);
+  if (known.length > 0) return known;
+  const config = configOf(host, app, generation);
+  const taken = takenPorts(host);
+  const records: HostSlot[] = [];
+  for (const slot of slotsOf(generation, processPlans(config))) {
+    const type = config.processes[slot.process];
+    if (type === undefined) throw new Error(`slot ${slot.name} has no process type`);
+    const listen = await placeFor(host, app, slot.name, slot.process, type, taken);
+    const spec = instanceSpec(host, app, generation, slot.name, slot.process, type, config, listen);
+    records.push({ ...slot, app, generation, spec });
+  }
+  host.slots.add(records);
+  return records;
+}
+
+function processPlans(config: AppConfig): Parameters<typeof slotsOf>[1] {
+  return Object.entries(config.processes).map(([process, { instances, overlap }]) => ({
+    process,
+    instances,
+    takesTraffic: process === 'web',
+    overlap,
+  }));
+}
+
+async function placeFor(
+  host: Host,
+  app: string,
+  slot: string,
+  process: string,
+  type: ProcessType,
+  taken: Set<number>,
+): Promise<Listen> {
+  const listen = listenOf(process, type);
+  switch (listen) {
+    case 'none':
+      return { kind: 'none' };
+    case 'port': {
+      const port = await host.runner.freePort(taken);
+      taken.add(port);
+      return { kind: 'tcp', port, activation: false };
+    }
+    case 'socket':
+    case 'fd':
+      return {
+        kind: 'unix',
+        path: host.layout.socket(app, slot),
+        activation: listen === 'fd',
+      };
+  }
+}
+
+function instanceSpec(
+  host: Host,
+  app: string,
+  { release, deployment }: Generation,
+  slot: string,
+  process: string,
+  type: ProcessType,
+  config: AppConfig,
+  listen: Listen,
+): InstanceSpec {
+  return {
+    slot: `${app}.${slot}`,
+    app,
+    release,
+    process,
+    command: type.run,
+    cwd: host.layout.release(app, release),
+    env: {
+      ...config.env,
+      ...type.env,
+      ZDD_APP: app,
+      ZDD_RELEASE: release,
+      ZDD_DEPLOYMENT: String(deployment),
+      ZDD_SLOT: `${app}.${slot}`,
+    },
+    listen,
+  };
+}
+
+function takenPorts(host: Host): Set<number> {
+  return new Set(
+    host.slots
+      .all()
+      .flatMap(({ spec: { listen } }) => (listen.kind === 'tcp' ? [listen.port] : [])),
+  );
+}
+
+/** How long an instance of this slot may take to end after SIGTERM, ms. */
+export function graceOf(host: Host, slot: HostSlot): number {
+  const type = configOf(host, slot.app, slot.generation).processes[slot.process];
+  return type?.stop.grace ?? 10_000;
+}
+
+/** Starts these slots; one that runs already is left alone. */
+export async function startSlots(
+  host: Host,
+  slots: readonly HostSlot[],
+  signal: AbortSignal,
+): Promise<void> {
+  await Promise.all(slots.map((slot) => host.runner.start(slot.spec, signal)));
+}
+
+/** Stops these slots and waits until they are gone. */
+export async function stopSlots(
+  host: Host,
+  slots: readonly HostSlot[],
+  signal: AbortSignal,
+): Promise<void> {
+  await Promise.all(
+    slots.map((slot) => host.runner.stop(slot.spec.slot, graceOf(host, slot), signal)),
+  );
+}
+
+/** `web ×2, worker ×1` */
+export function describeSlots(slots: readonly HostSlot[]): string {
+  const counts = new Map<string, number>();
+  for (const { process } of slots) counts.set(process, (counts.get(process) ?? 0) + 1);
+  return [...counts].map(([process, count]) => `${process} ×${count}`).join(', ');
+}

@@ -1,0 +1,111 @@
+import type { AppEvent } from '../core/deployment.ts';
+import type { Effect } from '../core/effects.ts';
+import { bake } from './bake.ts';
+import { drain } from './drain.ts';
+import type { Host, Task } from './host.ts';
+import { untilDone } from './pause.ts';
+import { probe } from './probe.ts';
+import { handOverWorkers } from './promote.ts';
+import { prune } from './prune.ts';
+import { release } from './release.ts';
+import { revert } from './revert.ts';
+import { smoke } from './smoke.ts';
+import { start } from './start.ts';
+import { stop } from './stop.ts';
+import { admit, moveTraffic } from './switch.ts';
+import { unpack } from './unpack.ts';
+
+/** What an effect comes back with: the event to feed back, and a line for the story. */
+export interface Performed {
+  readonly event: AppEvent;
+  readonly summary: string | null;
+}
+
+/** The story of a deploy, top to bottom: which verb performs which effect. */
+export async function perform(host: Host, task: Task, effect: Effect): Promise<Performed> {
+  const state = host.journal.state(task.app);
+  switch (effect.do) {
+    case 'unpack': {
+      const source = state.deployment?.source ?? '';
+      const unpacked = await unpack(host, task, effect.artifact, source);
+      const { app, deployment } = task;
+      const { release: name, reused, files, hasReleaseCommand } = unpacked;
+      task.tell({ type: 'release_created', app, deployment, release: name, reused });
+      return {
+        event: {
+          type: 'unpacked',
+          deployment: effect.deployment,
+          release: name,
+          hasReleaseCommand,
+        },
+        summary: `${name}: ${files} files${reused ? ', already on the host' : ''}`,
+      };
+    }
+    case 'release':
+      return done(effect.deployment, 'releasing', await release(host, task, effect.candidate));
+    case 'start':
+      return done(effect.deployment, 'starting', await start(host, task, effect.candidate));
+    case 'probe': {
+      const withinMs = state.deployment?.policy.probeWithinMs ?? 30_000;
+      const said = await probe(host, task, effect.candidate, withinMs);
+      return done(effect.deployment, 'probing', said);
+    }
+    case 'smoke':
+      return done(effect.deployment, 'smoking', await smoke(host, task, effect.candidate));
+    case 'admit':
+      return done(effect.deployment, 'admitting', await admit(host, task, effect.candidate));
+    case 'switch':
+      return done(effect.deployment, 'switching', await moveTraffic(host, task));
+    case 'bake': {
+      const said = await bake(host, task, effect.candidate, effect.until);
+      return done(effect.deployment, 'baking', said);
+    }
+    case 'promote': {
+      const said = await handOverWorkers(host, task, effect.previous, effect.candidate);
+      host.releases.judge(task.app, effect.candidate.release, 'good');
+      return done(effect.deployment, 'promoting', said);
+    }
+    case 'revert': {
+      const { candidate, previous, attempt } = effect;
+      const said = await revert(host, task, candidate, previous, attempt);
+      return done(effect.deployment, 'reverting', said);
+    }
+    case 'drain':
+      await persist(host, task, 'drain', () => drain(host, task, effect.retirement));
+      return quietly({ type: 'drained', generation: effect.retirement.generation });
+    case 'stop':
+      await persist(host, task, 'stop', () => stop(host, task, effect.generation));
+      return quietly({ type: 'stopped', generation: effect.generation });
+    case 'tidy':
+      await persist(host, task, 'tidy', () => prune(host, task, host.journal.state(task.app)));
+      return quietly({ type: 'tidied', departures: effect.departures });
+  }
+}
+
+function done(
+  deployment: number,
+  phase: Extract<AppEvent, { type: 'done' }>['phase'],
+  summary: string,
+): Performed {
+  return { event: { type: 'done', deployment, phase }, summary };
+}
+
+function quietly(event: AppEvent): Performed {
+  return { event, summary: null };
+}
+
+/** What happens after a deployment has no failure to report to anybody: it is tried until it works. */
+async function persist<T>(
+  host: Host,
+  { app, signal }: Task,
+  what: string,
+  work: () => Promise<T>,
+): Promise<T> {
+  let told = '';
+  return await untilDone(work, signal, (error) => {
+    const message = error instanceof Error ? error.message : String(error);
+    if (message === told) return;
+    told = message;
+    host.log.warn({ app, err: error }, `${what} is tried again`);
+  });
+}

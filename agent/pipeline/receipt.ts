@@ -1,0 +1,59 @@
+import { trafficMoved } from '../core/deployment.ts';
+import { type AppState, candidateOf, type Ended, type Generation } from '../core/model.ts';
+import { ERRORS, type ErrorBody, type ErrorCode } from '../protocol/errors.ts';
+import type { NewEvent, Receipt } from '../protocol/events.ts';
+import type { Tally } from './meter.ts';
+
+/** Writes what a deployment leaves behind, from its story and from what HAProxy counted. */
+export function composeReceipt(
+  before: Generation | null,
+  state: AppState,
+  ended: Ended,
+  story: readonly NewEvent[],
+  tally: Tally,
+  now: number,
+): Receipt {
+  const { deployment, outcome, failure } = ended;
+  const release = candidateOf(deployment.phase)?.release ?? null;
+  const previous = before?.release ?? null;
+  const moves = story.flatMap((event) => (event.type === 'traffic_moved' ? [event.ms] : []));
+  return {
+    schemaVersion: 1,
+    app: state.app,
+    deployment: deployment.id,
+    kind: deployment.kind,
+    release,
+    previous,
+    outcome,
+    startedAt: deployment.startedAt,
+    totalMs: now - deployment.startedAt,
+    switchMs: moves[0] ?? null,
+    ...tally,
+    steps: story.flatMap((event) => (event.type === 'step_done' ? [event.step] : [])),
+    error:
+      failure === null
+        ? null
+        : {
+            code: knownCode(failure.code),
+            message: failure.message,
+            evidence: failure.evidence.map(([label, text]) => [label, text]),
+            traffic: describeTraffic(state, ended, tally),
+            tries: [...failure.tries],
+          },
+  };
+}
+
+function describeTraffic(state: AppState, { deployment }: Ended, { lost }: Tally): string {
+  const serving =
+    state.stable === null ? 'no release serves yet' : `100 % on ${state.stable.release}`;
+  const moved = trafficMoved(deployment.phase) ? 'moved back' : 'untouched';
+  return `${moved}: ${serving}, ${lost} requests lost`;
+}
+
+function knownCode(code: string): ErrorCode {
+  return isCode(code) ? code : 'ZDD_BUG';
+}
+
+function isCode(code: string): code is ErrorCode & ErrorBody['code'] {
+  return Object.hasOwn(ERRORS, code);
+}

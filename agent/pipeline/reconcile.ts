@@ -1,0 +1,171 @@
+import { type AppState, candidateOf, type Generation, sameGeneration } from '../core/model.ts';
+import { startsBeforeTraffic } from '../core/plan.ts';
+import { recover } from '../core/recover.ts';
+import { removeTree } from '../store/atomic-file.ts';
+import { sweepReleases } from '../store/release-folder.ts';
+import type { Deploys } from './deploys.ts';
+import type { Host, HostSlot } from './host.ts';
+import { startSlots, stopSlots } from './instances.ts';
+import { untilDone } from './pause.ts';
+
+/** How often journal, file and running HAProxy are held against each other, ms. */
+const LOOK_EVERY_MS = 5_000;
+
+/**
+ * What the daemon does when it starts: adopt what runs, start what should, make HAProxy true, then
+ * finish or undo what was cut. Stable comes first: users before deployments.
+ */
+export async function reconcile(host: Host, deploys: Deploys, signal: AbortSignal): Promise<void> {
+  await host.runner.adopt();
+  await sweep(host);
+  const states = host.journal.apps().map((app) => host.journal.state(app));
+  await stopOrphans(host, states, signal);
+  for (const state of states) await reviveInstances(host, state, signal);
+  await openProxy(host, signal);
+  await host.traffic.apply(host, signal).catch((error: unknown) => {
+    signal.throwIfAborted();
+    host.log.error({ err: error }, 'HAProxy could not be made true; it is tried again');
+  });
+  for (const { app } of states) await recoverApp(host, deploys, app);
+}
+
+async function sweep(host: Host): Promise<void> {
+  await host.artifacts.sweep();
+  for (const app of host.journal.apps()) {
+    await removeTree(host.layout.staging(app));
+    const known = host.releases.list(app).map(({ release }) => release);
+    await sweepReleases(host.layout.releases(app), known);
+  }
+}
+
+/** Instances that the journal does not know: the daemon was killed between two lines. */
+async function stopOrphans(
+  host: Host,
+  states: readonly AppState[],
+  signal: AbortSignal,
+): Promise<void> {
+  const wanted = new Set(
+    states.flatMap((state) =>
+      generationsOf(state).flatMap((generation) =>
+        host.slots.of(state.app, generation).map(({ spec }) => spec.slot),
+      ),
+    ),
+  );
+  const orphans = host.runner.list().filter(({ slot }) => !wanted.has(slot));
+  for (const { slot, app } of orphans) {
+    host.log.warn({ app, slot }, 'instance without a place in the journal is stopped');
+    await host.runner.stop(slot, 10_000, signal);
+  }
+}
+
+function generationsOf(state: AppState): Generation[] {
+  const candidate = state.deployment === null ? null : candidateOf(state.deployment.phase);
+  return [state.stable, candidate, ...state.retiring.map(({ generation }) => generation)].filter(
+    (generation) => generation !== null,
+  );
+}
+
+/** After a reboot nothing runs: stable is started whole, what is warm as far as it takes traffic. */
+async function reviveInstances(host: Host, state: AppState, signal: AbortSignal): Promise<void> {
+  const { app, stable, deployment, retiring } = state;
+  const handingOver = deployment?.phase.name === 'promoting';
+  const slots: HostSlot[] = [];
+  if (stable !== null) {
+    // While workers change hands, only the hand-over itself may start them: two must never run.
+    const all = host.slots.of(app, stable);
+    slots.push(...all.filter((slot) => slot.takesTraffic || !handingOver));
+  }
+  for (const { generation, phase } of retiring) {
+    if (phase !== 'draining' || sameGeneration(generation, stable)) continue;
+    slots.push(...host.slots.of(app, generation).filter(({ takesTraffic }) => takesTraffic));
+  }
+  for (const slot of slots) {
+    await startSlots(host, [slot], signal).catch((error: unknown) => {
+      signal.throwIfAborted();
+      host.log.error({ app, slot: slot.spec.slot, err: error }, 'instance could not be started');
+    });
+  }
+}
+
+async function openProxy(host: Host, signal: AbortSignal): Promise<void> {
+  let told = false;
+  await untilDone(
+    () => host.proxy.open(signal),
+    signal,
+    (error) => {
+      if (!told) host.log.error({ err: error }, 'HAProxy is not there; it is tried again');
+      told = true;
+    },
+  );
+}
+
+async function recoverApp(host: Host, deploys: Deploys, app: string): Promise<void> {
+  const run = deploys.run(app);
+  const { deployment } = run.state;
+  const candidate = deployment === null ? null : candidateOf(deployment.phase);
+  const recovery = recover(run.state, {
+    candidateAlive: candidate !== null && isAlive(host, app, candidate),
+    artifactThere: deployment?.artifact != null && host.artifacts.has(deployment.artifact),
+  });
+  if (recovery.decision !== 'nothing' && deployment !== null) {
+    const { decision, reason } = recovery;
+    host.journal.tell({ type: 'recovered', app, deployment: deployment.id, decision, reason });
+  }
+  if (recovery.decision === 'undo') await run.post(recovery.event);
+  run.resume();
+}
+
+function isAlive(host: Host, app: string, candidate: Generation): boolean {
+  const slots = host.slots.of(app, candidate).filter(startsBeforeTraffic);
+  return (
+    slots.length > 0 && slots.every(({ spec }) => host.runner.status(spec.slot).state === 'running')
+  );
+}
+
+/**
+ * Looks now and then whether HAProxy still does what the journal says: after an admin's reload, a
+ * crash, a `set server` by hand. What differs is told once and repaired.
+ */
+export async function keepTrue(
+  host: Host,
+  deploys: Deploys,
+  signal: AbortSignal,
+  wait: (ms: number, signal: AbortSignal) => Promise<void>,
+): Promise<void> {
+  let down = '';
+  while (!signal.aborted) {
+    await wait(LOOK_EVERY_MS, signal);
+    if (host.journal.apps().some((app) => isMoving(deploys.run(app).state))) continue;
+    try {
+      await repair(host, signal);
+      down = '';
+    } catch (error) {
+      signal.throwIfAborted();
+      const message = error instanceof Error ? error.message : String(error);
+      if (message !== down) host.log.error({ err: error }, 'HAProxy cannot be looked at');
+      down = message;
+    }
+  }
+}
+
+/** While traffic is being moved, differences are on purpose. */
+function isMoving(state: AppState): boolean {
+  const phase = state.deployment?.phase.name;
+  return (
+    phase === 'admitting' ||
+    phase === 'switching' ||
+    phase === 'reverting' ||
+    state.tidied < state.departures ||
+    state.retiring.some((retirement) => retirement.phase === 'stopping')
+  );
+}
+
+async function repair(host: Host, signal: AbortSignal): Promise<void> {
+  await host.proxy.open(signal);
+  const differences = await host.traffic.inspect(host, signal);
+  if (differences.length === 0) return;
+  await host.traffic.apply(host, signal);
+  for (const { what } of differences) {
+    host.journal.tell({ type: 'drift', app: '', deployment: null, what, repaired: true });
+  }
+}

@@ -1,0 +1,212 @@
+import { type AppEvent, step } from '../core/deployment.ts';
+import { type Effect, effectsOf } from '../core/effects.ts';
+import { type AppState, candidateOf, type Ended, type Failure } from '../core/model.ts';
+import { toErrorBody } from '../protocol/errors.ts';
+import type { NewEvent } from '../protocol/events.ts';
+import type { Host } from './host.ts';
+import { Meter } from './meter.ts';
+import { perform } from './perform.ts';
+import { composeReceipt } from './receipt.ts';
+
+interface UnderWay {
+  readonly controller: AbortController;
+  readonly finished: Promise<void>;
+}
+
+/**
+ * Runs one app: takes events one at a time, journals each step before it acts on it, and keeps
+ * exactly those effects under way that belong to the state.
+ */
+export class AppRun {
+  readonly app: string;
+  readonly #host: Host;
+  #state: AppState;
+  #tail: Promise<void> = Promise.resolve();
+  #meter = new Meter();
+  readonly #underWay = new Map<string, UnderWay>();
+  #closed = false;
+
+  constructor(host: Host, app: string) {
+    this.app = app;
+    this.#host = host;
+    this.#state = host.journal.state(app);
+  }
+
+  get state(): AppState {
+    return this.#state;
+  }
+
+  /** Begins, or after a restart goes on with, whatever belongs to the state. */
+  resume(): void {
+    this.#balance();
+  }
+
+  /**
+   * Feeds an event to the app; resolves once its step is journaled.
+   * @returns whether it changed anything.
+   */
+  async post(event: AppEvent, summary: string | null = null, ms = 0): Promise<boolean> {
+    const turn = this.#tail.then(() => this.#handle(event, summary, ms));
+    this.#tail = turn.then(
+      () => undefined,
+      () => undefined,
+    );
+    return await turn;
+  }
+
+  /** Ends all effects where they can be ended, journals nothing more. Apps run on. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    for (const { controller } of this.#underWay.values()) controller.abort(closing());
+    await Promise.all([...this.#underWay.values()].map(({ finished }) => finished));
+    await this.#tail;
+  }
+
+  async #handle(event: AppEvent, summary: string | null, ms: number): Promise<boolean> {
+    if (this.#closed) return false;
+    const { now, journal } = this.#host;
+    const before = this.#state;
+    const { state, ended } = step(before, event, now());
+    if (ended === null && JSON.stringify(state) === JSON.stringify(before)) return false;
+    await this.#look();
+    const story = this.#story(before, state, event, summary, ms);
+    // The steps of this very event are not in the journal yet.
+    const receipt = ended === null ? null : this.#receipt(state, ended, story);
+    if (receipt !== null) {
+      story.push({
+        type: 'deployment_ended',
+        app: this.app,
+        deployment: receipt.deployment,
+        receipt,
+      });
+    }
+    journal.commit({
+      event,
+      state,
+      story,
+      receipt,
+      liveSince: ended?.outcome === 'succeeded' ? now() : null,
+    });
+    this.#state = state;
+    if (ended !== null) this.#judgeRelease(ended);
+    this.#balance();
+    return true;
+  }
+
+  /** Ends effects that no longer belong to the state, begins those that now do. */
+  #balance(): void {
+    const wanted = new Map(effectsOf(this.#state).map((effect) => [keyOf(effect), effect]));
+    for (const [key, { controller }] of this.#underWay) {
+      if (!wanted.has(key)) controller.abort(new Error('the state moved on'));
+    }
+    for (const [key, effect] of wanted) {
+      if (!this.#underWay.has(key)) this.#begin(key, effect);
+    }
+  }
+
+  #begin(key: string, effect: Effect): void {
+    const controller = new AbortController();
+    const finished = this.#run(effect, controller.signal).finally(() => {
+      this.#underWay.delete(key);
+      // Wanted again while it was being ended: a release that was revived and retired once more.
+      if (!this.#closed && controller.signal.aborted) this.#balance();
+    });
+    this.#underWay.set(key, { controller, finished });
+  }
+
+  async #run(effect: Effect, signal: AbortSignal): Promise<void> {
+    const { app } = this;
+    const deployment = 'deployment' in effect ? effect.deployment : null;
+    const started = performance.now();
+    try {
+      const { event, summary } = await perform(
+        this.#host,
+        { app, deployment, signal, tell: (event) => this.#host.journal.tell(event) },
+        effect,
+      );
+      // Under way until its step is journaled, so that nothing begins it a second time.
+      await this.post(event, summary, performance.now() - started);
+    } catch (error) {
+      if (signal.aborted || this.#closed) return;
+      await this.post(this.#failed(effect, error));
+    }
+  }
+
+  #failed(effect: Effect, error: unknown): AppEvent {
+    const body = toErrorBody(error);
+    if (body.code === 'ZDD_BUG')
+      this.#host.log.error({ app: this.app, err: error }, 'effect failed');
+    const phase = this.#state.deployment?.phase.name ?? 'unpacking';
+    const deployment = 'deployment' in effect ? effect.deployment : 0;
+    const { code, message, evidence, tries } = body;
+    const failure: Failure = { code, message, evidence, tries };
+    return { type: 'failed', deployment, phase, failure };
+  }
+
+  /** Reads HAProxy's counters once a step; a HAProxy that does not answer is no reason to wait. */
+  async #look(): Promise<void> {
+    try {
+      this.#meter.add(await this.#host.proxy.counters(this.app, AbortSignal.timeout(500)));
+    } catch {
+      // The receipt then covers what was seen.
+    }
+  }
+
+  #receipt(
+    after: AppState,
+    ended: Ended,
+    story: readonly NewEvent[],
+  ): ReturnType<typeof composeReceipt> {
+    const { journal, now } = this.#host;
+    const told = journal.events({ app: this.app, deployment: ended.deployment.id, since: 0 });
+    const { stable } = this.#state;
+    return composeReceipt(stable, after, ended, [...told, ...story], this.#meter.tally(), now());
+  }
+
+  #judgeRelease({ deployment, outcome }: Ended): void {
+    const candidate = candidateOf(deployment.phase);
+    if (candidate === null || outcome === 'succeeded' || outcome === 'aborted') return;
+    this.#host.releases.judge(this.app, candidate.release, 'bad');
+  }
+
+  #story(
+    before: AppState,
+    after: AppState,
+    event: AppEvent,
+    summary: string | null,
+    ms: number,
+  ): NewEvent[] {
+    const { app } = this;
+    const story: NewEvent[] = [];
+    if (before.deployment === null && after.deployment !== null) {
+      const { id, kind, owner, source } = after.deployment;
+      this.#meter = new Meter();
+      story.push({
+        type: 'deployment_started',
+        app,
+        deployment: id,
+        kind,
+        owner,
+        source,
+        previous: before.stable?.release ?? null,
+      });
+    }
+    const from = before.deployment?.phase.name ?? null;
+    const deployment = (after.deployment ?? before.deployment)?.id ?? null;
+    if (from !== null && summary !== null && (event.type === 'done' || event.type === 'unpacked')) {
+      story.push({ type: 'step_done', app, deployment, step: { phase: from, ms, summary } });
+    }
+    const to = after.deployment?.phase.name ?? null;
+    if (to !== null && to !== from)
+      story.push({ type: 'phase_changed', app, deployment, from, to });
+    return story;
+  }
+}
+
+function keyOf(effect: Effect): string {
+  return JSON.stringify(effect);
+}
+
+function closing(): Error {
+  return new Error('the agent is stopping');
+}

@@ -1,0 +1,88 @@
+import type { AppState, Generation } from '../core/model.ts';
+import { servingGeneration, trafficOf } from '../core/traffic.ts';
+import type {
+  Applied,
+  DesiredApp,
+  DesiredProxy,
+  DesiredServer,
+  Difference,
+  ServerAddress,
+} from '../haproxy/proxy.ts';
+import type { Listen } from '../runner/runner.ts';
+import { configOf, type Host, type HostSlot } from './host.ts';
+
+/**
+ * What HAProxy shall do, read off the journal: always the whole of it, so that file and running
+ * process can be made true from any state, by whoever comes first.
+ */
+export class Traffic {
+  /** Makes HAProxy say what the journal says. */
+  async apply(host: Host, signal: AbortSignal): Promise<Applied> {
+    return await host.proxy.apply(desiredProxy(host), signal);
+  }
+
+  /** What differs between the journal, the file and the running HAProxy. */
+  async inspect(host: Host, signal: AbortSignal): Promise<readonly Difference[]> {
+    return await host.proxy.inspect(desiredProxy(host), signal);
+  }
+}
+
+/** The traffic of every app of the host. */
+export function desiredProxy(host: Host): DesiredProxy {
+  const apps = host.journal.apps().flatMap((app) => {
+    const desired = desiredApp(host, host.journal.state(app));
+    return desired === null ? [] : [desired];
+  });
+  return { apps };
+}
+
+function desiredApp(host: Host, state: AppState): DesiredApp | null {
+  const shares = trafficOf(state);
+  const leading = servingGeneration(state) ?? shares[0]?.generation ?? null;
+  if (leading === null) return null;
+  const servers = shares.flatMap(({ generation, weight, state: condition }) =>
+    trafficSlots(host, state.app, generation).map(
+      (slot): DesiredServer => ({
+        name: slot.name,
+        address: addressOf(slot.spec.listen),
+        weight,
+        state: condition,
+      }),
+    ),
+  );
+  if (servers.length === 0) return null;
+  const { routes } = configOf(host, state.app, leading);
+  return { app: state.app, routes, check: commonCheck(host, state), servers };
+}
+
+/**
+ * HAProxy's check is one for the whole backend. While releases stand in it that disagree on their
+ * health path, it only connects: a check by the other's path would take a healthy server down.
+ */
+function commonCheck(host: Host, state: AppState): DesiredApp['check'] {
+  const checks = trafficOf(state).map(({ generation }) => {
+    const health = configOf(host, state.app, generation).processes['web']?.health;
+    return health === undefined ? null : { path: health.path, status: health.status };
+  });
+  const [first = null] = checks;
+  const agree = checks.every(
+    (check) => check?.path === first?.path && check?.status === first?.status,
+  );
+  return agree ? first : null;
+}
+
+/** The slots of a generation that HAProxy sends requests to. */
+export function trafficSlots(host: Host, app: string, generation: Generation): HostSlot[] {
+  return host.slots.of(app, generation).filter(({ takesTraffic }) => takesTraffic);
+}
+
+function addressOf(listen: Listen): ServerAddress {
+  switch (listen.kind) {
+    case 'unix':
+      return { kind: 'unix', path: listen.path };
+    case 'tcp':
+      return { kind: 'tcp', host: '127.0.0.1', port: listen.port };
+    case 'none':
+      throw new Error('a slot that takes traffic has no place to listen');
+  }
+}

@@ -1,0 +1,43 @@
+import { setTimeout as pause } from 'node:timers/promises';
+
+export interface WaitOptions {
+  readonly timeoutMs: number;
+  readonly everyMs: number;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Asks `condition` until it gives a value.
+ * @returns that value, or undefined when `timeoutMs` have passed
+ * @throws the reason of `signal`
+ */
+export async function waitFor<T>(
+  condition: () => T | undefined,
+  { timeoutMs, everyMs, signal }: WaitOptions,
+): Promise<T | undefined> {
+  const deadline = performance.now() + timeoutMs;
+  for (;;) {
+    signal.throwIfAborted();
+    const value = condition();
+    if (value !== undefined) return value;
+    const left = deadline - performance.now();
+    if (left <= 0) return undefined;
+    await pause(Math.min(everyMs, left), undefined, { signal }).catch(() => {});
+  }
+}
+
+/**
+ * `work`, but no longer than `signal` allows; the work itself goes on.
+ * @throws the reason of `signal`
+ */
+export async function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  signal.throwIfAborted();
+  const { promise, reject } = Promise.withResolvers<never>();
+  const abort = () => reject(signal.reason);
+  signal.addEventListener('abort', abort, { once: true });
+  try {
+    return await Promise.race([work, promise]);
+  } finally {
+    signal.removeEventListener('abort', abort);
+  }
+}

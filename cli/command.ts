@@ -1,0 +1,32 @@
+import type { Context } from './context.ts';
+import type { Input } from './input.ts';
+
+/** One positional argument: `[ID]` is optional, `<ID>` is required. */
+export interface ArgumentSpec {
+  readonly name: string;
+  readonly description: string;
+}
+
+/** One option as commander reads it: `--since <when>`, `--wait [time]`. */
+export interface OptionSpec {
+  readonly flags: string;
+  readonly description: string;
+}
+
+/**
+ * One verb, declared. Help, usage errors and completion come from the declaration; what the verb
+ * needs is imported inside `run`, so that help never waits for it.
+ */
+export interface Command {
+  /** `push`, or two words for a verb of a group: `config check`. */
+  readonly name: string;
+  /** One line for the list of verbs. */
+  readonly summary: string;
+  readonly description: string;
+  /** What to type, and what that does. */
+  readonly examples: ReadonlyArray<readonly [string, string]>;
+  readonly args: readonly ArgumentSpec[];
+  readonly options: readonly OptionSpec[];
+  /** @returns the exit code. Everything else that can happen is thrown. */
+  run(input: Input, context: Context): Promise<number>;
+}

@@ -1,0 +1,270 @@
+import { z } from 'zod';
+import {
+  API_VERSION,
+  type AppStatus,
+  type ArtifactReply,
+  appStatus,
+  artifactReply,
+  type DeploymentDetail,
+  type DeploymentReply,
+  type DeployRequest,
+  type DoctorReply,
+  deploymentDetail,
+  deploymentReply,
+  doctorReply,
+  type LogLine,
+  logLine,
+  type ReleasesReply,
+  releasesReply,
+  type StatusReply,
+  statusReply,
+} from '../../agent/protocol/api.ts';
+import { ZddError } from '../../agent/protocol/errors.ts';
+import { event, type ZddEvent } from '../../agent/protocol/events.ts';
+import type { Connection, StreamOptions, Upload } from './connection.ts';
+import { followed } from './follow.ts';
+
+/** One event, as it came (`raw`, for `--json`: nothing a newer agent adds is lost) and as read. */
+export interface ReadEvent {
+  readonly seq: number;
+  readonly raw: unknown;
+  /** Null for a kind of event that only a newer agent knows. */
+  readonly event: ZddEvent | null;
+}
+
+export interface EventsQuery {
+  readonly app?: string;
+  readonly deployment?: number;
+  /** Events after this number. */
+  readonly since?: number;
+}
+
+export interface LogsQuery {
+  readonly release?: string;
+  readonly process?: string;
+  readonly lines: number;
+}
+
+/** How a stream goes on: `onGap` is told each time the agent was out of reach for a moment. */
+export interface FollowOptions {
+  readonly signal: AbortSignal;
+  readonly onGap?: () => void;
+}
+
+/** Everything the CLI can ask an agent, in its own types. */
+export interface Agent {
+  readonly where: string;
+  status(signal: AbortSignal): Promise<StatusReply>;
+  app(app: string, signal: AbortSignal): Promise<AppStatus>;
+  releases(app: string, signal: AbortSignal): Promise<ReleasesReply>;
+  deployment(app: string, id: number, signal: AbortSignal): Promise<DeploymentDetail>;
+  doctor(signal: AbortSignal): Promise<DoctorReply>;
+  sendArtifact(upload: Upload, sha256: string, signal: AbortSignal): Promise<ArtifactReply>;
+  deploy(request: DeployRequest): Promise<DeploymentReply>;
+  steer(
+    app: string,
+    verb: 'rollback' | 'abort' | 'promote',
+    body: { readonly owner: string; readonly release?: string },
+  ): Promise<DeploymentReply>;
+  /** The events there are, then the end. */
+  events(query: EventsQuery, signal: AbortSignal): AsyncIterable<ReadEvent>;
+  /** Never ends by itself; a dropped stream goes on after the last event that came. */
+  followEvents(query: EventsQuery, options: FollowOptions): AsyncIterable<ReadEvent>;
+  logs(app: string, query: LogsQuery, signal: AbortSignal): AsyncIterable<LogLine>;
+  /** Never ends by itself; a dropped stream goes on after the last line that came. */
+  followLogs(app: string, query: LogsQuery, options: FollowOptions): AsyncIterable<LogLine>;
+}
+
+const KNOWN_EVENTS: ReadonlySet<string> = new Set(
+  event.options.map((option) => option.shape.type.value),
+);
+const laterEvent = z.looseObject({
+  seq: z.int(),
+  type: z.string().refine((type) => !KNOWN_EVENTS.has(type)),
+});
+const FOLLOW = { follow: true };
+/** How many lines are asked for again after a drop, to find the place where it was. */
+const LOG_OVERLAP = 1_000;
+
+/** @param connection opened lazily: the first request also checks that the versions fit. */
+export function agentOver(connection: Connection): Agent {
+  let negotiated: Promise<void> | undefined;
+  const ready = (signal?: AbortSignal): Promise<void> => {
+    negotiated ??= negotiate(connection, signal);
+    return negotiated;
+  };
+  const ping = (signal: AbortSignal) => negotiate(connection, signal);
+
+  async function get<T>(path: string, reply: z.ZodType<T>, signal: AbortSignal): Promise<T> {
+    await ready(signal);
+    return connection.request('GET', path, reply, { signal });
+  }
+  const appPath = (app: string) => `/v1/apps/${encodeURIComponent(app)}`;
+
+  async function* events(
+    query: EventsQuery,
+    options: StreamOptions,
+  ): AsyncGenerator<ReadEvent> {
+    await ready(options.signal);
+    let last = query.since ?? 0;
+    const stream = connection.stream('/v1/events', { ...options, query: { ...query, ...options.query } });
+    for await (const raw of stream) {
+      const read = readEvent(connection, raw);
+      // A number that came already: the agent repeated it after a reconnect.
+      if (read.seq <= last) continue;
+      last = read.seq;
+      yield read;
+    }
+  }
+
+  async function* logs(
+    app: string,
+    query: LogsQuery,
+    options: StreamOptions,
+  ): AsyncGenerator<LogLine> {
+    await ready(options.signal);
+    const stream = connection.stream(`${appPath(app)}/logs`, {
+      ...options,
+      query: { ...query, ...options.query },
+    });
+    for await (const raw of stream) {
+      const line = logLine.safeParse(raw);
+      if (!line.success) throw unreadable(connection, 'a line of output', raw);
+      yield line.data;
+    }
+  }
+
+  return {
+    where: connection.where,
+    status: (signal) => get('/v1/status', statusReply, signal),
+    app: (app, signal) => get(appPath(app), appStatus, signal),
+    releases: (app, signal) => get(`${appPath(app)}/releases`, releasesReply, signal),
+    deployment: (app, id, signal) =>
+      get(`${appPath(app)}/deployments/${id}`, deploymentDetail, signal),
+    doctor: (signal) => get('/v1/doctor', doctorReply, signal),
+
+    async sendArtifact(upload, sha256, signal) {
+      await ready(signal);
+      return connection.request('POST', '/v1/artifacts', artifactReply, {
+        upload,
+        headers: { 'x-zdd-sha256': sha256 },
+        signal,
+      });
+    },
+    // No signal: once asked, we want to know the answer, or nobody knows what was started.
+    async deploy(body) {
+      await ready();
+      return connection.request('POST', '/v1/deployments', deploymentReply, { body });
+    },
+    async steer(app, verb, body) {
+      await ready();
+      return connection.request('POST', `${appPath(app)}/${verb}`, deploymentReply, { body });
+    },
+
+    events: (query, signal) => events(query, { signal }),
+    followEvents(query, options) {
+      let last = query.since ?? 0;
+      return followed({
+        open: (signal, onOpen) =>
+          events({ ...query, since: last }, { signal, onOpen, query: FOLLOW }),
+        ping,
+        seen: (read) => {
+          last = read.seq;
+          return true;
+        },
+        ...options,
+      });
+    },
+    logs: (app, query, signal) => logs(app, query, { signal }),
+    followLogs(app, query, options) {
+      const place = logPlace();
+      return followed({
+        open: (signal, onOpen) => {
+          const again = place.resume();
+          return logs(app, again ? { ...query, lines: LOG_OVERLAP } : query, {
+            signal,
+            onOpen,
+            query: FOLLOW,
+          });
+        },
+        ping,
+        seen: (line) => place.isNew(line),
+        ...options,
+      });
+    },
+  };
+}
+
+/** @throws ZDD_PROTOCOL_MISMATCH unless the agent speaks our version of the API. */
+async function negotiate(connection: Connection, signal?: AbortSignal): Promise<void> {
+  const reply = await connection.request(
+    'GET',
+    '/v1/version',
+    // Loose: of an agent with another API nothing but these two is certain.
+    z.looseObject({ api: z.int(), agent: z.string() }),
+    signal ? { signal } : {},
+  );
+  if (reply.api === API_VERSION) return;
+  const newer = reply.api > API_VERSION;
+  throw new ZddError(
+    'ZDD_PROTOCOL_MISMATCH',
+    `the agent is too ${newer ? 'new' : 'old'} for this CLI`,
+    {
+      evidence: [
+        ['agent', `${reply.agent}, API ${reply.api}`],
+        ['this CLI', `API ${API_VERSION}`],
+        ['mend', `update ${newer ? 'this CLI' : 'the agent'}`],
+      ],
+      tries: ['zdd-agent --version'],
+    },
+  );
+}
+
+function readEvent(connection: Connection, raw: unknown): ReadEvent {
+  const known = event.safeParse(raw);
+  if (known.success) return { seq: known.data.seq, raw, event: known.data };
+  const later = laterEvent.safeParse(raw);
+  if (later.success) return { seq: later.data.seq, raw, event: null };
+  throw unreadable(connection, 'an event', raw);
+}
+
+function unreadable(connection: Connection, what: string, raw: unknown): ZddError {
+  return new ZddError('ZDD_PROTOCOL_MISMATCH', `the agent sent ${what} this CLI cannot read`, {
+    evidence: [
+      ['socket', connection.where],
+      ['got', JSON.stringify(raw).slice(0, 300)],
+    ],
+    tries: ['zdd-agent --version'],
+  });
+}
+
+/**
+ * Lines of output have no number, so the place in a stream is the time of the last line and how
+ * many lines came at exactly that time.
+ */
+function logPlace() {
+  let at = -1;
+  let count = 0;
+  let skip = 0;
+  return {
+    /** Call before asking again. @returns whether anything came before. */
+    resume(): boolean {
+      skip = count;
+      return at >= 0;
+    },
+    isNew(line: LogLine): boolean {
+      if (line.at < at) return skip === 0;
+      if (line.at === at && skip > 0) {
+        skip -= 1;
+        return false;
+      }
+      if (line.at > at) {
+        at = line.at;
+        count = 0;
+      }
+      skip = 0;
+      count += 1;
+      return true;
+    },
+  };
+}

@@ -1,0 +1,52 @@
+import type { Readable } from 'node:stream';
+import type { z } from 'zod';
+
+export type Query = Readonly<Record<string, string | number | boolean | undefined>>;
+
+/** Bytes to send as they are; `content-length` is announced before the first one. */
+export interface Upload {
+  readonly bytes: number;
+  open(): Readable;
+}
+
+export interface RequestOptions {
+  readonly query?: Query;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Sent as JSON. */
+  readonly body?: unknown;
+  readonly upload?: Upload;
+  readonly signal?: AbortSignal;
+  /** How long the answer may take, ms; with `upload`, how long nothing may move. Default 15 s. */
+  readonly deadlineMs?: number;
+}
+
+export interface StreamOptions {
+  readonly query?: Query;
+  readonly signal?: AbortSignal;
+  /** Called once the agent has accepted: from then on an error is a cut, not a refusal. */
+  readonly onOpen?: () => void;
+}
+
+/**
+ * The one way from the CLI to an agent. A unix socket today; SSH fits behind it as well, because
+ * nothing above knows more than requests, replies and streams.
+ */
+export interface Connection {
+  /** For people: where the agent is. */
+  readonly where: string;
+  /**
+   * @throws ZddError of the agent's error reply; ZDD_AGENT_UNREACHABLE; ZDD_PROTOCOL_MISMATCH when
+   * the reply does not fit `reply`; the reason of `signal` once that is aborted.
+   */
+  request<T>(
+    method: 'GET' | 'POST',
+    path: string,
+    reply: z.ZodType<T>,
+    options?: RequestOptions,
+  ): Promise<T>;
+  /**
+   * The JSON values of an NDJSON answer, as they come. Ends when the agent ends it.
+   * @throws as `request`; ZDD_AGENT_UNREACHABLE also when the stream is cut.
+   */
+  stream(path: string, options?: StreamOptions): AsyncIterable<unknown>;
+}

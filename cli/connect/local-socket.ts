@@ -1,0 +1,227 @@
+import { type ClientRequest, type IncomingMessage, request as httpRequest } from 'node:http';
+import { pipeline } from 'node:stream/promises';
+import type { z } from 'zod';
+import { errorReply } from '../../agent/protocol/api.ts';
+import { ZddError } from '../../agent/protocol/errors.ts';
+import type { Connection, Query, RequestOptions } from './connection.ts';
+import { NotNdjson, parseNdjson } from './ndjson.ts';
+import { notUnderstood, silent, unreachable } from './unreachable.ts';
+
+/** How long an answer may take to begin, ms. Every verb of the agent answers at once. */
+const ANSWER_MS = 15_000;
+/** How long an upload may stand still, ms. The disk of a small VPS can stall for a while. */
+const UPLOAD_STALL_MS = 60_000;
+/** A path longer than this cannot be the address of a unix socket on Linux, bytes. */
+const MAX_PATH = 107;
+
+/** The agent on this machine, over its unix socket. One connection for each request. */
+export function localSocket(path: string): Connection {
+  if (Buffer.byteLength(path) > MAX_PATH) {
+    throw new ZddError('ZDD_USAGE', `a unix socket has a path of at most ${MAX_PATH} bytes`, {
+      evidence: [['socket', path]],
+    });
+  }
+
+  /** Sends one request and resolves with the head of the answer, whatever its status. */
+  function send(
+    method: string,
+    target: string,
+    options: RequestOptions,
+  ): Promise<{ response: IncomingMessage; watch: Watch }> {
+    const watch = watchdog(
+      options.deadlineMs ?? (options.upload ? UPLOAD_STALL_MS : ANSWER_MS),
+      options.signal,
+    );
+    return new Promise((resolve, reject) => {
+      const json = options.body === undefined ? undefined : JSON.stringify(options.body);
+      const request = httpRequest({
+        socketPath: path,
+        path: target,
+        method,
+        agent: false,
+        signal: watch.signal,
+        headers: {
+          host: 'zdd-agent',
+          accept: 'application/json',
+          ...(json === undefined
+            ? {}
+            : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(json) }),
+          ...(options.upload
+            ? {
+                'content-type': 'application/octet-stream',
+                'content-length': options.upload.bytes,
+              }
+            : {}),
+          ...options.headers,
+        },
+      });
+      let answered = false;
+      request.on('error', (cause) => {
+        if (answered) return;
+        watch.stop();
+        reject(failure(cause, watch));
+      });
+      request.on('response', (response) => {
+        answered = true;
+        resolve({ response, watch });
+      });
+      if (options.upload) {
+        sendUpload(request, options.upload, watch, () => answered).catch((cause: unknown) => {
+          // The agent may refuse before it has everything: its answer says more than our EPIPE.
+          if (answered) return;
+          watch.stop();
+          reject(failure(cause, watch));
+        });
+      } else {
+        request.end(json);
+      }
+    });
+  }
+
+  function failure(cause: unknown, watch: Watch): unknown {
+    if (watch.expired) return silent(path, watch.deadlineMs);
+    if (watch.signal.aborted) return watch.signal.reason;
+    return cause instanceof ZddError ? cause : unreachable(path, cause);
+  }
+
+  /** Reads the whole answer. @throws the agent's error when it is one. */
+  async function readReply(what: string, response: IncomingMessage, watch: Watch) {
+    try {
+      let text = '';
+      response.setEncoding('utf8');
+      for await (const chunk of response) text += String(chunk);
+      const status = response.statusCode ?? 0;
+      const value = parse(text, (why) => notUnderstood(path, what, `HTTP ${status}: ${why}`));
+      if (status >= 200 && status < 300) return value;
+      throw refusal(value, status, what);
+    } catch (cause) {
+      throw failure(cause, watch);
+    } finally {
+      watch.stop();
+      response.destroy();
+    }
+  }
+
+  function refusal(value: unknown, status: number, what: string): ZddError {
+    const known = errorReply.safeParse(value);
+    if (known.success) return ZddError.fromBody(known.data.error);
+    return notUnderstood(path, what, `HTTP ${status}: ${JSON.stringify(value).slice(0, 300)}`);
+  }
+
+  return {
+    where: path,
+
+    async request<T>(
+      method: 'GET' | 'POST',
+      target: string,
+      reply: z.ZodType<T>,
+      options: RequestOptions = {},
+    ): Promise<T> {
+      const what = `${method} ${target}`;
+      const { response, watch } = await send(method, withQuery(target, options.query), options);
+      const checked = reply.safeParse(await readReply(what, response, watch));
+      if (checked.success) return checked.data;
+      const issue = checked.error.issues[0];
+      throw notUnderstood(path, what, `${issue?.path.join('.')}: ${issue?.message}`);
+    },
+
+    async *stream(target, options = {}) {
+      const what = `GET ${target}`;
+      const { response, watch } = await send('GET', withQuery(target, options.query), {
+        headers: { accept: 'application/x-ndjson' },
+        ...(options.signal ? { signal: options.signal } : {}),
+      });
+      if (response.statusCode !== 200) {
+        await readReply(what, response, watch);
+        throw notUnderstood(path, what, `HTTP ${response.statusCode} to a stream`);
+      }
+      // From here silence is normal: nothing may happen for hours.
+      watch.disarm();
+      options.onOpen?.();
+      try {
+        response.setEncoding('utf8');
+        yield* parseNdjson(response);
+      } catch (cause) {
+        if (cause instanceof NotNdjson) throw notUnderstood(path, what, cause.message);
+        // Half a line is how a cut stream looks when the agent dies while writing it.
+        throw failure(cause, watch);
+      } finally {
+        watch.stop();
+        response.destroy();
+      }
+    },
+  };
+}
+
+async function sendUpload(
+  request: ClientRequest,
+  upload: NonNullable<RequestOptions['upload']>,
+  watch: Watch,
+  answered: () => boolean,
+): Promise<void> {
+  const source = upload.open();
+  source.on('data', () => watch.touch());
+  await pipeline(
+    source,
+    async function* untilAnswered(chunks: AsyncIterable<unknown>) {
+      for await (const chunk of chunks) {
+        if (answered()) return;
+        yield chunk;
+      }
+    },
+    request,
+  );
+}
+
+/** A deadline that movement puts off, joined with the signal of whoever asked. */
+interface Watch {
+  readonly signal: AbortSignal;
+  readonly deadlineMs: number;
+  readonly expired: boolean;
+  touch(): void;
+  disarm(): void;
+  stop(): void;
+}
+
+function watchdog(deadlineMs: number, outer: AbortSignal | undefined): Watch {
+  const controller = new AbortController();
+  let expired = false;
+  const timer = setTimeout(() => {
+    expired = true;
+    controller.abort();
+  }, deadlineMs);
+  const follow = () => controller.abort(outer?.reason);
+  if (outer?.aborted) follow();
+  else outer?.addEventListener('abort', follow, { once: true });
+  return {
+    signal: controller.signal,
+    deadlineMs,
+    get expired() {
+      return expired;
+    },
+    touch: () => {
+      if (!expired) timer.refresh();
+    },
+    disarm: () => clearTimeout(timer),
+    stop() {
+      clearTimeout(timer);
+      outer?.removeEventListener('abort', follow);
+    },
+  };
+}
+
+function withQuery(target: string, query: Query = {}): string {
+  const pairs = new URLSearchParams();
+  for (const [name, value] of Object.entries(query)) {
+    if (value !== undefined) pairs.set(name, value === true ? '1' : String(value));
+  }
+  return pairs.size === 0 ? target : `${target}?${pairs}`;
+}
+
+function parse(text: string, refuse: (why: string) => ZddError): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw refuse(text.slice(0, 200) || 'an empty answer');
+  }
+}

@@ -1,0 +1,63 @@
+import { UsageError } from './usage-error.ts';
+
+/** What was typed after the verb, read with its type; each reader refuses what does not fit. */
+export interface Input {
+  arg(index: number): string | undefined;
+  flag(name: string): boolean;
+  text(name: string): string | undefined;
+  /** A whole number of at least `min`. */
+  count(name: string, min: number): number | undefined;
+  /** `30s`, `1h30m`; in ms. */
+  duration(name: string): Promise<number | undefined>;
+}
+
+/** @param verb named in usage errors: the help of this verb is what to read next. */
+export function readInput(
+  verb: string,
+  args: readonly (string | undefined)[],
+  options: Readonly<Record<string, unknown>>,
+): Input {
+  const refuse = (message: string): UsageError =>
+    new UsageError(message, [`zdd-agent ${verb} --help`]);
+  const text = (name: string): string | undefined => {
+    const value = options[camel(name)];
+    return typeof value === 'string' ? value : undefined;
+  };
+  return {
+    arg: (index) => args[index],
+    flag: (name) => options[camel(name)] !== undefined && options[camel(name)] !== false,
+    text,
+    count(name, min) {
+      const value = text(name);
+      if (value === undefined) return undefined;
+      if (!/^\d{1,15}$/.test(value) || Number(value) < min) {
+        throw refuse(`--${name}: expected a whole number ≥ ${min}, got "${value}"`);
+      }
+      return Number(value);
+    },
+    async duration(name) {
+      const value = text(name);
+      if (value === undefined) return undefined;
+      const { parseDuration } = await import('../agent/protocol/duration.ts');
+      const ms = parseDuration(value);
+      if (ms === undefined) {
+        throw refuse(`--${name}: expected a duration such as 30s or 10m, got "${value}"`);
+      }
+      return ms;
+    },
+  };
+}
+
+/** `57` and `#57`, as people write the number of a deployment. */
+export function readDeploymentId(text: string): number {
+  const digits = /^#?(\d{1,9})$/.exec(text)?.[1];
+  if (digits === undefined) {
+    throw new UsageError(`expected the number of a deployment such as 57, got "${text}"`);
+  }
+  return Number(digits);
+}
+
+/** The name under which commander keeps `--probe-timeout`. */
+function camel(name: string): string {
+  return name.replace(/-([a-z])/g, (_, letter: string) => letter.toUpperCase());
+}

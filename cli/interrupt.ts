@@ -1,0 +1,49 @@
+/**
+ * The user or the system asked this command to end. What the agent does goes on without us.
+ * `main.ts` ends with exit code 130; `said` is shown unless it is empty.
+ */
+export class Interrupted extends Error {
+  readonly said: readonly string[];
+  /** What `--json` prints as the last line. */
+  readonly detached: { readonly app: string; readonly deployment: number } | null;
+
+  constructor(said: readonly string[] = [], detached: Interrupted['detached'] = null) {
+    super('interrupted');
+    this.name = 'Interrupted';
+    this.said = said;
+    this.detached = detached;
+  }
+}
+
+/** Ctrl-C and the signals of a closing session, given to whoever can answer them best. */
+export interface Interrupts {
+  /** Aborted with an `Interrupted` by the first signal that nobody has taken. */
+  readonly signal: AbortSignal;
+  /** From now on `handler` gets each signal instead. Returns the way to give that back. */
+  take(handler: () => void): () => void;
+  /** As if a signal had come: for Ctrl-C read as a key. */
+  raise(): void;
+}
+
+/** Listens to SIGINT, SIGTERM and SIGHUP of this process, until the process ends. */
+export function listenForInterrupts(): Interrupts {
+  const controller = new AbortController();
+  let handler: (() => void) | null = null;
+  const raise = () => {
+    if (handler) handler();
+    // Asked twice: whatever hangs, the user wants out.
+    else if (controller.signal.aborted) process.exit(130);
+    else controller.abort(new Interrupted());
+  };
+  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(name, raise);
+  return {
+    signal: controller.signal,
+    raise,
+    take(next) {
+      handler = next;
+      return () => {
+        if (handler === next) handler = null;
+      };
+    },
+  };
+}

@@ -1,0 +1,97 @@
+import { formatDuration } from '../../agent/protocol/duration.ts';
+import { EDGE, type Screen } from './screen.ts';
+import { clean, cut, leftRight, wrap } from './text.ts';
+
+/** Where the summary of a step begins, columns. */
+const SUMMARY = 13;
+const TICK_MS = 100;
+
+/** How a step ended, for its colour. */
+export type Mark = 'done' | 'attention' | 'failed';
+
+/**
+ * The steps of something that takes time. On a terminal the current step is one moving line; in a
+ * file each step is one line, once it has ended.
+ */
+export interface Progress {
+  /** A step begins; its line moves until `done`. */
+  begin(verb: string, summary?: string): void;
+  /** What the running step does now. */
+  update(summary: string): void;
+  /** The step that runs, or one that was never seen to begin, has ended. */
+  done(verb: string, summary: string, ms: number | null, mark?: Mark): void;
+  /** A line that is no step. */
+  line(text: string): void;
+  /** Takes the moving line away, so that something else can be printed. */
+  clear(): void;
+}
+
+export function openProgress(screen: Screen): Progress {
+  let current: { verb: string; summary: string; since: number } | null = null;
+  let timer: NodeJS.Timeout | undefined;
+
+  function paint() {
+    if (!screen.live || !current) return;
+    const room = Math.min(EDGE, screen.columns - 1);
+    const elapsed = formatDuration(Date.now() - current.since);
+    const text = cut(head(current.verb) + clean(current.summary), room - elapsed.length - 2);
+    screen.raw(`\r\u001b[2K${leftRight(text, elapsed, room)}`);
+  }
+  function erase() {
+    clearInterval(timer);
+    timer = undefined;
+    if (screen.live) screen.raw('\r\u001b[2K');
+  }
+
+  return {
+    begin(verb, summary = '') {
+      erase();
+      current = { verb, summary, since: Date.now() };
+      paint();
+      if (screen.live) timer = setInterval(paint, TICK_MS);
+    },
+    update(summary) {
+      if (!current) return;
+      current.summary = summary;
+      paint();
+    },
+    done(verb, summary, ms, mark = 'done') {
+      erase();
+      current = null;
+      screen.note(stepLine(screen, verb, summary, ms, mark));
+    },
+    line(text) {
+      erase();
+      screen.note(text);
+      if (current && screen.live) {
+        paint();
+        timer = setInterval(paint, TICK_MS);
+      }
+    },
+    clear() {
+      erase();
+      current = null;
+    },
+  };
+}
+
+/** `  probe      web.1 200 in 12 ms        0.6s`, longer summaries on further lines. */
+export function stepLine(
+  screen: Screen,
+  verb: string,
+  summary: string,
+  ms: number | null,
+  mark: Mark,
+): string {
+  const elapsed = ms === null ? '' : formatDuration(ms);
+  const lines = wrap(clean(summary), EDGE - SUMMARY - elapsed.length - 2);
+  const text = leftRight(head(verb) + (lines[0] ?? ''), elapsed, EDGE).trimEnd();
+  const rest = lines.slice(1).map((line) => ' '.repeat(SUMMARY) + line);
+  const { green, yellow, red } = screen.err;
+  const paint = { done: green, attention: yellow, failed: red }[mark];
+  return [text.replace(verb, paint(verb)), ...rest].join('\n');
+}
+
+function head(verb: string): string {
+  return `  ${verb.padEnd(SUMMARY - 3)} `;
+}
