@@ -92,6 +92,7 @@ async function serve(configuration: Configuration): Promise<number> {
   await listen(server, configuration.socket);
   try {
     await reconcile(host, deploys, stopping.signal);
+    deploys.open();
     log.info({ socket: configuration.socket, version: manifest.version }, 'agent ready');
     await notify('READY=1');
     const watching = keepTrue(host, deploys, stopping.signal, pause).catch(() => undefined);

@@ -1,6 +1,6 @@
 import { ZddError } from '../protocol/errors.ts';
-import { checkDesired } from './config/names.ts';
 import { readConfig, writeConfig } from './config/file.ts';
+import { checkDesired } from './config/names.ts';
 import { chrootOf, type WrittenServers, writtenServers } from './config/read.ts';
 import { findRegion, replaceRegion } from './config/region.ts';
 import { renderRegion } from './config/render.ts';
@@ -129,9 +129,15 @@ async function reach(
   const plan = planServers(desired, running, file.chroot);
   if (!isEmpty(plan) || extra.confirm.length > 0) {
     running = await admit(context, plan, extra.confirm, desired, file.chroot, signal);
-    const moved = await moveWeights(context, plan, running.pid, () => {
-      progress.moved = true;
-    }, signal);
+    const moved = await moveWeights(
+      context,
+      plan,
+      running.pid,
+      () => {
+        progress.moved = true;
+      },
+      signal,
+    );
     progress.switchMs += moved;
     await retire(context, plan, running.pid, signal);
     progress.changed ||= acts(plan, running);

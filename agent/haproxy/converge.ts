@@ -156,9 +156,7 @@ export function toConfirm(desired: DesiredProxy, before: Running): readonly Targ
       ({ server, running: found }) =>
         server.state === 'ready' &&
         effectiveWeight(found) === 0 &&
-        (found === undefined ||
-          found.admin !== 'ready' ||
-          (server.weight > 0 && !found.checkedOk)),
+        (found === undefined || found.admin !== 'ready' || (server.weight > 0 && !found.checkedOk)),
     )
     .map(({ backend, server }) => ({ backend, server: server.name }));
 }

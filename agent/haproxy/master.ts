@@ -57,21 +57,25 @@ export async function askWorker<T>(
   signal: AbortSignal,
   talk: (ask: (command: string) => Promise<string>) => Promise<T>,
 ): Promise<T | undefined> {
-  try {
-    return await converse(endpoint, signal, ({ ask }) =>
-      talk(async (command) => {
-        const answer = await ask(`@!${pid} ${command}`);
-        if (refusalOf(answer) === 'no_such_worker') throw new WorkerEnded();
-        return answer;
-      }),
-    );
-  } catch (error) {
-    if (error instanceof WorkerEnded) return undefined;
-    if (!(error instanceof ZddError) || error.code !== 'ZDD_HAPROXY_DOWN') throw error;
-    // The master closes the connection when the worker it speaks to for us ends.
-    const { current, old } = await showProcesses(endpoint, signal);
-    if ([current, ...old].some((worker) => worker?.pid === pid)) throw error;
-    return undefined;
+  const until = performance.now() + endpoint.commandMs;
+  for (;;) {
+    try {
+      return await converse(endpoint, signal, ({ ask }) =>
+        talk(async (command) => {
+          const answer = await ask(`@!${pid} ${command}`);
+          if (refusalOf(answer) === 'no_such_worker') throw new WorkerEnded();
+          return answer;
+        }),
+      );
+    } catch (error) {
+      if (error instanceof WorkerEnded) return undefined;
+      if (!(error instanceof ZddError) || error.code === 'ZDD_HAPROXY_TIMEOUT') throw error;
+      // When the worker ends the master closes the connection, or passes half an answer on.
+      const { current, old } = await showProcesses(endpoint, signal);
+      if (![current, ...old].some((worker) => worker?.pid === pid)) return undefined;
+      if (performance.now() > until) throw error;
+      await sleep(RETRY_MS, undefined, { signal });
+    }
   }
 }
 

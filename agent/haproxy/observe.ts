@@ -1,5 +1,5 @@
-import { converse, type Conversation, type Endpoint } from './runtime.ts';
 import { SHAPE_VARIABLE } from './config/render.ts';
+import { type Conversation, converse, type Endpoint } from './runtime.ts';
 import { parseEnv, parseInfo, parseStat, type StatRow, statNumber } from './tables.ts';
 
 /** A server as the running worker has it. */
@@ -76,7 +76,8 @@ function runningServer(row: StatRow): RunningServer {
     weight: statNumber(row, 'uweight'),
     admin: status.startsWith('MAINT') ? 'maint' : status.startsWith('DRAIN') ? 'drain' : 'ready',
     down,
-    checkedOk: check === 'L7OK' && !down,
+    // L4OK: the app has no health path, so HAProxy only connects.
+    checkedOk: (check === 'L7OK' || check === 'L4OK') && !down,
     lastCheck: [check, row.get('check_code'), detail].filter((part) => part !== '').join(' '),
     status,
   };

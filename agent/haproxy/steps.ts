@@ -50,10 +50,14 @@ export async function admit(
   const running = await confirmed(context, confirm, pid, signal);
   return converse(context.admin, signal, async (conversation) => {
     await sameWorker(conversation, pid);
-    for (const target of [...plan.add, ...recheck]) {
+    for (const target of [...plan.add, ...plan.revive, ...recheck]) {
       await conversation.order(`set server ${path(target)} state ready`);
+      // It starts at 1 of 3 and one slow check would take it down; it has just passed one.
+      await conversation.order(`set server ${path(target)} health up`);
     }
-    return plan.add.length + recheck.length === 0 ? running : observeOn(conversation);
+    return plan.add.length + plan.revive.length + recheck.length === 0
+      ? running
+      : observeOn(conversation);
   });
 }
 
@@ -177,15 +181,12 @@ function serverDown(running: Running, target: Target, waitedMs: number): ZddErro
 }
 
 /** Lowering is safe only while another server of the backend can take what comes. */
-function requireSuccessor(
-  running: Running,
-  raise: readonly Move[],
-  lower: readonly Move[],
-): void {
+function requireSuccessor(running: Running, raise: readonly Move[], lower: readonly Move[]): void {
   for (const backend of new Set(lower.map((move) => move.backend))) {
     const after = new Map(lower.map((move) => [path(move), move.to]));
     const left = [...(running.backends.get(backend)?.values() ?? [])].filter(
-      (server) => (after.get(path({ backend, server: server.name })) ?? effectiveWeight(server)) > 0,
+      (server) =>
+        (after.get(path({ backend, server: server.name })) ?? effectiveWeight(server)) > 0,
     );
     // None at all is a wish: the app is being taken out of traffic.
     if (left.length === 0 || left.some((server) => server.admin === 'ready' && !server.down)) {
@@ -207,16 +208,10 @@ async function sameWorker(conversation: Conversation, pid: number): Promise<void
 /** From the file, at weight 0, in use for nobody, not looked at by HAProxy yet. */
 function unchecked(running: Running, target: Target): boolean {
   const server = serverOf(running, target.backend, target.server);
-  return (
-    server?.admin === 'ready' && server.weight === 0 && !server.checkedOk && !server.down
-  );
+  return server?.admin === 'ready' && server.weight === 0 && !server.checkedOk && !server.down;
 }
 
-async function addServer(
-  { order }: Conversation,
-  target: Target,
-  address: string,
-): Promise<void> {
+async function addServer({ order }: Conversation, target: Target, address: string): Promise<void> {
   await order(`add server ${path(target)} ${address} ${SERVER_OPTIONS} weight 0`);
   await order(`enable health ${path(target)}`);
 }

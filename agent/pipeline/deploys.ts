@@ -23,9 +23,15 @@ export class Deploys {
   readonly #runs = new Map<string, AppRun>();
   /** Apps with a wish being checked: the lock between check and journal. */
   readonly #claimed = new Set<string>();
+  #open = false;
 
   constructor(host: Host) {
     this.#host = host;
+  }
+
+  /** Takes wishes from now on: what was found at the start has been put in order. */
+  open(): void {
+    this.#open = true;
   }
 
   run(app: string): AppRun {
@@ -46,6 +52,7 @@ export class Deploys {
     }
     const { config } = await readAppConfig(artifacts.path(wish.artifact));
     this.#refuseRouteConflicts(config);
+    await this.#refuseWithoutHaproxy(config);
     return await this.#request(
       config.app,
       { kind: 'artifact', artifact: wish.artifact },
@@ -69,6 +76,7 @@ export class Deploys {
     const release = target.kind === 'warm' ? target.generation.release : target.release;
     const config = configOf(this.#host, app, { release, deployment: 0 });
     this.#refuseRouteConflicts(config);
+    await this.#refuseWithoutHaproxy(config);
     const policy = { ...policyOf(config, {}), bakeMs: 0 };
     return await this.#request(app, target, owner, `rollback to ${release}`, policy);
   }
@@ -104,6 +112,11 @@ export class Deploys {
     policy: Policy,
   ): Promise<DeploymentReply> {
     const { journal } = this.#host;
+    if (!this.#open) {
+      throw new ZddError('ZDD_AGENT_BUSY', 'the agent is starting', {
+        tries: ['zdd-agent status', 'zdd-agent push'],
+      });
+    }
     const run = this.run(app);
     if (run.state.deployment !== null || this.#claimed.has(app)) throw this.#locked(run.state);
     this.#claimed.add(app);
@@ -211,6 +224,12 @@ export class Deploys {
         { tries: ['mend routes in zdd.yaml, then: zdd-agent push'] },
       );
     }
+  }
+
+  /** Nothing is started for traffic that could not be moved. */
+  async #refuseWithoutHaproxy(config: AppConfig): Promise<void> {
+    if (config.processes['web'] === undefined) return;
+    await this.#host.proxy.info(AbortSignal.timeout(5_000));
   }
 
   #locked({ app, deployment }: AppState): ZddError {

@@ -5,8 +5,7 @@ import { removeTree } from '../store/atomic-file.ts';
 import { sweepReleases } from '../store/release-folder.ts';
 import type { Deploys } from './deploys.ts';
 import type { Host, HostSlot } from './host.ts';
-import { startSlots, stopSlots } from './instances.ts';
-import { untilDone } from './pause.ts';
+import { startSlots } from './instances.ts';
 
 /** How often journal, file and running HAProxy are held against each other, ms. */
 const LOOK_EVERY_MS = 5_000;
@@ -22,10 +21,6 @@ export async function reconcile(host: Host, deploys: Deploys, signal: AbortSigna
   await stopOrphans(host, states, signal);
   for (const state of states) await reviveInstances(host, state, signal);
   await openProxy(host, signal);
-  await host.traffic.apply(host, signal).catch((error: unknown) => {
-    signal.throwIfAborted();
-    host.log.error({ err: error }, 'HAProxy could not be made true; it is tried again');
-  });
   for (const { app } of states) await recoverApp(host, deploys, app);
 }
 
@@ -87,16 +82,18 @@ async function reviveInstances(host: Host, state: AppState, signal: AbortSignal)
   }
 }
 
+/**
+ * A HAProxy that is down is no reason for the daemon to be down too: `keepTrue` goes on trying, and
+ * a push is refused with the reason.
+ */
 async function openProxy(host: Host, signal: AbortSignal): Promise<void> {
-  let told = false;
-  await untilDone(
-    () => host.proxy.open(signal),
-    signal,
-    (error) => {
-      if (!told) host.log.error({ err: error }, 'HAProxy is not there; it is tried again');
-      told = true;
-    },
-  );
+  try {
+    await host.proxy.open(signal);
+    await host.traffic.apply(host, signal);
+  } catch (error) {
+    signal.throwIfAborted();
+    host.log.error({ err: error }, 'HAProxy could not be made true; it is tried again');
+  }
 }
 
 async function recoverApp(host: Host, deploys: Deploys, app: string): Promise<void> {

@@ -121,7 +121,7 @@ async function readMeta(
     if (Object.keys(fields).length > 0) throw unsafe(header.path ?? '', 'a header that renames all');
     return pending;
   }
-  const twice = Object.keys(fields).find((key) => key in pending && kind !== 'local');
+  const twice = Object.keys(fields).find((key) => key in pending);
   if (twice !== undefined) throw corrupt(`an entry has two headers for its ${twice}`);
   return { ...pending, ...fields };
 }

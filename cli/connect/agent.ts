@@ -82,7 +82,7 @@ const laterEvent = z.looseObject({
   seq: z.int(),
   type: z.string().refine((type) => !KNOWN_EVENTS.has(type)),
 });
-const FOLLOW = { follow: true };
+const FOLLOW = { query: { follow: true }, patient: true };
 /** How many lines are asked for again after a drop, to find the place where it was. */
 const LOG_OVERLAP = 1_000;
 
@@ -104,8 +104,10 @@ export function agentOver(connection: Connection): Agent {
   async function* events(
     query: EventsQuery,
     options: StreamOptions,
+    onThere?: () => void,
   ): AsyncGenerator<ReadEvent> {
     await ready(options.signal);
+    onThere?.();
     let last = query.since ?? 0;
     const stream = connection.stream('/v1/events', { ...options, query: { ...query, ...options.query } });
     for await (const raw of stream) {
@@ -121,8 +123,10 @@ export function agentOver(connection: Connection): Agent {
     app: string,
     query: LogsQuery,
     options: StreamOptions,
+    onThere?: () => void,
   ): AsyncGenerator<LogLine> {
     await ready(options.signal);
+    onThere?.();
     const stream = connection.stream(`${appPath(app)}/logs`, {
       ...options,
       query: { ...query, ...options.query },
@@ -165,8 +169,8 @@ export function agentOver(connection: Connection): Agent {
     followEvents(query, options) {
       let last = query.since ?? 0;
       return followed({
-        open: (signal, onOpen) =>
-          events({ ...query, since: last }, { signal, onOpen, query: FOLLOW }),
+        open: (signal, onThere) =>
+          events({ ...query, since: last }, { ...FOLLOW, signal }, onThere),
         ping,
         seen: (read) => {
           last = read.seq;
@@ -179,13 +183,9 @@ export function agentOver(connection: Connection): Agent {
     followLogs(app, query, options) {
       const place = logPlace();
       return followed({
-        open: (signal, onOpen) => {
-          const again = place.resume();
-          return logs(app, again ? { ...query, lines: LOG_OVERLAP } : query, {
-            signal,
-            onOpen,
-            query: FOLLOW,
-          });
+        open: (signal, onThere) => {
+          const from = place.resume() ? { ...query, lines: LOG_OVERLAP } : query;
+          return logs(app, from, { ...FOLLOW, signal }, onThere);
         },
         ping,
         seen: (line) => place.isNew(line),

@@ -23,8 +23,11 @@ export interface RequestOptions {
 export interface StreamOptions {
   readonly query?: Query;
   readonly signal?: AbortSignal;
-  /** Called once the agent has accepted: from then on an error is a cut, not a refusal. */
-  readonly onOpen?: () => void;
+  /**
+   * The answer may begin as late as there is something to say: whoever follows looks after the
+   * silence itself (`follow.ts`).
+   */
+  readonly patient?: boolean;
 }
 
 /**

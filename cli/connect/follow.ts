@@ -2,8 +2,8 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { ZddError } from '../../agent/protocol/errors.ts';
 
 export interface Followed<T> {
-  /** Opens the stream where it was left; calls `onOpen` once the agent has accepted. */
-  open(signal: AbortSignal, onOpen: () => void): AsyncIterable<T>;
+  /** Opens the stream where it was left; calls `onThere` once an agent has answered at all. */
+  open(signal: AbortSignal, onThere: () => void): AsyncIterable<T>;
   /** Asks the agent for a sign of life when the stream is silent. */
   ping(signal: AbortSignal): Promise<void>;
   /** Remembers the place. @returns false for an item that came before the drop already. */
@@ -31,13 +31,13 @@ const LONGEST_PAUSE_MS = 2_000;
  */
 export async function* followed<T>(options: Followed<T>): AsyncGenerator<T> {
   const { signal, outageMs = OUTAGE_MS } = options;
-  let everOpen = false;
+  let everThere = false;
   let gapSince: number | null = null;
   let pauseMs = FIRST_PAUSE_MS;
-  const onOpen = () => {
-    everOpen = true;
+  const onThere = () => {
+    everThere = true;
   };
-  // Not on opening alone: an agent that opens and ends the stream over and over is out of order.
+  // Not on an opening alone: an agent that opens and ends the stream over and over is out of order.
   const onLife = () => {
     gapSince = null;
     pauseMs = FIRST_PAUSE_MS;
@@ -45,12 +45,12 @@ export async function* followed<T>(options: Followed<T>): AsyncGenerator<T> {
   for (;;) {
     let cause: unknown;
     try {
-      for await (const item of oneConnection(options, onOpen, onLife)) {
+      for await (const item of oneConnection(options, onThere, onLife)) {
         if (options.seen(item)) yield item;
       }
     } catch (thrown) {
       signal.throwIfAborted();
-      if (!everOpen || !passes(thrown)) throw thrown;
+      if (!everThere || !passes(thrown)) throw thrown;
       cause = thrown;
     }
     if (gapSince === null) {
@@ -75,13 +75,13 @@ function passes(thrown: unknown): boolean {
 /** The items of one connection. @throws also when a silent agent shows no sign of life. */
 async function* oneConnection<T>(
   options: Followed<T>,
-  onOpen: () => void,
+  onThere: () => void,
   onLife: () => void,
 ): AsyncGenerator<T> {
   const { idleMs = IDLE_MS } = options;
   const connection = new AbortController();
   const signal = AbortSignal.any([options.signal, connection.signal]);
-  const items = options.open(signal, onOpen)[Symbol.asyncIterator]();
+  const items = options.open(signal, onThere)[Symbol.asyncIterator]();
   try {
     for (;;) {
       const next = items.next();

@@ -129,6 +129,7 @@ export function localSocket(path: string): Connection {
       const what = `GET ${target}`;
       const { response, watch } = await send('GET', withQuery(target, options.query), {
         headers: { accept: 'application/x-ndjson' },
+        ...(options.patient ? { deadlineMs: Number.POSITIVE_INFINITY } : {}),
         ...(options.signal ? { signal: options.signal } : {}),
       });
       if (response.statusCode !== 200) {
@@ -137,7 +138,6 @@ export function localSocket(path: string): Connection {
       }
       // From here silence is normal: nothing may happen for hours.
       watch.disarm();
-      options.onOpen?.();
       try {
         response.setEncoding('utf8');
         yield* parseNdjson(response);
@@ -186,10 +186,12 @@ interface Watch {
 function watchdog(deadlineMs: number, outer: AbortSignal | undefined): Watch {
   const controller = new AbortController();
   let expired = false;
-  const timer = setTimeout(() => {
-    expired = true;
-    controller.abort();
-  }, deadlineMs);
+  const timer = Number.isFinite(deadlineMs)
+    ? setTimeout(() => {
+        expired = true;
+        controller.abort();
+      }, deadlineMs)
+    : undefined;
   const follow = () => controller.abort(outer?.reason);
   if (outer?.aborted) follow();
   else outer?.addEventListener('abort', follow, { once: true });
@@ -200,7 +202,7 @@ function watchdog(deadlineMs: number, outer: AbortSignal | undefined): Watch {
       return expired;
     },
     touch: () => {
-      if (!expired) timer.refresh();
+      if (!expired) timer?.refresh();
     },
     disarm: () => clearTimeout(timer),
     stop() {

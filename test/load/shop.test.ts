@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { Agent, get } from 'node:http';
-import { createServer } from 'node:net';
+import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
@@ -132,23 +132,22 @@ test('it listens on a unix socket, also when a crash has left the file behind', 
 test('it listens on an inherited socket', async () => {
   await using folder = await temporaryFolder();
   await layOutRelease(folder.path, { behaviour: { version: 'v1' } });
-  const socketPath = join(folder.path, 'web.sock');
   const listener = createServer();
-  listener.listen(socketPath);
+  listener.listen(0, '127.0.0.1');
   await once(listener, 'listening');
+  const url = `http://127.0.0.1:${portOf(listener)}/`;
   const child = spawn(process.execPath, ['server.js'], {
     cwd: folder.path,
     env: { ...process.env, LISTEN_FDS: '1', PORT: '1' },
     stdio: ['ignore', 'ignore', 'ignore', fdOf(listener)],
   });
   const exited = once(child, 'exit');
-  try {
-    await until(() => homeOf(socketPath), 'it answers');
-  } finally {
-    child.kill('SIGKILL');
-    await exited;
-    listener.close();
-  }
+  // From here on only the child can take a connection.
+  listener.close();
+  const home = await fetch(url, { signal: AbortSignal.timeout(10_000) });
+  expect(await home.text()).toContain('shop v1');
+  child.kill('SIGKILL');
+  await exited;
 });
 
 test('two workers at once are written down, one after the other are not', async () => {
@@ -198,8 +197,14 @@ async function homeOf(socketPath: string): Promise<boolean> {
   return (await text(response)).startsWith('shop v1');
 }
 
+function portOf(listener: Server): number {
+  const address = listener.address();
+  if (address === null || typeof address === 'string') throw new Error('the listener has no port');
+  return address.port;
+}
+
 /** The descriptor of a listener: Node has no public name for it. */
-function fdOf(listener: object): number {
+function fdOf(listener: Server): number {
   const handle: unknown = Reflect.get(listener, '_handle');
   const fd: unknown =
     typeof handle === 'object' && handle !== null ? Reflect.get(handle, 'fd') : undefined;

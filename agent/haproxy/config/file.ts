@@ -101,9 +101,7 @@ async function check(
   if (code === 0) return;
   const said = output.replaceAll(temporary, checked.target);
   const alerts = said.split('\n').filter((line) => line.startsWith('[ALERT]'));
-  const complaint = /:(\d+)\]\s*:?\s*(.*)$/.exec(
-    alerts.find((line) => /:\d+\]/.test(line)) ?? '',
-  );
+  const complaint = /:(\d+)\]\s*:?\s*(.*)$/.exec(alerts.find((line) => /:\d+\]/.test(line)) ?? '');
   const place = complaint === null ? undefined : locate(Number(complaint[1]), checked);
   const name = basename(checked.target);
   throw new ZddError(

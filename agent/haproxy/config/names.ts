@@ -45,7 +45,9 @@ export function checkDesired(desired: DesiredProxy, chroot: string | undefined):
     if (!/^[a-z][a-z0-9-]*$/.test(app.app)) throw unfit('app name', app.app);
     if (apps.has(app.app)) throw unfit('app (given twice)', app.app);
     apps.add(app.app);
-    if (/[^\x20-\x7e]/.test(app.check.path)) throw unfit('health check path', app.check.path);
+    if (app.check !== null && /[^\x20-\x7e]/.test(app.check.path)) {
+      throw unfit('health check path', app.check.path);
+    }
     for (const route of app.routes) {
       if (!/^(\*|(\*\.)?[a-z0-9.-]+)$/.test(route)) throw unfit('route', route);
       const owner = owners.get(route);

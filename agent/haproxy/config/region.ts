@@ -7,7 +7,7 @@ export const BEGIN_MARKER =
 export const END_MARKER = '# <<< zdd-agent: end of the managed region <<<';
 
 /** A line that somebody made from a marker: too close to be chance, not equal to it. */
-const NEARLY = /(>>>|<<<)\s*zdd-agent|zdd-agent\b.*\bmanaged region/i;
+const NEARLY = /(>>>|<<<)\s*zdd-agent|zdd-agent: (end of the )?managed region/i;
 
 /** A file cut in three; `before + region + after` is the file, byte for byte. */
 export interface Cut {

@@ -48,7 +48,11 @@ function render(
   withServers: boolean,
 ): string {
   const sections = [
-    ['global', `  # Tells which region a running worker has loaded.`, `  setenv ZDD_SHAPE "${shape}"`],
+    [
+      'global',
+      `  # Tells which region a running worker has loaded.`,
+      `  setenv ZDD_SHAPE "${shape}"`,
+    ],
     defaults(),
     ...(options.bind.length === 0 ? [] : [frontend(apps, options.bind), nobody()]),
     ...apps.map((app) => backend(app, options.chroot, withServers)),
@@ -133,15 +137,24 @@ function nobody(): string[] {
 }
 
 function backend(app: DesiredApp, chroot: string | undefined, withServers: boolean): string[] {
-  const host = app.routes.find((route) => !route.startsWith('*')) ?? 'localhost';
   return [
     `backend ${backendOf(app.app)} from zdd`,
     '  # A request that is not idempotent is never sent to an instance twice.',
     '  http-request disable-l7-retry unless { method GET HEAD OPTIONS PUT DELETE TRACE }',
-    '  option httpchk',
-    `  http-check send meth GET uri ${quote(app.check.path)} ver HTTP/1.1 hdr Host ${host}`,
-    `  http-check expect status ${app.check.status}`,
+    ...healthCheck(app),
     ...(withServers ? app.servers.map((server) => serverLine(server, chroot)) : []),
+  ];
+}
+
+/** Without a path HAProxy only connects. */
+function healthCheck({ check, routes }: DesiredApp): string[] {
+  if (check === null) return [];
+  // Frameworks that serve known hosts only would refuse a check for another one.
+  const host = routes.find((route) => !route.startsWith('*')) ?? 'localhost';
+  return [
+    '  option httpchk',
+    `  http-check send meth GET uri ${quote(check.path)} ver HTTP/1.1 hdr Host ${host}`,
+    `  http-check expect status ${check.status}`,
   ];
 }
 

@@ -1,0 +1,100 @@
+import { execFile } from 'node:child_process';
+import { ZddError } from '../protocol/errors.ts';
+import { applyDesired } from './apply.ts';
+import { closeTunnels, countConnections } from './connections.ts';
+import type { Context } from './context.ts';
+import { createEmbedded } from './embedded.ts';
+import { inspectProxy } from './inspect.ts';
+import { showProcesses } from './master.ts';
+import { observe } from './observe.ts';
+import { type ProxyOptions, resolveOptions } from './options.ts';
+import type { ProxyInfo, Proxy as ProxyRoom } from './proxy.ts';
+import type { Endpoint } from './runtime.ts';
+import { readCounters } from './stats.ts';
+import { requireVersion } from './tables.ts';
+
+export { stopEmbedded } from './embedded.ts';
+export type { LogLevel, ProxyOptions } from './options.ts';
+
+/** How long `haproxy -v` may take, ms. */
+const VERSION_MS = 10_000;
+
+/** The proxy room: HAProxy as the rest of the daemon sees it. Does nothing before `open`. */
+export function createProxy(given: ProxyOptions): ProxyRoom {
+  const options = resolveOptions(given);
+  const { commandMs } = options;
+  const admin: Endpoint = { kind: 'admin', path: options.adminSocket, commandMs };
+  const master: Endpoint = { kind: 'master', path: options.masterSocket, commandMs };
+  const embedded = options.mode === 'embedded' ? createEmbedded(options, admin, master) : undefined;
+  const context: Context = {
+    options,
+    admin,
+    master,
+    lastWords: async () => (await embedded?.lastWords()) ?? '',
+  };
+  let last: Promise<unknown> = Promise.resolve();
+
+  function oneAtATime<T>(work: () => Promise<T>): Promise<T> {
+    const next = last.then(work, work);
+    last = next.catch(() => undefined);
+    return next;
+  }
+
+  async function info(signal: AbortSignal): Promise<ProxyInfo> {
+    const { version } = await observe(admin, signal);
+    const processes = await showProcesses(master, signal);
+    return {
+      version: requireVersion(version),
+      pid: processes.master,
+      oldWorkers: processes.old.length,
+    };
+  }
+
+  return {
+    open: (signal) =>
+      oneAtATime(async () => {
+        requireVersion(await installedVersion(options.binary, signal));
+        await embedded?.ensure(signal);
+        const found = await info(signal);
+        embedded?.watch();
+        return found;
+      }),
+    info,
+    apply: (desired, signal) =>
+      oneAtATime(async () => {
+        await embedded?.ensure(signal);
+        return applyDesired(context, desired, signal);
+      }),
+    inspect: (desired, signal) => inspectProxy(context, desired, signal),
+    connections: (app, servers, signal) => countConnections(context, app, servers, signal),
+    closeWebSockets: (app, servers, count, signal) =>
+      closeTunnels(context, app, servers, count, signal),
+    counters: (app, signal) => readCounters(context, app, signal),
+    close: async () => {
+      embedded?.close();
+      await last;
+    },
+  };
+}
+
+function installedVersion(binary: string, signal: AbortSignal): Promise<string> {
+  return new Promise((resolve, reject) => {
+    execFile(binary, ['-v'], { timeout: VERSION_MS, signal }, (error, stdout) => {
+      const version = /version (\S+)/.exec(stdout)?.[1];
+      if (version !== undefined) resolve(version);
+      else if (signal.aborted) reject(signal.reason);
+      else {
+        reject(
+          new ZddError('ZDD_HAPROXY_DOWN', 'HAProxy is not installed, or cannot be run.', {
+            evidence: [
+              ['program', binary],
+              ['error', error?.message ?? stdout.slice(0, 300)],
+            ],
+            tries: ['apt-get install haproxy', `${binary} -v`],
+            ...(error === null ? {} : { cause: error }),
+          }),
+        );
+      }
+    });
+  });
+}

@@ -1,0 +1,82 @@
+import { readConfig } from './config/file.ts';
+import { appOf } from './config/names.ts';
+import { chrootOf, writtenServers } from './config/read.ts';
+import { findRegion, replaceRegion } from './config/region.ts';
+import { renderRegion } from './config/render.ts';
+import type { Context } from './context.ts';
+import { planServers, type Target, withoutMisplaced } from './converge.ts';
+import { observe, serverOf } from './observe.ts';
+import type { DesiredProxy, Difference } from './proxy.ts';
+
+/**
+ * What differs between `desired`, the file and the running worker, in words. Changes nothing.
+ * @throws ZDD_HAPROXY_REGION_BROKEN, ZDD_HAPROXY_DOWN, ZDD_HAPROXY_TIMEOUT
+ */
+export async function inspectProxy(
+  context: Context,
+  desired: DesiredProxy,
+  signal: AbortSignal,
+): Promise<readonly Difference[]> {
+  const text = await readConfig(context.options.configPath);
+  const cut = text === undefined ? undefined : findRegion(text);
+  const chroot = chrootOf(cut === undefined ? (text ?? '') : cut.before + cut.after);
+  const rendered = renderRegion(desired, { bind: context.options.bind, chroot });
+  const running = await observe(context.admin, signal);
+  const said: string[] = [];
+  if (text === undefined) said.push('haproxy.cfg: missing');
+  else if (cut === undefined) said.push('haproxy.cfg: no managed region');
+  else if (replaceRegion(text, rendered.text) !== text) {
+    said.push(firstEdit(cut.region, rendered.text, cut.firstLine));
+  }
+  if (running.shape !== rendered.shape) {
+    said.push(
+      running.shape === undefined
+        ? 'haproxy: running without the managed region'
+        : 'haproxy: running with another managed region than wanted, a reload is due',
+    );
+  }
+  const plan = planServers(desired, running, chroot);
+  for (const target of plan.add) said.push(`${name(target)}: missing at runtime`);
+  for (const target of plan.revive) {
+    const admin = serverOf(running, target.backend, target.server)?.admin;
+    said.push(`${name(target)}: in ${admin}, wanted ready`);
+  }
+  const named = new Set([...plan.add, ...plan.revive, ...plan.maintain, ...plan.remove].map(name));
+  for (const move of [...plan.raise, ...plan.lower]) {
+    if (!named.has(name(move))) {
+      said.push(`${name(move)}: weight ${move.from}, wanted ${move.to}`);
+    }
+  }
+  for (const target of plan.maintain) said.push(`${name(target)}: in use, wanted maint`);
+  for (const target of plan.remove) {
+    // One in maintenance only waits for its last connections to be deleted.
+    if (serverOf(running, target.backend, target.server)?.admin !== 'maint') {
+      said.push(`${name(target)}: not wanted`);
+    }
+  }
+  const kept = withoutMisplaced(desired, running, writtenServers(cut?.region ?? ''), chroot);
+  if (kept !== undefined) {
+    for (const [index, app] of desired.apps.entries()) {
+      const left = new Set(kept.apps[index]?.servers.map((server) => server.name));
+      for (const server of app.servers) {
+        if (!left.has(server.name)) said.push(`${app.app}/${server.name}: points elsewhere`);
+      }
+    }
+  }
+  return said.map((what) => ({ what }));
+}
+
+function firstEdit(region: string, wanted: string, firstLine: number): string {
+  // Without the marker lines.
+  const lines = region.split('\n').slice(1, -1);
+  const wantedLines = wanted.split('\n').slice(0, -1);
+  const at = Math.max(
+    0,
+    lines.findIndex((line, index) => line !== wantedLines[index]),
+  );
+  return `haproxy.cfg: managed region differs from line ${firstLine + 1 + at} on`;
+}
+
+function name({ backend, server }: Target): string {
+  return `${appOf(backend) ?? backend}/${server}`;
+}

@@ -1,0 +1,54 @@
+import { backendOf } from './config/names.ts';
+import type { Context } from './context.ts';
+import type { AppCounters, ServerCounters } from './proxy.ts';
+import { refusalOf } from './refusal.ts';
+import { converse } from './runtime.ts';
+import { parseStat, type StatRow, statNumber } from './tables.ts';
+
+/**
+ * HAProxy's counters of an app, of the current worker since its start (management guide, "CSV
+ * format"). Backend: `req_tot` requests that entered it, `hrsp_5xx` answers whoever made them.
+ * Server: `stot` attempts sent to it (a request tried twice counts twice), `hrsp_5xx` answers it
+ * gave itself, `econ + eresp` attempts it refused, reset or did not answer, of which a retry may
+ * have saved the request. All are 0 for an app HAProxy does not know.
+ * @throws ZDD_HAPROXY_DOWN, ZDD_HAPROXY_TIMEOUT
+ */
+export async function readCounters(
+  context: Context,
+  app: string,
+  signal: AbortSignal,
+): Promise<AppCounters> {
+  const backend = backendOf(app);
+  const answer = await converse(context.admin, signal, ({ ask }) =>
+    // 2: the backend, 4: its servers.
+    ask(`show stat ${backend} 6 -1`),
+  );
+  if (refusalOf(answer) === 'no_such_backend') {
+    return { requests: 0, responses5xx: 0, servers: new Map() };
+  }
+  const rows = parseStat(answer);
+  const total = rows.find((row) => row.get('type') === '1');
+  return {
+    requests: total === undefined ? 0 : statNumber(total, 'req_tot'),
+    responses5xx: total === undefined ? 0 : statNumber(total, 'hrsp_5xx'),
+    servers: new Map(
+      rows
+        .filter((row) => row.get('type') === '2')
+        .map((row) => [row.get('svname') ?? '', serverCounters(row)]),
+    ),
+  };
+}
+
+function serverCounters(row: StatRow): ServerCounters {
+  return {
+    requests: statNumber(row, 'stot'),
+    responses5xx: statNumber(row, 'hrsp_5xx'),
+    failed: statNumber(row, 'econ') + statNumber(row, 'eresp'),
+    status: statusWord(row.get('status') ?? ''),
+  };
+}
+
+/** `UP 1/3` is on its way down but takes requests, `DOWN 1/2` the other way round. */
+function statusWord(status: string): string {
+  return /^(UP|DOWN|MAINT|DRAIN|no check)/.exec(status)?.[1] ?? status;
+}

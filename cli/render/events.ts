@@ -1,0 +1,71 @@
+import { formatDuration } from '../../agent/protocol/duration.ts';
+import type { ZddEvent } from '../../agent/protocol/events.ts';
+import { clock, count, counted, dateTime } from './amounts.ts';
+import type { Screen } from './screen.ts';
+import { clean } from './text.ts';
+import { VERBS } from './verbs.ts';
+
+/** One line a change: when, which app and deployment, what. */
+export function eventLine(screen: Screen, event: ZddEvent): string {
+  const { green, yellow, red } = screen.out;
+  const who = event.deployment === null ? event.app : `${event.app} #${event.deployment}`;
+  const [mark, text] = told(event);
+  const paint = { plain: (line: string) => line, done: green, attention: yellow, failed: red }[mark];
+  return `${dateTime(event.at)}  ${who.padEnd(10)}  ${paint(clean(text).replaceAll('\n', ' '))}`;
+}
+
+type Told = readonly ['plain' | 'done' | 'attention' | 'failed', string];
+
+function told(event: ZddEvent): Told {
+  switch (event.type) {
+    case 'deployment_started': {
+      const over = event.previous === null ? '' : ` over ${event.previous}`;
+      const from = event.source === '' ? '' : `, from ${event.source}`;
+      return ['plain', `${event.kind} started by ${event.owner}${over}${from}`];
+    }
+    case 'phase_changed':
+      return ['plain', `phase ${event.from === null ? '' : `${event.from} → `}${event.to}`];
+    case 'release_created':
+      return ['plain', `release ${event.release}${event.reused ? ' was there already' : ''}`];
+    case 'step_done':
+      return [
+        'plain',
+        `${VERBS[event.step.phase]}: ${event.step.summary} (${formatDuration(event.step.ms)})`,
+      ];
+    case 'progress':
+      return ['plain', `${VERBS[event.phase]}: ${event.message}`];
+    case 'traffic_moved': {
+      const shares = Object.entries(event.shares).map(([release, share]) => `${release} ${share} %`);
+      const how = event.reloaded ? ' by a reload' : '';
+      return ['done', `traffic ${shares.join(', ')} (${formatDuration(event.ms)}${how})`];
+    }
+    case 'deployment_ended':
+      return ended(event.receipt);
+    case 'draining':
+      return [
+        'plain',
+        `draining ${event.release}: ${counted(event.requests, 'request')}, ` +
+          `${counted(event.websockets, 'WebSocket')}, closing from ${clock(event.closingFrom)}`,
+      ];
+    case 'release_stopped':
+      return ['plain', `stopped ${event.release} (${formatDuration(event.ms)})`];
+    case 'release_pruned':
+      return ['plain', `pruned ${event.release}`];
+    case 'instance_exited': {
+      const again =
+        event.restartInMs === null ? '' : `, again in ${formatDuration(event.restartInMs)}`;
+      return ['failed', `${event.slot} of ${event.release} ended: ${event.reason}${again}`];
+    }
+    case 'recovered':
+      return ['attention', `recovered: ${event.decision}, ${event.reason}`];
+    case 'drift':
+      return ['attention', `drift: ${event.what}${event.repaired ? ', repaired' : ''}`];
+  }
+}
+
+function ended(receipt: Extract<ZddEvent, { type: 'deployment_ended' }>['receipt']): Told {
+  const lost = `${count(receipt.lost)} of ${count(receipt.requests)} lost`;
+  const what = `${receipt.outcome.replace('_', ' ')}${receipt.release ? ` ${receipt.release}` : ''}`;
+  const why = receipt.error ? `, ${receipt.error.code}` : '';
+  return [receipt.outcome === 'succeeded' ? 'done' : 'failed', `${what}${why}, ${lost}`];
+}

@@ -1,0 +1,55 @@
+import { formatDuration } from '../../agent/protocol/duration.ts';
+import type { Receipt } from '../../agent/protocol/events.ts';
+import { count, dateTime } from './amounts.ts';
+import { row } from './error.ts';
+import { EDGE, type Screen } from './screen.ts';
+import { clean, leftRight, wrap } from './text.ts';
+import { VERBS } from './verbs.ts';
+
+const VERB = 14;
+
+/** The whole story of a deployment that has ended, for `why`. */
+export function receiptLines(screen: Screen, receipt: Receipt): string[] {
+  const { green, red } = screen.out;
+  const outcome = receipt.outcome.replace('_', ' ');
+  const paint = receipt.outcome === 'succeeded' ? green : red;
+  const head = [`${receipt.app} #${receipt.deployment}`, receipt.release ?? '', outcome]
+    .filter((part) => part !== '')
+    .join('  ');
+  const lines = [
+    leftRight(head, dateTime(receipt.startedAt), EDGE).replace(outcome, paint(outcome)),
+    ...row('kind', receipt.kind),
+    ...row('before', receipt.previous ?? 'nothing'),
+    ...row('took', tookText(receipt)),
+    ...row('requests', requestsText(receipt)),
+    '',
+  ];
+  for (const step of receipt.steps) {
+    const elapsed = formatDuration(step.ms);
+    const text = wrap(clean(step.summary), EDGE - VERB - 2 - elapsed.length - 2);
+    lines.push(
+      leftRight(`  ${VERBS[step.phase].padEnd(VERB)}${text[0] ?? ''}`, elapsed, EDGE),
+      ...text.slice(1).map((line) => ' '.repeat(VERB + 2) + line),
+    );
+  }
+  if (receipt.error) {
+    const { code, message, evidence, traffic, tries } = receipt.error;
+    const said = wrap(clean(message), EDGE - VERB - 2);
+    lines.push('', ...row('why', `${code}: ${said.join(' ')}`));
+    for (const [label, text] of evidence) lines.push(...row(label, text));
+    if (traffic !== undefined) lines.push(...row('traffic', traffic));
+    tries.forEach((command, index) => {
+      lines.push(`${index === 0 ? 'Try: ' : '     '}${clean(command)}`);
+    });
+  }
+  return lines;
+}
+
+function tookText({ totalMs, switchMs }: Receipt): string {
+  const switched = switchMs === null ? 'traffic did not move' : `switch ${formatDuration(switchMs)}`;
+  return `${formatDuration(totalMs)}, ${switched}`;
+}
+
+function requestsText({ requests, lost, appErrors }: Receipt): string {
+  return `${count(requests)}, ${count(lost)} lost, ${count(appErrors)} errors by the app itself`;
+}

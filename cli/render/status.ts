@@ -1,0 +1,112 @@
+import type { AppStatus, Finding, GenerationStatus, StatusReply } from '../../agent/protocol/api.ts';
+import { age, counted, shortRelease } from './amounts.ts';
+import { findingLines } from './findings.ts';
+import type { Screen } from './screen.ts';
+import { table } from './text.ts';
+
+const NONE = '–';
+const HEAD = ['app', 'live', 'traffic', 'instances', 'since', 'warm'] as const;
+
+/** One line an app, then what happens now and what needs attention. @param now ms since the epoch */
+export function statusLines(screen: Screen, reply: StatusReply, now: number): string[] {
+  const lines = [`agent ${reply.agent}, ${counted(reply.apps.length, 'app')}`, ''];
+  if (reply.apps.length === 0) {
+    lines.push('no app yet. Try: zdd-agent push');
+  } else {
+    lines.push(...appTable(screen, reply.apps, now));
+  }
+  lines.push(...section('deploying', reply.apps.flatMap((app) => deploying(app, now))));
+  lines.push(...section('leaving', reply.apps.flatMap(leaving)));
+  lines.push(...section('restarting', reply.apps.flatMap(restarting)));
+  lines.push(...attentionLines(screen, reply.attention));
+  return lines;
+}
+
+function appTable(screen: Screen, apps: readonly AppStatus[], now: number): string[] {
+  const rows = apps.map((app) => {
+    const live = app.generations.find(({ role }) => role === 'stable');
+    return [
+      app.app,
+      app.live ?? NONE,
+      trafficText(live),
+      instancesText(live),
+      app.since === null ? NONE : age(now - app.since),
+      warmText(app, now) || NONE,
+    ];
+  });
+  const ailing = apps.map((app) => app.generations.some(({ instances }) => instances.some(isDown)));
+  return table(HEAD, rows, (text, column, row) => {
+    if (column === 3 && ailing[row]) return screen.out.yellow(text);
+    return column === 1 && text !== NONE ? screen.out.green(text) : text;
+  });
+}
+
+function trafficText(live: GenerationStatus | undefined): string {
+  return live?.traffic === undefined || live.traffic === null ? NONE : `${live.traffic} %`;
+}
+
+/** `web 2/2, worker 1/1`: running of wanted. */
+function instancesText(live: GenerationStatus | undefined): string {
+  const types = new Map<string, { running: number; all: number }>();
+  for (const { process, state } of live?.instances ?? []) {
+    const type = types.get(process) ?? { running: 0, all: 0 };
+    type.all += 1;
+    if (state === 'running') type.running += 1;
+    types.set(process, type);
+  }
+  return [...types].map(([name, { running, all }]) => `${name} ${running}/${all}`).join(', ') || NONE;
+}
+
+function warmText(app: AppStatus, now: number): string {
+  return app.generations
+    .filter(({ role, warmUntil }) => role === 'warm' && warmUntil !== null && warmUntil > now)
+    .map(({ release, warmUntil }) => `${shortRelease(release)} (${age((warmUntil ?? now) - now)})`)
+    .join(', ');
+}
+
+function deploying(app: AppStatus, now: number): string[] {
+  const { deployment } = app;
+  if (deployment === null) return [];
+  const release = deployment.release === null ? '' : ` ${deployment.release}`;
+  const since = age(now - deployment.startedAt);
+  return [`${app.app} #${deployment.id}${release} ${deployment.phase}, ${since}, by ${deployment.owner}`];
+}
+
+/** Releases that take no new requests and still hold connections, or are being stopped. */
+function leaving(app: AppStatus): string[] {
+  return app.generations
+    .filter(
+      ({ role, requests, websockets }) =>
+        role === 'draining' ||
+        role === 'stopping' ||
+        (role === 'warm' && ((requests ?? 0) > 0 || (websockets ?? 0) > 0)),
+    )
+    .map(({ release, role, requests, websockets }) => {
+      const held = [
+        requests === null ? '' : counted(requests, 'request'),
+        websockets === null ? '' : counted(websockets, 'WebSocket'),
+      ].filter((text) => text !== '');
+      return `${app.app} ${release} ${role}${held.length > 0 ? `: ${held.join(', ')}` : ''}`;
+    });
+}
+
+function restarting(app: AppStatus): string[] {
+  return app.generations.flatMap(({ instances }) =>
+    instances
+      .filter(isDown)
+      .map(({ slot, restarts }) => `${app.app} ${slot} is down, restarted ${counted(restarts, 'time')}`),
+  );
+}
+
+function isDown({ state }: GenerationStatus['instances'][number]): boolean {
+  return state === 'backing_off';
+}
+
+function section(title: string, rows: readonly string[]): string[] {
+  return rows.length === 0 ? [] : ['', title, ...rows.map((row) => `  ${row}`)];
+}
+
+function attentionLines(screen: Screen, findings: readonly Finding[]): string[] {
+  if (findings.length === 0) return [];
+  return ['', screen.out.yellow('attention'), ...findings.flatMap((each) => findingLines(screen, each, ''))];
+}

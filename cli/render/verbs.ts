@@ -1,0 +1,16 @@
+import type { PhaseName } from '../../agent/protocol/events.ts';
+
+/** Each phase as the verb that people read at the head of its line. */
+export const VERBS: Readonly<Record<PhaseName, string>> = {
+  receiving: 'receive',
+  unpacking: 'unpack',
+  releasing: 'release',
+  starting: 'start',
+  probing: 'probe',
+  smoking: 'smoke',
+  admitting: 'admit',
+  switching: 'switch',
+  baking: 'bake',
+  promoting: 'promote',
+  reverting: 'rollback',
+};

@@ -1,0 +1,269 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { type AppEvent, currentCandidate, step } from '../../agent/core/deployment.ts';
+import { effectsOf } from '../../agent/core/effects.ts';
+import { type AppState, newApp, sameGeneration } from '../../agent/core/model.ts';
+import { recover } from '../../agent/core/recover.ts';
+import { servingGeneration, trafficOf } from '../../agent/core/traffic.ts';
+import { deployed, FAILURE, failing, PHASE_OF, POLICY, requested, settle, success } from './worlds.ts';
+
+/** One thing that may happen next, whatever the state is. */
+type Move =
+  | { readonly kind: 'effect'; readonly pick: number; readonly fails: boolean }
+  | { readonly kind: 'told'; readonly verb: 'abort' | 'rollback' | 'promote' }
+  | { readonly kind: 'push' }
+  | { readonly kind: 'rollback'; readonly pick: number; readonly warm: boolean }
+  | { readonly kind: 'crash'; readonly candidateAlive: boolean; readonly artifactThere: boolean };
+
+const move: fc.Arbitrary<Move> = fc.oneof(
+  {
+    // Mostly all goes well, or the walks would never come far.
+    weight: 60,
+    arbitrary: fc.record({
+      kind: fc.constant('effect' as const),
+      pick: fc.nat(5),
+      fails: fc.nat(15).map((die) => die === 0),
+    }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      kind: fc.constant('told' as const),
+      verb: fc.constantFrom('abort' as const, 'rollback' as const, 'promote' as const),
+    }),
+  },
+  { weight: 3, arbitrary: fc.constant({ kind: 'push' as const }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      kind: fc.constant('rollback' as const),
+      pick: fc.nat(5),
+      warm: fc.boolean(),
+    }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      kind: fc.constant('crash' as const),
+      candidateAlive: fc.boolean(),
+      artifactThere: fc.boolean(),
+    }),
+  },
+);
+
+/** The event of a move in a state; null where there is none. */
+function eventOf(state: AppState, made: Move, id: number): AppEvent | null {
+  switch (made.kind) {
+    case 'effect': {
+      const effects = effectsOf(state);
+      const effect = effects[made.pick % Math.max(1, effects.length)];
+      if (effect === undefined) return null;
+      return made.fails ? failing(effect) : success(effect);
+    }
+    case 'told':
+      return { type: 'told', verb: made.verb, failure: FAILURE };
+    case 'push':
+      return requested(id);
+    case 'rollback': {
+      const { generation } = state.retiring[made.pick % Math.max(1, state.retiring.length)] ?? {};
+      if (generation === undefined) return null;
+      const target = made.warm
+        ? ({ kind: 'warm', generation } as const)
+        : ({ kind: 'release', release: generation.release } as const);
+      return { type: 'requested', id, target, owner: 'me', source: '', policy: POLICY };
+    }
+    case 'crash': {
+      const recovery = recover(state, made);
+      return recovery.decision === 'undo' ? recovery.event : null;
+    }
+  }
+}
+
+type Look = (before: AppState, after: AppState, event: AppEvent) => void;
+
+function walk(moves: readonly Move[], look: Look): AppState {
+  let state = newApp('shop');
+  for (const [index, made] of moves.entries()) {
+    const event = eventOf(state, made, index + 1);
+    if (event === null) continue;
+    const after = step(state, event, index * 1_000).state;
+    look(state, after, event);
+    state = after;
+  }
+  return state;
+}
+
+const moves = fc.array(move, { minLength: 10, maxLength: 120, size: 'max' });
+
+test('the walks reach every phase and every kind of end', () => {
+  const phases = new Set<string>();
+  const outcomes = new Set<string>();
+  for (const made of fc.sample(moves, { numRuns: 300, seed: 7 })) {
+    walk(made, (before, after, event) => {
+      phases.add(after.deployment?.phase.name ?? 'none');
+      const { ended } = step(before, event, 0);
+      if (ended !== null) outcomes.add(ended.outcome);
+    });
+  }
+  expect([...phases].toSorted()).toEqual(
+    ['none', 'unpacking', ...Object.values(PHASE_OF)]
+      .filter((name, index, all) => all.indexOf(name) === index)
+      .toSorted(),
+  );
+  expect([...outcomes].toSorted()).toEqual(['aborted', 'failed', 'rolled_back', 'succeeded']);
+});
+
+describe('whatever happens, in whatever order, crashes included', () => {
+  test('an app that had a serving release always has one', () => {
+    fc.assert(
+      fc.property(moves, (made) => {
+        walk(made, (before, after) => {
+          if (before.stable !== null) expect(after.stable).not.toBeNull();
+          if (after.stable !== null) expect(servingGeneration(after)).not.toBeNull();
+        });
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  test('weights sum to something positive while traffic is expected, on one generation only', () => {
+    fc.assert(
+      fc.property(moves, (made) => {
+        walk(made, (_before, after) => {
+          if (after.stable === null) return;
+          const full = trafficOf(after).filter(({ weight }) => weight > 0);
+          expect(full).toHaveLength(1);
+          expect(full[0]?.state).toBe('ready');
+        });
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  test('a generation that serves, or served until now, is never being stopped', () => {
+    fc.assert(
+      fc.property(moves, (made) => {
+        walk(made, (before, after) => {
+          for (const effect of effectsOf(after)) {
+            if (effect.do !== 'stop') continue;
+            expect(sameGeneration(effect.generation, servingGeneration(after))).toBe(false);
+            expect(sameGeneration(effect.generation, after.stable)).toBe(false);
+            // It has left the traffic a step before: HAProxy had the time to be told.
+            expect(sameGeneration(effect.generation, servingGeneration(before))).toBe(false);
+          }
+        });
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  test('what HAProxy may send requests to is stopped only after it was drained', () => {
+    fc.assert(
+      fc.property(moves, (made) => {
+        walk(made, (before, after, event) => {
+          for (const effect of effectsOf(after)) {
+            if (effect.do !== 'stop') continue;
+            const share = trafficOf(before).find(({ generation }) =>
+              sameGeneration(generation, effect.generation),
+            );
+            if (share?.state !== 'ready') continue;
+            expect(event).toEqual({ type: 'drained', generation: effect.generation });
+          }
+        });
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  test('no state is without a way out: when effects succeed, all of them end', () => {
+    fc.assert(
+      fc.property(moves, (made) => {
+        const state = settle(walk(made, () => undefined));
+        expect(state.deployment).toBeNull();
+        expect(state.retiring).toEqual([]);
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  test('a generation has one role at a time', () => {
+    fc.assert(
+      fc.property(moves, (made) => {
+        walk(made, (_before, after) => {
+          const names = trafficOf(after).map(({ generation }) => JSON.stringify(generation));
+          expect(new Set(names).size).toBe(names.length);
+          for (const { generation } of after.retiring) {
+            expect(sameGeneration(generation, after.stable)).toBe(false);
+            expect(sameGeneration(generation, currentCandidate(after))).toBe(false);
+          }
+        });
+      }),
+      { numRuns: 500 },
+    );
+  });
+});
+
+describe('recovery', () => {
+  test('converges from a cut at every entry of every journal', () => {
+    fc.assert(
+      fc.property(moves, fc.boolean(), fc.boolean(), (made, candidateAlive, artifactThere) => {
+        const entries: AppState[] = [];
+        walk(made, (_before, after) => entries.push(after));
+        for (const entry of entries) {
+          const recovery = recover(entry, { candidateAlive, artifactThere });
+          const resumed =
+            recovery.decision === 'undo' ? step(entry, recovery.event, 0).state : entry;
+          const settled = settle(resumed);
+          expect(settled.deployment).toBeNull();
+          if (entry.stable !== null) expect(settled.stable).not.toBeNull();
+        }
+      }),
+      { numRuns: 200 },
+    );
+  });
+
+  test('never runs a release command a second time', () => {
+    const releasing = step(
+      step(newApp('shop'), requested(2), 0).state,
+      { type: 'unpacked', deployment: 2, release: 'r1-abc', hasReleaseCommand: true },
+      0,
+    ).state;
+    expect(effectsOf(releasing).map((effect) => effect.do)).toEqual(['release']);
+    const recovery = recover(releasing, { candidateAlive: true, artifactThere: true });
+    expect(recovery.decision).toBe('undo');
+  });
+});
+
+describe('verbs that come too late or twice', () => {
+  test('abort with nothing in progress changes nothing', () => {
+    const state = deployed(1);
+    expect(step(state, { type: 'told', verb: 'abort', failure: FAILURE }, 0).state).toEqual(state);
+  });
+
+  test('a second push while one runs changes nothing', () => {
+    const { state } = step(deployed(1), requested(2), 0);
+    expect(step(state, requested(3), 0).state).toEqual(state);
+  });
+
+  test('a late answer of an effect that was given up changes nothing', () => {
+    const begun = step(deployed(1), requested(2), 0).state;
+    const aborted = step(begun, { type: 'told', verb: 'abort', failure: FAILURE }, 0).state;
+    const late = step(
+      aborted,
+      { type: 'unpacked', deployment: 2, release: 'r9-fff', hasReleaseCommand: false },
+      0,
+    );
+    expect(late.state).toEqual(aborted);
+  });
+
+  test('promote while it bakes skips the rest of the bake', () => {
+    let state = step(deployed(1), requested(2), 0).state;
+    while (state.deployment !== null && state.deployment.phase.name !== 'baking') {
+      const [effect] = effectsOf(state);
+      if (effect === undefined) throw new Error('stuck');
+      state = step(state, success(effect), 0).state;
+    }
+    const promoted = step(state, { type: 'told', verb: 'promote', failure: FAILURE }, 0).state;
+    expect(promoted.deployment?.phase.name).toBe('promoting');
+  });
+});

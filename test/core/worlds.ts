@@ -1,0 +1,100 @@
+import { type AppEvent, step } from '../../agent/core/deployment.ts';
+import type { Effect } from '../../agent/core/effects.ts';
+import { type AppState, type Failure, newApp, type Policy } from '../../agent/core/model.ts';
+
+export const POLICY: Policy = {
+  probeWithinMs: 30_000,
+  bakeMs: 120_000,
+  warmMs: 600_000,
+  requestsMs: 600_000,
+  websocketsMs: 600_000,
+  pacePerSecond: 50,
+};
+
+export const FAILURE: Failure = {
+  code: 'ZDD_GATE_FAILED',
+  message: 'it failed',
+  evidence: [],
+  tries: [],
+};
+
+/** The event that an effect comes back with when all goes well. */
+export function success(effect: Effect): AppEvent {
+  switch (effect.do) {
+    case 'unpack':
+      return {
+        type: 'unpacked',
+        deployment: effect.deployment,
+        release: `r${effect.deployment}-abcdef0`,
+        hasReleaseCommand: effect.deployment % 2 === 0,
+      };
+    case 'drain':
+      return { type: 'drained', generation: effect.retirement.generation };
+    case 'stop':
+      return { type: 'stopped', generation: effect.generation };
+    case 'tidy':
+      return { type: 'tidied', departures: effect.departures };
+    default:
+      return { type: 'done', deployment: effect.deployment, phase: PHASE_OF[effect.do] };
+  }
+}
+
+/** The event that an effect comes back with when it fails; null for those that never report one. */
+export function failing(effect: Effect): AppEvent | null {
+  switch (effect.do) {
+    case 'drain':
+    case 'stop':
+    case 'tidy':
+      return null;
+    default:
+      return {
+        type: 'failed',
+        deployment: effect.deployment,
+        phase: PHASE_OF[effect.do],
+        failure: FAILURE,
+      };
+  }
+}
+
+export const PHASE_OF = {
+  unpack: 'unpacking',
+  release: 'releasing',
+  start: 'starting',
+  probe: 'probing',
+  smoke: 'smoking',
+  admit: 'admitting',
+  switch: 'switching',
+  bake: 'baking',
+  promote: 'promoting',
+  revert: 'reverting',
+} as const;
+
+export function requested(id: number): AppEvent {
+  return {
+    type: 'requested',
+    id,
+    target: { kind: 'artifact', artifact: 'a'.repeat(64) },
+    owner: 'me@laptop',
+    source: './',
+    policy: POLICY,
+  };
+}
+
+/** Lets every effect succeed until nothing is left to do. */
+export function settle(state: AppState, now = 0): AppState {
+  let current = step(state, { type: 'tidied', departures: 0 }, now);
+  for (let turns = 0; current.effects.length > 0; turns += 1) {
+    if (turns > 200) throw new Error(`no way out: ${JSON.stringify(current.state)}`);
+    const [effect] = current.effects;
+    if (effect === undefined) break;
+    current = step(current.state, success(effect), now);
+  }
+  return current.state;
+}
+
+/** An app with `count` successful deployments behind it, all settled. */
+export function deployed(count: number): AppState {
+  let state = newApp('shop');
+  for (let id = 1; id <= count; id += 1) state = settle(step(state, requested(id), 0).state);
+  return state;
+}
