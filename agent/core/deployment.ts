@@ -6,6 +6,7 @@ import {
   type Ended,
   type Failure,
   type Generation,
+  isAdmitted,
   type Outcome,
   type Phase,
   type Policy,
@@ -206,7 +207,7 @@ function advance(state: AppState, deployment: Deployment, now: number): Reduced 
       return succeed(state, deployment, phase);
     case 'reverting':
       return end(state, deployment, phase.outcome, phase.failure, [
-        reject(phase.candidate, policy, 'draining', now),
+        reject(phase.candidate, policy, true, now),
       ]);
   }
 }
@@ -224,6 +225,7 @@ function succeed(
           {
             generation: state.stable,
             phase: 'draining',
+            admitted: true,
             warmUntil: phase.switchedAt + policy.warmMs,
             requestsUntil: phase.switchedAt + policy.requestsMs,
             closeFrom: phase.switchedAt + policy.websocketsMs,
@@ -251,13 +253,9 @@ function giveUp(
     case 'starting':
     case 'probing':
     case 'smoking':
-      return end(state, deployment, outcome, failure, [
-        reject(phase.candidate, policy, 'stopping', now),
-      ]);
     case 'admitting':
-      // HAProxy may know it, at weight 0: it leaves by the same door as every other.
       return end(state, deployment, outcome, failure, [
-        reject(phase.candidate, policy, 'draining', now),
+        reject(phase.candidate, policy, isAdmitted(deployment), now),
       ]);
     case 'switching':
     case 'baking':
@@ -317,19 +315,17 @@ export function trafficMoved(phase: Phase): boolean {
   return ['switching', 'baking', 'promoting', 'reverting'].includes(phase.name);
 }
 
-/**
- * A candidate on its way out. A rejected rollback target that was warm before was good once; it
- * may be tried again while it drains.
- */
+/** A candidate on its way out. What HAProxy knows leaves by the same door as every release. */
 function reject(
   generation: Generation,
   policy: Policy,
-  phase: Retirement['phase'],
+  admitted: boolean,
   now: number,
 ): Retirement {
   return {
     generation,
-    phase,
+    phase: admitted ? 'draining' : 'stopping',
+    admitted,
     warmUntil: now,
     requestsUntil: now + policy.requestsMs,
     closeFrom: now + policy.websocketsMs,

@@ -94,6 +94,8 @@ export interface Ended {
 export interface Retirement {
   readonly generation: Generation;
   readonly phase: 'draining' | 'stopping';
+  /** HAProxy knows it. One that failed before it was admitted is stopped without asking. */
+  readonly admitted: boolean;
   /** Not stopped before, even without connections. */
   readonly warmUntil: number;
   /** After this, requests still in flight no longer hold it. */
@@ -124,6 +126,24 @@ export function newApp(app: string): AppState {
 
 export function sameGeneration(a: Generation | null, b: Generation | null): boolean {
   return a !== null && b !== null && a.release === b.release && a.deployment === b.deployment;
+}
+
+/**
+ * Whether HAProxy knows the candidate: from `admitting` on, and from the start when a rollback has
+ * taken up a generation that was still warm.
+ */
+export function isAdmitted({ id, phase }: Deployment): boolean {
+  switch (phase.name) {
+    case 'unpacking':
+      return false;
+    case 'releasing':
+    case 'starting':
+    case 'probing':
+    case 'smoking':
+      return phase.candidate.deployment !== id;
+    default:
+      return true;
+  }
 }
 
 /** The candidate of a phase; null while the artifact is not unpacked yet. */

@@ -1,4 +1,10 @@
-import { type AppState, candidateOf, type Generation, sameGeneration } from './model.ts';
+import {
+  type AppState,
+  candidateOf,
+  type Generation,
+  isAdmitted,
+  sameGeneration,
+} from './model.ts';
 
 /** Weight of every server of the generation that takes new requests. */
 export const FULL_WEIGHT = 100;
@@ -29,10 +35,12 @@ export function trafficOf(state: AppState): Share[] {
     });
   };
   add(state.stable, false);
-  if (state.deployment !== null && isAdmitted(state.deployment.phase.name)) {
+  if (state.deployment !== null && isAdmitted(state.deployment)) {
     add(candidateOf(state.deployment.phase), false);
   }
-  for (const { generation, phase } of state.retiring) add(generation, phase === 'stopping');
+  for (const { generation, phase, admitted } of state.retiring) {
+    if (admitted) add(generation, phase === 'stopping');
+  }
   return shares;
 }
 
@@ -47,8 +55,4 @@ export function servingGeneration(state: AppState): Generation | null {
     default:
       return state.stable;
   }
-}
-
-function isAdmitted(phase: string): boolean {
-  return ['admitting', 'switching', 'baking', 'promoting', 'reverting'].includes(phase);
 }

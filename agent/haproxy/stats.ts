@@ -7,10 +7,10 @@ import { parseStat, type StatRow, statNumber } from './tables.ts';
 
 /**
  * HAProxy's counters of an app, of the current worker since its start (management guide, "CSV
- * format"). Backend: `req_tot` requests that entered it, `hrsp_5xx` answers whoever made them.
- * Server: `stot` attempts sent to it (a request tried twice counts twice), `hrsp_5xx` answers it
- * gave itself, `econ + eresp` attempts it refused, reset or did not answer, of which a retry may
- * have saved the request. All are 0 for an app HAProxy does not know.
+ * format"; what they count when a request is tried again is measured on 2.6.12). Backend:
+ * `req_tot` requests that entered it, `hrsp_5xx` answers whoever made them. Server: `lbtot` times
+ * it was chosen (a request tried on two servers counts at both), `hrsp_5xx` answers it gave itself.
+ * All are 0 for an app HAProxy does not know.
  * @throws ZDD_HAPROXY_DOWN, ZDD_HAPROXY_TIMEOUT
  */
 export async function readCounters(
@@ -41,11 +41,21 @@ export async function readCounters(
 
 function serverCounters(row: StatRow): ServerCounters {
   return {
-    requests: statNumber(row, 'stot'),
+    requests: statNumber(row, 'lbtot'),
     responses5xx: statNumber(row, 'hrsp_5xx'),
-    failed: statNumber(row, 'econ') + statNumber(row, 'eresp'),
+    failed: failedAttempts(row),
     status: statusWord(row.get('status') ?? ''),
   };
+}
+
+/**
+ * Attempts that ended without an answer of the server. `econ` and `eresp` are those that failed
+ * the request. One that a retry saved shows only as a retry or as a redispatch: a refused one as
+ * `wredis`, an empty answer as both, so the larger is the number of attempts.
+ */
+function failedAttempts(row: StatRow): number {
+  const saved = Math.max(statNumber(row, 'wretr'), statNumber(row, 'wredis'));
+  return statNumber(row, 'econ') + statNumber(row, 'eresp') + saved;
 }
 
 /** `UP 1/3` is on its way down but takes requests, `DOWN 1/2` the other way round. */

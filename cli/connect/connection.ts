@@ -7,6 +7,8 @@ export type Query = Readonly<Record<string, string | number | boolean | undefine
 export interface Upload {
   readonly bytes: number;
   open(): Readable;
+  /** Told how many bytes have left so far. */
+  onSent?(bytes: number): void;
 }
 
 export interface RequestOptions {

@@ -159,14 +159,16 @@ async function sendUpload(
   watch: Watch,
   answered: () => boolean,
 ): Promise<void> {
-  const source = upload.open();
-  source.on('data', () => watch.touch());
+  let sent = 0;
   await pipeline(
-    source,
-    async function* untilAnswered(chunks: AsyncIterable<unknown>) {
+    upload.open(),
+    async function* untilAnswered(chunks: AsyncIterable<Buffer>) {
       for await (const chunk of chunks) {
         if (answered()) return;
         yield chunk;
+        watch.touch();
+        sent += chunk.length;
+        upload.onSent?.(sent);
       }
     },
     request,

@@ -23,19 +23,12 @@ export async function upload(
   signal: AbortSignal,
   onSent: (bytes: number) => void,
 ): Promise<ArtifactReply> {
-  let sent = 0;
   return agent.sendArtifact(
     {
       bytes: artifact.bytes,
-      open() {
-        // The end is fixed: a file that grows meanwhile must not send more than was announced.
-        const source = createReadStream(artifact.path, { end: artifact.bytes - 1 });
-        source.on('data', (chunk) => {
-          sent += chunk.length;
-          onSent(sent);
-        });
-        return source;
-      },
+      // The end is fixed: a file that grows meanwhile must not send more than was announced.
+      open: () => createReadStream(artifact.path, { end: artifact.bytes - 1 }),
+      onSent,
     },
     artifact.sha256,
     signal,

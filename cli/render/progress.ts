@@ -22,25 +22,34 @@ export interface Progress {
   done(verb: string, summary: string, ms: number | null, mark?: Mark): void;
   /** A line that is no step. */
   line(text: string): void;
-  /** Takes the moving line away, so that something else can be printed. */
+  /** Takes the moving line away for good. */
   clear(): void;
+  /** Holds everything back while a question stands on the screen. */
+  pause(): void;
+  resume(): void;
 }
 
 export function openProgress(screen: Screen): Progress {
   let current: { verb: string; summary: string; since: number } | null = null;
   let timer: NodeJS.Timeout | undefined;
+  let held: string[] | null = null;
 
   function paint() {
-    if (!screen.live || !current) return;
+    if (!screen.live || held || !current) return;
     const room = Math.min(EDGE, screen.columns - 1);
     const elapsed = formatDuration(Date.now() - current.since);
     const text = cut(head(current.verb) + clean(current.summary), room - elapsed.length - 2);
-    screen.raw(`\r\u001b[2K${leftRight(text, elapsed, room)}`);
+    screen.raw(`${ERASE}${leftRight(text, elapsed, room)}`);
+    timer ??= setInterval(paint, TICK_MS);
   }
   function erase() {
     clearInterval(timer);
     timer = undefined;
-    if (screen.live) screen.raw('\r\u001b[2K');
+    if (screen.live && !held && current) screen.raw(ERASE);
+  }
+  function print(text: string) {
+    if (held) held.push(text);
+    else screen.note(text);
   }
 
   return {
@@ -48,7 +57,6 @@ export function openProgress(screen: Screen): Progress {
       erase();
       current = { verb, summary, since: Date.now() };
       paint();
-      if (screen.live) timer = setInterval(paint, TICK_MS);
     },
     update(summary) {
       if (!current) return;
@@ -58,22 +66,31 @@ export function openProgress(screen: Screen): Progress {
     done(verb, summary, ms, mark = 'done') {
       erase();
       current = null;
-      screen.note(stepLine(screen, verb, summary, ms, mark));
+      print(stepLine(screen, verb, summary, ms, mark));
     },
     line(text) {
       erase();
-      screen.note(text);
-      if (current && screen.live) {
-        paint();
-        timer = setInterval(paint, TICK_MS);
-      }
+      print(text);
+      paint();
     },
     clear() {
       erase();
       current = null;
     },
+    pause() {
+      erase();
+      held ??= [];
+    },
+    resume() {
+      const lines = held ?? [];
+      held = null;
+      for (const line of lines) screen.note(line);
+      paint();
+    },
   };
 }
+
+const ERASE = '\r\u001b[2K';
 
 /** `  probe      web.1 200 in 12 ms        0.6s`, longer summaries on further lines. */
 export function stepLine(

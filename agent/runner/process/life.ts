@@ -21,9 +21,11 @@ export interface Life {
   readonly ends: readonly Ended[];
   /** The last app that began has not been seen to end. */
   readonly running: boolean;
+  /** The start was called off before a holder came. */
+  readonly revoked: boolean;
 }
 
-const NOTHING: Life = { holder: null, app: null, ends: [], running: false };
+const NOTHING: Life = { holder: null, app: null, ends: [], running: false, revoked: false };
 
 /** Reads a life file; undefined when there is none: the holder never came to run. */
 export function readLife(path: string): Life | undefined {
@@ -81,6 +83,8 @@ function note(life: Life, line: string): Life {
       };
       return { ...life, ends: [...life.ends, end], running: false };
     }
+    case 'revoked':
+      return { ...life, revoked: true };
     default:
       return life;
   }

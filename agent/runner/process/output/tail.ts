@@ -1,7 +1,7 @@
 import { statSync } from 'node:fs';
 import type { InstanceSpec, OutputLine } from '../../runner.ts';
 import { lineText } from './lines.ts';
-import { readArrivals, readBytes } from './stream-file.ts';
+import { type Arrival, readArrivals, readBytes } from './stream-file.ts';
 
 const FIRST_WINDOW_BYTES = 64 * 1_024;
 
@@ -89,5 +89,16 @@ function arrivalTimes(parts: readonly Part[]): (offset: number) => number {
       { end: base, at: part.modifiedAt },
     ];
   });
-  return (offset) => arrivals.find(({ end }) => end > offset)?.at ?? 0;
+  return (offset) => arrivals[firstBeyond(arrivals, offset)]?.at ?? 0;
+}
+
+function firstBeyond(arrivals: readonly Arrival[], offset: number): number {
+  let low = 0;
+  let high = arrivals.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((arrivals[middle]?.end ?? 0) > offset) high = middle;
+    else low = middle + 1;
+  }
+  return low;
 }

@@ -1,0 +1,51 @@
+import { type AppConfig, listenOf } from '../../agent/protocol/app-config.ts';
+import { formatDuration } from '../../agent/protocol/duration.ts';
+import { row } from '../render/error.ts';
+
+/** What a deploy of this config will do, as far as the config alone can tell. */
+export function planLines(
+  config: AppConfig,
+  overrides: { readonly bakeMs?: number; readonly probeTimeoutMs?: number } = {},
+): string[] {
+  const processes = Object.entries(config.processes);
+  const steps: [string, string][] = [['routes', config.routes.join(', ')]];
+  if (config.release) steps.push(['release', shown(config.release.run)]);
+  steps.push([
+    'start',
+    processes
+      .map(([name, type]) => `${name} ×${type.instances}${type.overlap ? '' : ' (after the old)'}`)
+      .join(', '),
+  ]);
+  const probed = processes.filter(([name, type]) => listenOf(name, type) !== 'none');
+  if (probed.length > 0) {
+    steps.push([
+      'probe',
+      probed
+        .map(([name, { health }]) => {
+          const within = overrides.probeTimeoutMs ?? health?.within ?? DEFAULT_WITHIN_MS;
+          return `${name} GET ${health?.path ?? '/'} within ${formatDuration(within)}`;
+        })
+        .join(', '),
+    ]);
+  }
+  if (config.smoke.length > 0) {
+    steps.push(['smoke', config.smoke.map(({ method, path }) => `${method} ${path}`).join(', ')]);
+  }
+  steps.push(
+    ['bake', formatDuration(overrides.bakeMs ?? config.bake)],
+    ['warm', `old release for ${formatDuration(config.warm)}`],
+    [
+      'drain',
+      `WebSockets ${formatDuration(config.drain.websockets)}, then ${config.drain.pace}/s closed`,
+    ],
+    ['keep', `${config.keep} releases`],
+  );
+  return steps.flatMap(([label, text]) => row(label, text));
+}
+
+/** What `health` says when a listening process says nothing about it. */
+const DEFAULT_WITHIN_MS = 30_000;
+
+function shown(run: string | readonly string[]): string {
+  return typeof run === 'string' ? run : run.join(' ');
+}

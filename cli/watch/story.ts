@@ -1,0 +1,70 @@
+import type { PhaseName, Receipt, ZddEvent } from '../../agent/protocol/events.ts';
+import type { Progress } from '../render/progress.ts';
+import { VERBS } from '../render/verbs.ts';
+
+/** Shows the events of one deployment as the lines of its phases. */
+export interface Story {
+  show(event: ZddEvent): void;
+  /** Steps whose events did not come because the receipt was there first. */
+  complete(receipt: Receipt): void;
+}
+
+export function tellStory(progress: Progress, skip: ReadonlySet<PhaseName>): Story {
+  let phase: PhaseName | null = null;
+  const told: Record<string, number> = {};
+
+  function step({ phase: of, ms, summary }: Receipt['steps'][number], failed: boolean): void {
+    told[of] = (told[of] ?? 0) + 1;
+    if (skip.has(of)) return;
+    const mark = failed ? 'failed' : of === 'reverting' ? 'attention' : 'done';
+    progress.done(VERBS[of], summary, ms, mark);
+  }
+
+  return {
+    show(event) {
+      switch (event.type) {
+        case 'deployment_started': {
+          const over = event.previous === null ? ', the first of this app' : ` over ${event.previous}`;
+          progress.done(event.kind, `#${event.deployment}${over}`, null);
+          break;
+        }
+        case 'phase_changed':
+          // A phase left without its step is the one that failed: the error says why.
+          phase = event.to;
+          if (!skip.has(event.to)) progress.begin(VERBS[event.to]);
+          break;
+        case 'step_done':
+          step(event.step, false);
+          break;
+        case 'progress':
+          if (event.phase === phase) progress.update(event.message);
+          break;
+        case 'instance_exited':
+          progress.line(`  ! ${event.slot} ended: ${event.reason}`);
+          break;
+        case 'recovered':
+          progress.done('recover', `${event.decision}: ${event.reason}`, null, 'attention');
+          break;
+        case 'release_created':
+        case 'traffic_moved':
+        case 'draining':
+        case 'release_stopped':
+        case 'release_pruned':
+        case 'drift':
+          // The summaries of the steps say it already.
+          break;
+        case 'deployment_ended':
+          this.complete(event.receipt);
+          progress.clear();
+          break;
+      }
+    },
+    complete(receipt) {
+      const counted: Record<string, number> = {};
+      for (const each of receipt.steps) {
+        counted[each.phase] = (counted[each.phase] ?? 0) + 1;
+        if ((counted[each.phase] ?? 0) > (told[each.phase] ?? 0)) step(each, false);
+      }
+    },
+  };
+}

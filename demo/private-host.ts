@@ -1,0 +1,266 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdir, mkdtemp, open, readdir, readFile, readlink, rm, writeFile } from 'node:fs/promises';
+import { request } from 'node:http';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { stringify } from 'yaml';
+import { z } from 'zod';
+import { stopEmbedded } from '../agent/haproxy/haproxy.ts';
+import { type AppStatus, statusReply } from '../agent/protocol/api.ts';
+import { event, type Receipt, type ZddEvent } from '../agent/protocol/events.ts';
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url));
+const START_MS = 20_000;
+const POLL_MS = 25;
+
+/** What a command of the CLI left behind. */
+export interface CliResult {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface PrivateHostOptions {
+  /** Added to the generated `agent.yaml`, key by key. */
+  readonly settings?: Readonly<Record<string, unknown>>;
+  /** Environment of the daemon, beside the present one. */
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+/**
+ * A whole host in a temporary folder: a real HAProxy on a free loopback port, a real `zdd-agentd`
+ * with the `process` runner. No root, nothing outside the folder. For the demo, tests and benches.
+ */
+export class PrivateHost {
+  readonly dir: string;
+  readonly url: string;
+  readonly socket: string;
+  readonly #configuration: string;
+  readonly #env: NodeJS.ProcessEnv;
+  #daemon: ChildProcess | null = null;
+
+  private constructor(dir: string, port: number, env: Readonly<Record<string, string>>) {
+    this.dir = dir;
+    this.url = `http://127.0.0.1:${port}`;
+    this.socket = join(dir, 'run', 'agent.sock');
+    this.#configuration = join(dir, 'agent.yaml');
+    this.#env = { ...process.env, ...env };
+  }
+
+  /** Lays the host out and starts its daemon. */
+  static async start(options: PrivateHostOptions = {}): Promise<PrivateHost> {
+    const host = await PrivateHost.prepare(options);
+    await host.startDaemon();
+    return host;
+  }
+
+  /** Lays the host out; nothing runs yet. */
+  static async prepare({ settings = {}, env = {} }: PrivateHostOptions = {}): Promise<PrivateHost> {
+    const dir = await mkdtemp(join(tmpdir(), 'zdd-'));
+    const port = await freePort();
+    const host = new PrivateHost(dir, port, env);
+    await mkdir(join(dir, 'run'), { recursive: true });
+    await writeFile(
+      join(dir, 'agent.yaml'),
+      stringify({
+        state_dir: join(dir, 'state'),
+        run_dir: join(dir, 'run'),
+        path: `${dirname(process.execPath)}:${process.env['PATH'] ?? ''}`,
+        haproxy: { mode: 'embedded', bind: [`127.0.0.1:${port}`] },
+        ...settings,
+      }),
+    );
+    return host;
+  }
+
+  get daemonPid(): number {
+    const pid = this.#daemon?.pid;
+    if (pid === undefined) throw new Error('the daemon does not run');
+    return pid;
+  }
+
+  get stateDir(): string {
+    return join(this.dir, 'state');
+  }
+
+  /** The daemon's log so far. */
+  async log(): Promise<string> {
+    return await readFile(join(this.dir, 'agentd.log'), 'utf8').catch(() => '');
+  }
+
+  /** Starts the daemon, detached, and waits until it takes wishes. */
+  async startDaemon(): Promise<void> {
+    const log = await open(join(this.dir, 'agentd.log'), 'a');
+    try {
+      const child = spawn(join(ROOT, 'bin/zdd-agentd'), ['--config', this.#configuration], {
+        detached: true,
+        stdio: ['ignore', log.fd, log.fd],
+        env: this.#env,
+      });
+      child.unref();
+      this.#daemon = child;
+    } finally {
+      await log.close();
+    }
+    const before = (await this.log()).split('agent ready').length;
+    await this.#until('the daemon to be ready', START_MS, async () => {
+      if (this.#daemon?.exitCode !== null && this.#daemon?.exitCode !== undefined) {
+        throw new Error(`zdd-agentd ended with ${this.#daemon.exitCode}:\n${await this.log()}`);
+      }
+      return (await this.log()).split('agent ready').length > before;
+    });
+  }
+
+  /** Ends the daemon; what it runs goes on. */
+  async stopDaemon(signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {
+    const daemon = this.#daemon;
+    if (daemon === null || daemon.exitCode !== null || daemon.signalCode !== null) return;
+    const gone = new Promise((resolve) => daemon.once('exit', resolve));
+    daemon.kill(signal);
+    await gone;
+    this.#daemon = null;
+  }
+
+  /** Runs the real CLI against this host. */
+  async cli(args: readonly string[], onOutput?: (text: string) => void): Promise<CliResult> {
+    const child = spawn(join(ROOT, 'bin/zdd-agent'), args, {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...this.#env, ZDD_SOCKET_PATH: this.socket, NO_COLOR: '1' },
+    });
+    let stdout = '';
+    let stderr = '';
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      stdout += text;
+      onOutput?.(text);
+    });
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      stderr += text;
+      onOutput?.(text);
+    });
+    const code = await new Promise<number>((resolve) => {
+      child.once('close', (exit) => resolve(exit ?? 128));
+    });
+    return { code, stdout, stderr };
+  }
+
+  /** One request to the control API. */
+  async api(method: string, path: string, body?: unknown): Promise<unknown> {
+    return await new Promise((resolve, reject) => {
+      const outgoing = request(
+        {
+          socketPath: this.socket,
+          method,
+          path,
+          agent: false,
+          timeout: 20_000,
+          headers: { 'content-type': 'application/json' },
+        },
+        (incoming) => {
+          let text = '';
+          incoming.setEncoding('utf8');
+          incoming.on('data', (chunk: string) => {
+            text += chunk;
+          });
+          incoming.on('error', reject);
+          incoming.on('end', () => resolve(text));
+        },
+      );
+      outgoing.on('error', reject);
+      outgoing.end(body === undefined ? undefined : JSON.stringify(body));
+    }).then((text) => {
+      const lines = String(text)
+        .split('\n')
+        .filter((line) => line !== '');
+      return path.startsWith('/v1/events')
+        ? lines.map((line): unknown => JSON.parse(line))
+        : JSON.parse(String(text));
+    });
+  }
+
+  /** The whole story so far. */
+  async events(since = 0): Promise<ZddEvent[]> {
+    return z.array(event).parse(await this.api('GET', `/v1/events?since=${since}`));
+  }
+
+  async app(name: string): Promise<AppStatus | undefined> {
+    const { apps } = statusReply.parse(await this.api('GET', '/v1/status'));
+    return apps.find(({ app }) => app === name);
+  }
+
+  /** The receipt of a deployment, once it has ended. */
+  async receipt(app: string, deployment: number, withinMs = 60_000): Promise<Receipt> {
+    return await this.#until(`deployment #${deployment} of ${app} to end`, withinMs, async () => {
+      for (const told of await this.events()) {
+        if (told.type !== 'deployment_ended') continue;
+        if (told.app === app && told.deployment === deployment) return told.receipt;
+      }
+      return undefined;
+    });
+  }
+
+  /** Waits until `look` gives something. A daemon that is away meanwhile is waited for. */
+  async until<T>(
+    what: string,
+    withinMs: number,
+    look: () => Promise<T | undefined | false>,
+  ): Promise<T> {
+    return await this.#until(what, withinMs, look);
+  }
+
+  async #until<T>(
+    what: string,
+    withinMs: number,
+    look: () => Promise<T | undefined | false>,
+  ): Promise<T> {
+    const deadline = performance.now() + withinMs;
+    for (;;) {
+      const found = await look();
+      if (found !== undefined && found !== false) return found;
+      if (performance.now() > deadline) {
+        throw new Error(`waited ${withinMs} ms for ${what}\n${(await this.log()).slice(-4_000)}`);
+      }
+      await sleep(POLL_MS);
+    }
+  }
+
+  /** Stops everything this host started, by pid, and removes the folder. */
+  async remove(): Promise<void> {
+    await this.stopDaemon('SIGKILL');
+    for (const pid of await this.#instancePids()) kill(pid, 'SIGKILL');
+    await stopEmbedded(join(this.stateDir, 'haproxy'));
+    await rm(this.dir, { recursive: true, force: true });
+  }
+
+  /** Processes whose folder or socket lies in this host's folder: its instances. */
+  async #instancePids(): Promise<number[]> {
+    const pids: number[] = [];
+    for (const entry of await readdir('/proc')) {
+      const pid = Number(entry);
+      if (!Number.isInteger(pid) || pid === process.pid) continue;
+      const cwd = await readlink(`/proc/${pid}/cwd`).catch(() => '');
+      if (cwd.startsWith(`${this.dir}/`)) pids.push(pid);
+    }
+    return pids;
+  }
+}
+
+function kill(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal);
+  } catch {
+    // It has ended by itself.
+  }
+}
+
+/** A TCP port of the loopback that nobody listens on now. */
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const address = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  if (address === null || typeof address === 'string') throw new Error('no port');
+  return address.port;
+}

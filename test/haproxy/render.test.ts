@@ -1,0 +1,152 @@
+import { execFile } from 'node:child_process';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { describe, expect, it } from 'vitest';
+import { renderComplete } from '../../agent/haproxy/config/complete.ts';
+import { checkDesired } from '../../agent/haproxy/config/names.ts';
+import { chrootOf, writtenServers } from '../../agent/haproxy/config/read.ts';
+import { replaceRegion } from '../../agent/haproxy/config/region.ts';
+import { renderRegion } from '../../agent/haproxy/config/render.ts';
+import type { DesiredApp, DesiredProxy, DesiredServer } from '../../agent/haproxy/proxy.ts';
+
+const options = { bind: ['127.0.0.1:8080', ':::8081 v6only'], chroot: undefined };
+const server = (name: string, weight: number): DesiredServer => ({
+  name,
+  address: { kind: 'unix', path: `/run/zdd/${name}.sock` },
+  weight,
+  state: 'ready',
+});
+const shop: DesiredApp = {
+  app: 'shop',
+  routes: ['shop.example.com', 'www.example.com', '*.shop.example.com', '*'],
+  check: { path: "/health?deep=1&who='x'#y", status: 204 },
+  servers: [
+    server('r41-d56-web-1', 0),
+    server('r42-d57-web-1', 100),
+    { ...server('r40-d55-web-1', 50), state: 'leaving' },
+  ],
+};
+const blog: DesiredApp = {
+  app: 'blog',
+  routes: ['blog.example.com', '*.example.com'],
+  check: null,
+  servers: [
+    {
+      name: 'r1-d1-web-1',
+      address: { kind: 'tcp', host: '127.0.0.1', port: 9001 },
+      weight: 100,
+      state: 'ready',
+    },
+  ],
+};
+const desired: DesiredProxy = { apps: [shop, blog] };
+
+describe('the rendered region', () => {
+  it('is as in the golden file', async () => {
+    await expect(renderRegion(desired, options).text).toMatchFileSnapshot('region.golden.cfg');
+  });
+
+  it('passes haproxy -c within a complete file, without a warning', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'zdd-render-'));
+    try {
+      const file = join(folder, 'haproxy.cfg');
+      const complete = renderComplete({ adminSocket: join(folder, 'admin.sock') });
+      await writeFile(file, replaceRegion(complete, renderRegion(desired, options).text));
+      const { stdout, stderr } = await promisify(execFile)('haproxy', ['-c', '-f', file]);
+      expect(stdout).toMatch(/Configuration file is valid/);
+      expect(stderr).not.toMatch(/WARNING|ALERT/);
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  });
+
+  it('is the same for apps in another order', () => {
+    expect(renderRegion({ apps: [blog, shop] }, options)).toEqual(renderRegion(desired, options));
+  });
+
+  it('keeps its shape when servers come, go and change weight', () => {
+    const { shape, text } = renderRegion(desired, options);
+    const other = renderRegion({ apps: [{ ...shop, servers: [server('r9', 7)] }, blog] }, options);
+    expect(other.shape).toBe(shape);
+    expect(other.text).not.toBe(text);
+    expect(text).toContain(`setenv ZDD_SHAPE "${shape}"`);
+  });
+
+  it.each<[string, DesiredProxy, typeof options]>([
+    ['a route', { apps: [{ ...shop, routes: ['*'] }, blog] }, options],
+    ['an app', { apps: [shop] }, options],
+    ['a health path', { apps: [{ ...shop, check: { path: '/', status: 204 } }, blog] }, options],
+    ['a status', { apps: [{ ...shop, check: { path: '/', status: 200 } }, blog] }, options],
+    ['a bind', desired, { ...options, bind: ['127.0.0.1:8080'] }],
+  ])('changes its shape with %s', (_, changed, changedOptions) => {
+    expect(renderRegion(changed, changedOptions).shape).not.toBe(
+      renderRegion(desired, options).shape,
+    );
+  });
+
+  it('has no frontend when it listens nowhere: the admin routes', () => {
+    const { text } = renderRegion(desired, { ...options, bind: [] });
+    expect(text).not.toMatch(/^frontend/m);
+    expect(text).toMatch(/^backend zdd_shop from zdd$/m);
+  });
+
+  it('splits a rule of many hosts into lines that HAProxy can read', () => {
+    const routes = Array.from({ length: 100 }, (_, n) => `h${n}.example.com`);
+    const { text } = renderRegion({ apps: [{ ...shop, routes }] }, options);
+    const rules = text.split('\n').filter((line) => line.includes('use_backend'));
+    expect(rules.length).toBe(3);
+    for (const rule of rules) expect(rule.split(' ').length).toBeLessThan(64);
+    for (const route of routes) expect(text).toContain(` ${route} `);
+  });
+
+  it('names sockets inside the chroot from there, and reads them back', () => {
+    const path = '/var/lib/haproxy/zdd/r1.sock';
+    const inside = { ...server('r1', 1), address: { kind: 'unix' as const, path } };
+    const apps = [{ ...shop, servers: [inside, server('r2', 1)] }];
+    const { text } = renderRegion({ apps }, { ...options, chroot: '/var/lib/haproxy' });
+    expect(writtenServers(text).get('zdd_shop')).toEqual(
+      new Map([
+        ['r1', 'unix@/zdd/r1.sock'],
+        ['r2', 'unix@/run/zdd/r2.sock'],
+      ]),
+    );
+  });
+
+  it('finds the chroot in the global section only', () => {
+    const global = 'global\n  daemon\n  chroot /var/lib/haproxy/  # Debian\n';
+    expect(chrootOf(`${global}defaults\n  mode http\n`)).toBe('/var/lib/haproxy');
+    expect(chrootOf('defaults\n  chroot /x\n')).toBeUndefined();
+    expect(chrootOf('global\n  # chroot /x\n')).toBeUndefined();
+  });
+});
+
+describe('what cannot be rendered', () => {
+  const invalid = (apps: readonly DesiredApp[], code = 'ZDD_HAPROXY_CONFIG_INVALID'): void => {
+    expect(() => checkDesired({ apps }, undefined)).toThrow(expect.objectContaining({ code }));
+  };
+  const at = (path: string): DesiredApp[] => [
+    { ...shop, servers: [{ ...server('r1', 1), address: { kind: 'unix', path } }] },
+  ];
+
+  it('is refused before anything is written', () => {
+    invalid([shop, shop]);
+    invalid([{ ...shop, app: 'Shop\nfrontend x' }]);
+    invalid([{ ...shop, routes: ['a b'] }]);
+    invalid([{ ...shop, check: { path: '/a\nb', status: 200 } }]);
+    invalid([{ ...shop, servers: [server('a b', 1)] }]);
+    invalid([{ ...shop, servers: [server('a', 1), server('a', 1)] }]);
+    invalid([{ ...shop, servers: [server('a', 257)] }]);
+    invalid(at('/run/a b.sock'));
+    invalid(at(`/${'x'.repeat(97)}`));
+    invalid(
+      [
+        { ...shop, routes: ['*'] },
+        { ...blog, routes: ['*'] },
+      ],
+      'ZDD_ROUTE_CONFLICT',
+    );
+    expect(() => checkDesired({ apps: at(`/${'x'.repeat(96)}`) }, undefined)).not.toThrow();
+  });
+});

@@ -1,0 +1,159 @@
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { type AppEvent, type Step, step } from '../../agent/core/deployment.ts';
+import { type Effect, effectsOf } from '../../agent/core/effects.ts';
+import { type AppState, type Generation, newApp } from '../../agent/core/model.ts';
+import { recover } from '../../agent/core/recover.ts';
+import { trafficOf } from '../../agent/core/traffic.ts';
+import { FAILURE, failing, POLICY, requested, success } from '../core/worlds.ts';
+
+/**
+ * Each `.txt` beside this file is a story: a line `> ...` is something that happens, the lines below
+ * it are what the core makes of it. `ZDD_REWRITE=1 npm test` writes them anew; read the diff.
+ *
+ *   > push | roll back | abort | promote       what people say
+ *   > back to REVISION                          a rollback when no deployment runs: `r1`, warm or cold
+ *   > ok VERB | ok all but VERB                 effects come back well
+ *   > VERB fails                                an effect fails
+ *   > SIGKILL, candidate alive | dead           the daemon is killed and starts again
+ */
+class Story {
+  #state: AppState = newApp('shop');
+  #id = 0;
+
+  happen(line: string): string {
+    const recovered = /^SIGKILL, candidate (alive|dead)$/.exec(line);
+    if (recovered) return this.#crash(recovered[1] === 'alive');
+    const allBut = /^ok all but (\w+)$/.exec(line);
+    if (allBut) return this.#settle(allBut[1] ?? '');
+    return this.#take(this.#event(line));
+  }
+
+  #event(line: string): AppEvent {
+    if (line === 'push') return requested(this.#next());
+    const told = { 'roll back': 'rollback', abort: 'abort', promote: 'promote' } as const;
+    for (const [words, verb] of Object.entries(told)) {
+      if (line === words) return { type: 'told', verb, failure: FAILURE };
+    }
+    const back = /^back to (r\d+)$/.exec(line);
+    if (back) return this.#backTo(back[1] ?? '');
+    const ok = /^ok (\w+)$/.exec(line);
+    if (ok) return success(this.#effect(ok[1] ?? ''));
+    const fails = /^(\w+) fails$/.exec(line);
+    const event = fails ? failing(this.#effect(fails[1] ?? '')) : null;
+    if (event === null) throw new Error(`nobody knows what "${line}" means`);
+    return event;
+  }
+
+  #backTo(revision: string): AppEvent {
+    const warm = this.#state.retiring.find(({ generation }) =>
+      generation.release.startsWith(`${revision}-`),
+    );
+    const target = warm
+      ? ({ kind: 'warm', generation: warm.generation } as const)
+      : ({ kind: 'release', release: `${revision}-abcdef0` } as const);
+    const id = this.#next();
+    return {
+      type: 'requested',
+      id,
+      target,
+      owner: 'me@laptop',
+      source: '',
+      policy: { ...POLICY, bakeMs: 0 },
+    };
+  }
+
+  #next(): number {
+    this.#id += 1;
+    return this.#id;
+  }
+
+  #effect(verb: string): Effect {
+    const effect = effectsOf(this.#state).find((candidate) => candidate.do === verb);
+    if (effect === undefined) throw new Error(`"${verb}" is not under way`);
+    return effect;
+  }
+
+  #settle(except: string): string {
+    let told = '';
+    for (;;) {
+      const effect = effectsOf(this.#state).find((candidate) => candidate.do !== except);
+      if (effect === undefined) return told;
+      told = this.#take(success(effect));
+    }
+  }
+
+  #crash(candidateAlive: boolean): string {
+    const recovery = recover(this.#state, { candidateAlive, artifactThere: true });
+    if (recovery.decision === 'undo') {
+      return `  undo: ${recovery.reason}\n${this.#take(recovery.event)}`;
+    }
+    const reason = recovery.decision === 'finish' ? `finish: ${recovery.reason}` : 'nothing to do';
+    return `  ${reason}\n${describe(step(this.#state, { type: 'tidied', departures: 0 }, 0))}`;
+  }
+
+  #take(event: AppEvent): string {
+    const taken = step(this.#state, event, 0);
+    this.#state = taken.state;
+    return describe(taken);
+  }
+}
+
+function describe({ state, effects, ended }: Step): string {
+  const { deployment } = state;
+  const traffic = trafficOf(state).map(
+    ({ generation, weight, state: condition }) =>
+      `${name(generation)} ${condition === 'leaving' ? 'leaving' : weight}`,
+  );
+  const lines = [
+    ended === null ? null : `#${ended.deployment.id} ${ended.outcome}`,
+    deployment === null ? null : `#${deployment.id} ${deployment.phase.name}`,
+    `stable ${state.stable === null ? 'none' : name(state.stable)}   traffic ${traffic.join(', ') || 'none'}`,
+    `under way: ${effects.map(doing).join(', ') || 'nothing'}`,
+  ];
+  return lines
+    .filter((line) => line !== null)
+    .map((line) => `  ${line}\n`)
+    .join('');
+}
+
+function doing(effect: Effect): string {
+  switch (effect.do) {
+    case 'drain':
+      return `drain ${name(effect.retirement.generation)}`;
+    case 'stop':
+      return `stop ${name(effect.generation)}`;
+    default:
+      return effect.do;
+  }
+}
+
+/** `r1` of deployment 1, or `r1 by #3` when another deployment than its first runs it. */
+function name({ release, deployment }: Generation): string {
+  const revision = release.split('-')[0] ?? release;
+  return revision === `r${deployment}` ? revision : `${revision} by #${deployment}`;
+}
+
+function tell(script: string): string {
+  const story = new Story();
+  return script
+    .split('\n')
+    .filter((line) => !line.startsWith('  '))
+    .map((line) =>
+      line.startsWith('> ') ? `${line}\n${story.happen(line.slice(2))}` : `${line}\n`,
+    )
+    .join('')
+    .replace(/\n+$/, '\n');
+}
+
+const files = readdirSync(import.meta.dirname).filter((file) => file.endsWith('.txt'));
+for (const file of files) {
+  test(file.replace('.txt', '').replaceAll('-', ' '), () => {
+    const path = join(import.meta.dirname, file);
+    const script = readFileSync(path, 'utf8');
+    const told = tell(script);
+    if (process.env['ZDD_REWRITE'] === '1') writeFileSync(path, told);
+    expect(told).toBe(process.env['ZDD_REWRITE'] === '1' ? told : script);
+  });
+}
