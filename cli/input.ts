@@ -9,6 +9,8 @@ export interface Input {
   count(name: string, min: number): number | undefined;
   /** `30s`, `1h30m`; in ms. */
   duration(name: string): Promise<number | undefined>;
+  /** As `duration`, for an option that may stand without its value; then it means `usual`. */
+  optionalDuration(name: string, usual: number): Promise<number | undefined>;
 }
 
 /** @param verb named in usage errors: the help of this verb is what to read next. */
@@ -23,6 +25,16 @@ export function readInput(
     const value = options[camel(name)];
     return typeof value === 'string' ? value : undefined;
   };
+  const duration = async (name: string): Promise<number | undefined> => {
+    const value = text(name);
+    if (value === undefined) return undefined;
+    const { parseDuration } = await import('../agent/protocol/duration.ts');
+    const ms = parseDuration(value);
+    if (ms === undefined) {
+      throw refuse(`--${name}: expected a duration such as 30s or 10m, got "${value}"`);
+    }
+    return ms;
+  };
   return {
     arg: (index) => args[index],
     flag: (name) => options[camel(name)] !== undefined && options[camel(name)] !== false,
@@ -35,15 +47,9 @@ export function readInput(
       }
       return Number(value);
     },
-    async duration(name) {
-      const value = text(name);
-      if (value === undefined) return undefined;
-      const { parseDuration } = await import('../agent/protocol/duration.ts');
-      const ms = parseDuration(value);
-      if (ms === undefined) {
-        throw refuse(`--${name}: expected a duration such as 30s or 10m, got "${value}"`);
-      }
-      return ms;
+    duration,
+    async optionalDuration(name, usual) {
+      return options[camel(name)] === true ? usual : duration(name);
     },
   };
 }

@@ -3,7 +3,7 @@ import { Agent } from 'node:http';
 import { readLedger } from './ledger.ts';
 import { DEFAULT_MIX, type Mix, nextStep, pacing, type RequestKind } from './mix.ts';
 import { KINDS, type Kind, now, type RequestRecord } from './outcome.ts';
-import { Records } from './records.ts';
+import { Records, type Row } from './records.ts';
 import {
   type LoadReport,
   reportRequests,
@@ -74,6 +74,8 @@ export interface Load {
   window(fromMs: number, toMs: number): WindowReport;
   /** The requests under way in any of these windows, or in none of them. */
   windows(windows: readonly Window[], side: 'inside' | 'outside'): WindowReport;
+  /** Every recorded request, in the order in which they ended. */
+  rows(): Iterable<Row>;
   /** Every WebSocket that the server side closed so far. */
   readonly websocketCloses: readonly WebSocketClose[];
   /**
@@ -222,6 +224,7 @@ export function startLoad(options: LoadOptions): Load {
     },
     window: (fromMs, toMs) => reportWindows(records, [{ fromMs, toMs }], 'inside'),
     windows: (windows, side) => reportWindows(records, windows, side),
+    rows: () => records.rows(),
     get websocketCloses() {
       return websockets.closes;
     },

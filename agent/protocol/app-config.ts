@@ -50,7 +50,7 @@ const processType = z.strictObject({
   instances: z
     .int('expected a whole number ≥ 1')
     .min(1, 'expected a whole number ≥ 1')
-    .max(64)
+    .max(64, 'expected at most 64')
     .default(1),
   listen: z
     .enum(['socket', 'port', 'fd', 'none'])

@@ -20,12 +20,14 @@ const durationPattern = z.toJSONSchema(duration(), { io: 'input' }).pattern;
 
 /** Says in words what zod found. `value` is what was checked. */
 export function problemsOf(issues: readonly Issue[], value: unknown): Problem[] {
-  return issues.flatMap((issue) => flatten(issue, [])).flatMap(({ issue, path }) => {
-    if (issue.code !== 'unrecognized_keys') {
-      return [{ path, text: `${labelled(path)}${sentence(issue, path, value)}` }];
-    }
-    return issue.keys.map((key) => ({ path, key, text: unknownKey(key, path) }));
-  });
+  return issues
+    .flatMap((issue) => flatten(issue, []))
+    .flatMap(({ issue, path }) => {
+      if (issue.code !== 'unrecognized_keys') {
+        return [{ path, text: `${labelled(path)}${sentence(issue, path, value)}` }];
+      }
+      return issue.keys.map((key) => ({ path, key, text: unknownKey(key, path) }));
+    });
 }
 
 /**
@@ -40,7 +42,9 @@ export function crossFieldProblems(known: readonly Problem[], value: unknown): P
   if (checked.success) return [];
   const spanning = checked.error.issues.filter(({ code }) => code === 'custom');
   return problemsOf(spanning, rest).filter(
-    ({ text }) => !known.some((problem) => problem.text === text),
+    // A map may only look wrong because of what was taken out of it.
+    ({ path }) =>
+      !known.some((problem) => path.every((segment, at) => problem.path[at] === segment)),
   );
 }
 
@@ -65,16 +69,19 @@ function flatten(issue: Issue, outer: Path): Array<{ issue: Issue; path: Path }>
 
 function isOtherType(issue: Issue): boolean {
   if (issue.path.length > 0) return false;
-  if (issue.code === 'invalid_union') return issue.errors.every((branch) => branch.some(isOtherType));
+  if (issue.code === 'invalid_union')
+    return issue.errors.every((branch) => branch.some(isOtherType));
   return issue.code === 'invalid_type';
 }
 
 function sentence(issue: Issue, path: Path, root: unknown): string {
   const value = valueAt(root, path);
   if (issue.message !== '') {
-    return issue.message.startsWith('expected ') ? `${issue.message}${got(value, path)}` : issue.message;
+    const aboutValue = issue.message.startsWith('expected ') && !isRecord(value);
+    return aboutValue ? `${issue.message}${got(value, path)}` : issue.message;
   }
-  if (value === undefined && issue.code === 'invalid_type') return `missing: ${expectation(issue, path)}`;
+  if (issue.code === 'invalid_key') return keyExpectation(issue);
+  if (value === undefined) return `missing: ${expectation(issue, path)}`;
   const quotes = issue.code === 'invalid_type' && issue.expected === 'string' && !isDuration(path);
   const hint = quotes && isBareScalar(value) ? ': put it in quotes' : '';
   return `${expectation(issue, path)}${got(value, path)}${hint}`;
@@ -94,8 +101,6 @@ function expectation(issue: Issue, path: Path): string {
     case 'invalid_format':
       if (issue.format === 'starts_with') return 'expected a path that begins with "/"';
       return `expected text that matches ${issue.pattern ?? issue.format}`;
-    case 'invalid_key':
-      return keyExpectation(issue);
     case 'invalid_union':
       return `expected ${either([...new Set(issue.errors.flatMap(typesOf))])}`;
     default:
@@ -105,9 +110,9 @@ function expectation(issue: Issue, path: Path): string {
 
 function keyExpectation({ issues, path }: z.core.$ZodIssueInvalidKey): string {
   const [first] = issues;
-  if (first !== undefined && first.message !== '') return `${first.message} as its name`;
+  if (first !== undefined && first.message !== '') return `as its name ${first.message}`;
   return path.at(-2) === 'env'
-    ? 'expected a name of letters, digits and "_"'
+    ? 'as its name expected letters, digits and "_", no digit first'
     : 'this name is not allowed';
 }
 
@@ -161,7 +166,8 @@ function got(value: unknown, path: Path): string {
   if (value === null) return ', got nothing';
   if (Array.isArray(value)) return ', got a list';
   if (typeof value === 'object') return ', got a map';
-  if (path.includes('env')) return `, got ${typeof value === 'string' ? 'text' : `a ${typeof value}`}`;
+  if (path.includes('env'))
+    return `, got ${typeof value === 'string' ? 'text' : `a ${typeof value}`}`;
   const shown = JSON.stringify(value);
   return `, got ${shown.length > 60 ? `${shown.slice(0, 60)}…` : shown}`;
 }

@@ -1,4 +1,13 @@
-import { type Document, isAlias, isMap, isNode, isScalar, isSeq, LineCounter, parseDocument } from 'yaml';
+import {
+  type Document,
+  isAlias,
+  isMap,
+  isNode,
+  isScalar,
+  isSeq,
+  LineCounter,
+  parseDocument,
+} from 'yaml';
 import { type AppConfig, appConfig } from './app-config.ts';
 import { ZddError } from './errors.ts';
 import { crossFieldProblems, type Problem, problemsOf } from './zdd-yaml-problems.ts';
@@ -28,15 +37,16 @@ export function parseAppConfig(text: string, fileName = 'zdd.yaml'): AppConfig {
     return fail([{ offset: 0, text: `the file is longer than ${MAX_CHARACTERS} characters` }]);
   }
   const document = documentOf(text, lines);
-  if (document === null) return fail([{ offset: 0, text: 'its maps and lists are nested too deeply' }]);
+  if (document === null)
+    return fail([{ offset: 0, text: 'its maps and lists are nested too deeply' }]);
   const faults = [...document.errors, ...document.warnings].map(({ code, message, pos }) => ({
     offset: pos[0],
     text: yamlFault(code, message),
     // With a key given twice the rest still makes sense, and is checked as well.
     fatal: code !== 'DUPLICATE_KEY',
   }));
-  if (faults.some(({ fatal }) => fatal)) return fail(faults);
-  const value = valueOf(document);
+  if (faults.some(({ fatal }) => fatal)) return fail(firstAtEachPlace(faults));
+  const value = plainValueOf(document);
   if (!value.ok) return fail([...faults, { offset: 0, text: value.why }]);
   if (value.value === null || value.value === undefined) {
     return fail([{ offset: 0, text: 'the file is empty: it needs at least app and processes' }]);
@@ -53,7 +63,7 @@ export function parseAppConfig(text: string, fileName = 'zdd.yaml'): AppConfig {
 
 function documentOf(text: string, lines: LineCounter): Document.Parsed | null {
   try {
-    return parseDocument(text, { lineCounter: lines, prettyErrors: false });
+    return parseDocument(text, { lineCounter: lines, prettyErrors: false, logLevel: 'error' });
   } catch (error) {
     // The parser recurses: a hostile nesting ends its stack, not ours.
     if (error instanceof RangeError) return null;
@@ -61,12 +71,18 @@ function documentOf(text: string, lines: LineCounter): Document.Parsed | null {
   }
 }
 
-function valueOf(document: Document.Parsed): { ok: true; value: unknown } | { ok: false; why: string } {
+function plainValueOf(
+  document: Document.Parsed,
+): { ok: true; value: unknown } | { ok: false; why: string } {
   try {
     return { ok: true, value: document.toJS({ maxAliasCount: MAX_ALIASES }) };
   } catch (error) {
-    if (error instanceof ReferenceError) return { ok: false, why: 'it repeats too much through aliases' };
-    if (error instanceof RangeError) return { ok: false, why: 'its maps and lists are nested too deeply' };
+    if (error instanceof ReferenceError) {
+      const excessive = error.message.startsWith('Excessive');
+      return { ok: false, why: excessive ? 'it repeats too much through aliases' : error.message };
+    }
+    if (error instanceof RangeError)
+      return { ok: false, why: 'its maps and lists are nested too deeply' };
     throw error;
   }
 }
@@ -80,8 +96,16 @@ function yamlFault(code: string, message: string): string {
     case 'MULTIPLE_DOCS':
       return 'a second document begins here: one is expected';
     default:
+      // The parser catches the end of its own stack and reports it like a fault of the text.
+      if (message.includes('call stack')) return 'its maps and lists are nested too deeply';
       return `not valid YAML: ${message}`;
   }
+}
+
+/** One slip of the pen makes the parser miss the ends of everything around it: the first one tells. */
+function firstAtEachPlace(faults: readonly Located[]): Located[] {
+  const places = new Set<number>();
+  return faults.filter(({ offset }) => !places.has(offset) && places.add(offset));
 }
 
 /** Where a problem is: its key, else the nearest thing above it that is in the file. */
@@ -117,7 +141,8 @@ function invalid(fileName: string, lines: LineCounter, problems: readonly Locate
   const ordered = problems.toSorted((a, b) => a.offset - b.offset);
   const evidence = ordered.slice(0, MAX_SHOWN).map(({ offset, text }): [string, string] => {
     // Before the first character is counted, and in an empty file, there is no line 0.
-    const { line, col } = lines.lineStarts.length === 0 ? { line: 1, col: 1 } : lines.linePos(offset);
+    const { line, col } =
+      lines.lineStarts.length === 0 ? { line: 1, col: 1 } : lines.linePos(offset);
     return [`${fileName}:${Math.max(1, line)}:${Math.max(1, col)}`, text];
   });
   if (ordered.length > MAX_SHOWN) evidence.push(['', `and ${ordered.length - MAX_SHOWN} more`]);

@@ -71,7 +71,10 @@ function parsed(text: string, path: string): AppConfigFile {
 
 async function textOf(entry: ArchiveEntry): Promise<string> {
   if (entry.size > MAX_CONFIG_BYTES) {
-    throw tooLarge(`${sizeText(entry.size)}, the limit is ${sizeText(MAX_CONFIG_BYTES)}`, entry.name);
+    throw tooLarge(
+      `${sizeText(entry.size)}, the limit is ${sizeText(MAX_CONFIG_BYTES)}`,
+      entry.name,
+    );
   }
   const chunks: Buffer[] = [];
   for await (const chunk of entry.content) chunks.push(chunk);

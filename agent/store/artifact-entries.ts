@@ -1,5 +1,5 @@
-import { setImmediate } from 'node:timers/promises';
 import { Header } from 'tar';
+import { ByteReader } from './artifact-bytes.ts';
 import { corrupt, empty, tooLarge, unknownFormat, unsafe } from './artifact-errors.ts';
 import { BLOCK, openArchive } from './artifact-format.ts';
 import { MAX_META_BYTES, type UnpackLimits, withinExpansion } from './artifact-limits.ts';
@@ -20,7 +20,6 @@ export interface ArchiveEntry {
 }
 
 const ZEROS = Buffer.alloc(BLOCK);
-const YIELD_BYTES = 4 * 1024 * 1024;
 /** tar pads to at most 2048 blocks by itself. */
 const MAX_TRAILING_BYTES = 16 * 1024 * 1024;
 
@@ -118,7 +117,8 @@ async function readMeta(
   const fields = kind === 'path' || kind === 'linkpath' ? { [kind]: textOf(body) } : parsePax(body);
   if (kind === 'global') {
     // Programs differ in what a global name means: what they would unpack must be what we unpack.
-    if (Object.keys(fields).length > 0) throw unsafe(header.path ?? '', 'a header that renames all');
+    if (Object.keys(fields).length > 0)
+      throw unsafe(header.path ?? '', 'a header that renames all');
     return pending;
   }
   const twice = Object.keys(fields).find((key) => key in pending);
@@ -135,12 +135,16 @@ function toEntry(
   const target = pending.linkpath ?? header.linkpath ?? '';
   const type = entryType(header, name);
   const size = type === 'directory' ? 0 : (pending.size ?? header.size ?? Number.NaN);
-  if (!Number.isSafeInteger(size)) throw corrupt(`the size of ${JSON.stringify(name)} is no number`);
+  if (!Number.isSafeInteger(size))
+    throw corrupt(`the size of ${JSON.stringify(name)} is no number`);
   if (size > 0 && type !== 'file') throw corrupt(`the link ${JSON.stringify(name)} has content`);
   let left = size;
   async function* content(): AsyncGenerator<Buffer, void, undefined> {
     while (left > 0) {
-      const chunk = await reader.upTo(left, `${left} bytes before the end of ${JSON.stringify(name)}`);
+      const chunk = await reader.upTo(
+        left,
+        `${left} bytes before the end of ${JSON.stringify(name)}`,
+      );
       left -= chunk.length;
       yield chunk;
     }
@@ -188,65 +192,4 @@ async function expectEnd(reader: ByteReader): Promise<void> {
 
 function padding(size: number): number {
   return (BLOCK - (size % BLOCK)) % BLOCK;
-}
-
-/** Bytes as they are asked for, out of chunks as they come. */
-class ByteReader {
-  /** Bytes handed out so far. */
-  position = 0;
-  readonly #chunks: AsyncGenerator<Buffer, void, undefined>;
-  #rest: Buffer = Buffer.alloc(0);
-  #sinceYield = 0;
-
-  constructor(chunks: AsyncGenerator<Buffer, void, undefined>) {
-    this.#chunks = chunks;
-  }
-
-  /** Whatever comes next; null at the end. */
-  async any(): Promise<Buffer | null> {
-    while (this.#rest.length === 0) {
-      const next = await this.#chunks.next();
-      if (next.done) return null;
-      this.#rest = next.value;
-      this.#sinceYield += next.value.length;
-      if (this.#sinceYield > YIELD_BYTES) {
-        // Highly packed data would otherwise keep the event loop, and with it the probes, waiting.
-        this.#sinceYield = 0;
-        await setImmediate();
-      }
-    }
-    const chunk = this.#rest;
-    this.#rest = Buffer.alloc(0);
-    this.position += chunk.length;
-    return chunk;
-  }
-
-  /** Between 1 and `length` bytes. */
-  async upTo(length: number, where: string): Promise<Buffer> {
-    const chunk = await this.any();
-    if (chunk === null) throw corrupt(`it ends ${where}`);
-    if (chunk.length <= length) return chunk;
-    this.#rest = chunk.subarray(length);
-    this.position -= this.#rest.length;
-    return chunk.subarray(0, length);
-  }
-
-  async exactly(length: number, where: string): Promise<Buffer> {
-    const parts: Buffer[] = [];
-    for (let missing = length; missing > 0; ) {
-      const part = await this.upTo(missing, where);
-      missing -= part.length;
-      parts.push(part);
-    }
-    const [only] = parts;
-    return parts.length === 1 && only !== undefined ? only : Buffer.concat(parts);
-  }
-
-  async skip(length: number): Promise<void> {
-    for (let left = length; left > 0; ) left -= (await this.upTo(left, 'in an entry')).length;
-  }
-
-  async close(): Promise<void> {
-    await this.#chunks.return();
-  }
 }

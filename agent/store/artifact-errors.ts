@@ -17,7 +17,11 @@ export function unknownFormat(why: string, cause?: unknown): ZddError {
   return new ZddError(
     'ZDD_ARTIFACT_UNKNOWN_FORMAT',
     'the artifact is not a tar, tar.gz, tar.zst or tar.xz',
-    { evidence: [['artifact', why]], tries: ['tar czf release.tgz . && zdd-agent push release.tgz'], cause },
+    {
+      evidence: [['artifact', why]],
+      tries: ['tar czf release.tgz . && zdd-agent push release.tgz'],
+      cause,
+    },
   );
 }
 
@@ -76,8 +80,8 @@ export function sizeText(bytes: number): string {
 /** A name out of an archive may hold anything, terminal escapes too. */
 function shown(name: string): string {
   const quoted = JSON.stringify(name.length > 160 ? `${name.slice(0, 160)}…` : name);
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what must not reach a terminal
-  return quoted.replace(/[\x7f-\x9f\u202a-\u202e\u2066-\u2069]/g, (character) =>
-    `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  return quoted.replace(
+    /[\x7f-\x9f\u202a-\u202e\u2066-\u2069]/g,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
   );
 }

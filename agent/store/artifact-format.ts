@@ -67,7 +67,11 @@ export async function openArchive(path: string, signal: AbortSignal): Promise<Op
   if (size === 0) throw empty('it has no bytes at all');
   const format = detectFormat(head);
   if (format === null) throw unknownFormat(describe(head));
-  return { format, packedBytes: size, tar: translated(format, decoded(path, format, size, signal), signal) };
+  return {
+    format,
+    packedBytes: size,
+    tar: translated(format, decoded(path, format, size, signal), signal),
+  };
 }
 
 async function readHead(path: string): Promise<{ head: Buffer; size: number }> {
@@ -105,7 +109,10 @@ async function* translated(
     if (xzError === '6') {
       throw unknownFormat('its xz filter or check is not supported: use plain xz', error);
     }
-    throw corrupt(format === 'xz' ? 'its xz data ends early or is damaged' : `${format}: ${why}`, error);
+    throw corrupt(
+      format === 'xz' ? 'its xz data ends early or is damaged' : `${format}: ${why}`,
+      error,
+    );
   }
 }
 
@@ -132,7 +139,11 @@ async function* decoded(
 }
 
 /** Node's decoder ends with the first frame; `bytesWritten` then says where the next one begins. */
-async function* zstdFrames(path: string, size: number, signal: AbortSignal): AsyncGenerator<Buffer> {
+async function* zstdFrames(
+  path: string,
+  size: number,
+  signal: AbortSignal,
+): AsyncGenerator<Buffer> {
   let start = 0;
   while (start < size) {
     const decoder = createZstdDecompress();

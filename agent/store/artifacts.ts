@@ -6,6 +6,7 @@ import type { Readable } from 'node:stream';
 import { ZddError } from '../protocol/errors.ts';
 import { corrupt, diskFull, diskFullOr, sizeText, tooLarge } from './artifact-errors.ts';
 import { freeBytesOf } from './artifact-limits.ts';
+import { chunksOf } from './artifact-upload.ts';
 import { fsyncDir, namesIn, sweepTemporaryFiles, temporaryPath } from './atomic-file.ts';
 
 export { type AppConfigFile, readAppConfig } from './artifact-config.ts';
@@ -84,7 +85,11 @@ export class ArtifactStore {
     this.#promised += length;
     try {
       const digest = await this.#write(temporary, stream, announcement);
-      return { artifact: digest, bytes: length, reused: await this.#keep(temporary, digest, length) };
+      return {
+        artifact: digest,
+        bytes: length,
+        reused: await this.#keep(temporary, digest, length),
+      };
     } catch (error) {
       throw diskFullOr(error, dir);
     } finally {
@@ -165,11 +170,20 @@ export class ArtifactStore {
     }
   }
 
-  async #copy(stream: Readable, file: FileHandle, { length, signal }: Announcement): Promise<string> {
+  async #copy(
+    stream: Readable,
+    file: FileHandle,
+    { length, signal }: Announcement,
+  ): Promise<string> {
     const { idleMs = IDLE_MS } = this.#options;
     const hash = createHash('sha256');
     let received = 0;
-    for await (const chunk of chunksOf(stream, signal, idleMs, () => `${received} of ${length} bytes`)) {
+    for await (const chunk of chunksOf(
+      stream,
+      signal,
+      idleMs,
+      () => `${received} of ${length} bytes`,
+    )) {
       received += chunk.length;
       if (received > length) throw corrupt(`more than the ${length} bytes announced were sent`);
       hash.update(chunk);
@@ -197,53 +211,5 @@ export class ArtifactStore {
 async function writeAll(file: FileHandle, chunk: Buffer): Promise<void> {
   for (let at = 0; at < chunk.length; ) {
     at += (await file.write(chunk, at, chunk.length - at)).bytesWritten;
-  }
-}
-
-/** The chunks of an upload, with an end to waiting for each. */
-async function* chunksOf(
-  stream: Readable,
-  signal: AbortSignal,
-  idleMs: number,
-  progress: () => string,
-): AsyncGenerator<Buffer, void, undefined> {
-  const iterator = stream.iterator({ destroyOnReturn: false });
-  try {
-    for (;;) {
-      const next = await orGiveUp(iterator.next(), signal, idleMs, progress);
-      if (next.done) return;
-      yield Buffer.isBuffer(next.value) ? next.value : Buffer.from(next.value);
-    }
-  } finally {
-    // Not awaited: while a chunk is outstanding it would wait for that chunk.
-    iterator.return?.().catch(() => undefined);
-  }
-}
-
-async function orGiveUp<T>(
-  next: Promise<T>,
-  signal: AbortSignal,
-  idleMs: number,
-  progress: () => string,
-): Promise<T> {
-  const { promise: givenUp, reject } = Promise.withResolvers<never>();
-  const onAbort = (): void => reject(signal.reason);
-  const timer = setTimeout(
-    () => reject(corrupt(`the upload stood still for ${idleMs} ms after ${progress()}`)),
-    idleMs,
-  );
-  signal.addEventListener('abort', onAbort, { once: true });
-  try {
-    if (signal.aborted) onAbort();
-    return await Promise.race([
-      next.catch((error: unknown) => {
-        signal.throwIfAborted();
-        throw corrupt(`the upload broke off after ${progress()}`, error);
-      }),
-      givenUp,
-    ]);
-  } finally {
-    clearTimeout(timer);
-    signal.removeEventListener('abort', onAbort);
   }
 }

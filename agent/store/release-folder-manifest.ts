@@ -41,10 +41,12 @@ export async function inspectRelease(
   releaseDir: string,
   digest?: string,
 ): Promise<readonly ReleaseDifference[]> {
-  const manifest = await readFile(join(releaseDir, MANIFEST_NAME), 'utf8').catch((error: unknown) => {
-    if (errnoOf(error) === 'ENOENT' || errnoOf(error) === 'ENOTDIR') return null;
-    throw error;
-  });
+  const manifest = await readFile(join(releaseDir, MANIFEST_NAME), 'utf8').catch(
+    (error: unknown) => {
+      if (errnoOf(error) === 'ENOENT' || errnoOf(error) === 'ENOTDIR') return null;
+      throw error;
+    },
+  );
   if (manifest === null) return [{ path: MANIFEST_NAME, what: 'is missing' }];
   if (digest !== undefined && hash('sha256', manifest) !== digest) {
     return [{ path: MANIFEST_NAME, what: 'has other content' }];

@@ -57,7 +57,12 @@ function checked(paths: readonly string[]): Array<{ path: string; folder: boolea
   for (const text of paths) {
     const components = splitName(text);
     const path = components.join('/');
-    if (path === '' || text.startsWith('/') || components.includes('..') || path === MANIFEST_NAME) {
+    if (
+      path === '' ||
+      text.startsWith('/') ||
+      components.includes('..') ||
+      path === MANIFEST_NAME
+    ) {
       throw invalid(text, 'it is no path inside the release');
     }
     const guess = !posix.basename(path).includes('.');
@@ -96,7 +101,8 @@ async function linkOne(
       made = 'empty';
     }
     // `target` may lie some new folders deep.
-    for (let dir = dirname(target); dir.startsWith(sharedDir); dir = dirname(dir)) await fsyncDir(dir);
+    for (let dir = dirname(target); dir.startsWith(sharedDir); dir = dirname(dir))
+      await fsyncDir(dir);
   }
   if (!linked) {
     await removeTree(link);
@@ -138,7 +144,7 @@ async function copy(from: string, to: string, inside: readonly string[]): Promis
   const found = await lstat(from);
   if (found.isSymbolicLink()) {
     const target = await readlink(from);
-    if (posix.join(...inside.slice(0, -1), target).startsWith('..')) {
+    if (/^\.\.(\/|$)/.test(posix.join(...inside.slice(0, -1), target))) {
       throw unsafe(inside.join('/'), 'a link out of a shared folder');
     }
     await symlink(target, to);

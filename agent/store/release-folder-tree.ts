@@ -208,7 +208,8 @@ function follow(
     if (component === '' || component === '.') continue;
     if (component === '..') {
       if (at === null) throw unsafe(link, `a link through nothing: ${JSON.stringify(target)}`);
-      if (at.length === 1) throw unsafe(link, `a link that leaves the release: ${JSON.stringify(target)}`);
+      if (at.length === 1)
+        throw unsafe(link, `a link that leaves the release: ${JSON.stringify(target)}`);
       at.pop();
       continue;
     }
@@ -241,5 +242,8 @@ function clash(entry: string, known: Node, name: string): Error {
   if (known.name !== name) {
     return unsafe(entry, `its name differs from "${known.name}" in case or accents only`);
   }
-  return unsafe(entry, known.type === 'directory' ? 'it is a folder already' : 'the archive has it twice');
+  return unsafe(
+    entry,
+    known.type === 'directory' ? 'it is a folder already' : 'the archive has it twice',
+  );
 }

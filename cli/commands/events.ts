@@ -16,7 +16,7 @@ export const events: Command = {
     { flags: '--since <when>', description: 'a time ago such as 2h, or the number of an event' },
   ],
   async run(input, context) {
-    const { printEvents } = await import('../watch/events.ts');
+    const { printEvents } = await import('../read/events.ts');
     return printEvents(context, input.text('since'), input.flag('follow'));
   },
 };

@@ -21,7 +21,7 @@ export const logs: Command = {
   async run(input, context) {
     const since = await input.duration('since');
     const lines = input.count('lines', 0);
-    const { printLogs } = await import('../watch/logs.ts');
+    const { printLogs } = await import('../read/logs.ts');
     return printLogs(context, {
       follow: input.flag('follow'),
       release: input.text('release'),

@@ -12,7 +12,7 @@ export const why: Command = {
   args: [{ name: '[ID]', description: 'number of the deployment; default: the last one' }],
   options: [],
   async run(input, context) {
-    const { printReceipt } = await import('../watch/why.ts');
+    const { printReceipt } = await import('../read/why.ts');
     return printReceipt(context, input.arg(0));
   },
 };

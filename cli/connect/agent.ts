@@ -109,7 +109,10 @@ export function agentOver(connection: Connection): Agent {
     await ready(options.signal);
     onThere?.();
     let last = query.since ?? 0;
-    const stream = connection.stream('/v1/events', { ...options, query: { ...query, ...options.query } });
+    const stream = connection.stream('/v1/events', {
+      ...options,
+      query: { ...query, ...options.query },
+    });
     for await (const raw of stream) {
       const read = readEvent(connection, raw);
       // A number that came already: the agent repeated it after a reconnect.

@@ -1,4 +1,4 @@
-import { type ClientRequest, type IncomingMessage, request as httpRequest } from 'node:http';
+import type { ClientRequest, IncomingMessage } from 'node:http';
 import { pipeline } from 'node:stream/promises';
 import type { z } from 'zod';
 import { errorReply } from '../../agent/protocol/api.ts';
@@ -6,6 +6,10 @@ import { ZddError } from '../../agent/protocol/errors.ts';
 import type { Connection, Query, RequestOptions } from './connection.ts';
 import { NotNdjson, parseNdjson } from './ndjson.ts';
 import { notUnderstood, silent, unreachable } from './unreachable.ts';
+
+// Importing node:http as a module makes Node load its fetch client as well, a tenth of the time a
+// command has for its first line.
+const { request: httpRequest } = process.getBuiltinModule('node:http');
 
 /** How long an answer may take to begin, ms. Every verb of the agent answers at once. */
 const ANSWER_MS = 15_000;

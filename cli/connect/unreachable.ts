@@ -7,8 +7,7 @@ const START = ['sudo systemctl start zdd-agentd', 'journalctl -u zdd-agentd -n 5
 export function unreachable(path: string, cause: unknown): ZddError {
   const errno = errnoOf(cause);
   // Another socket is another daemon, and systemd does not know how it was started.
-  const start =
-    path === DEFAULT_SOCKET ? START : [`zdd-agent status --socket ${DEFAULT_SOCKET}`];
+  const start = path === DEFAULT_SOCKET ? START : [`zdd-agent status --socket ${DEFAULT_SOCKET}`];
   switch (errno) {
     case 'ENOENT':
       return new ZddError('ZDD_AGENT_UNREACHABLE', 'there is no agent here: no such socket', {
@@ -24,7 +23,7 @@ export function unreachable(path: string, cause: unknown): ZddError {
       });
     case 'EACCES':
     case 'EPERM':
-      return new ZddError('ZDD_AGENT_UNREACHABLE', 'you may not use the agent’s socket', {
+      return new ZddError('ZDD_AGENT_UNREACHABLE', 'you may not use the socket of the agent', {
         evidence: [
           ['socket', path],
           ['who may', 'root and members of the group zdd; after joining, log in again'],
@@ -65,14 +64,18 @@ export function silent(path: string, deadlineMs: number): ZddError {
 
 /** What answers is not an agent, or not one that this CLI understands. */
 export function notUnderstood(path: string, request: string, why: string): ZddError {
-  return new ZddError('ZDD_PROTOCOL_MISMATCH', 'what answers is not an agent this CLI understands', {
-    evidence: [
-      ['socket', path],
-      ['request', request],
-      ['why', why],
-    ],
-    tries: ['zdd-agent --version'],
-  });
+  return new ZddError(
+    'ZDD_PROTOCOL_MISMATCH',
+    'what answers is not an agent this CLI understands',
+    {
+      evidence: [
+        ['socket', path],
+        ['request', request],
+        ['why', why],
+      ],
+      tries: ['zdd-agent --version'],
+    },
+  );
 }
 
 function errnoOf(cause: unknown): string | undefined {

@@ -22,7 +22,9 @@ export async function checkConfig(context: Context, typed: string | undefined): 
   }
   const config = parseAppConfig(text, shown);
   context.screen.value({ schemaVersion: 1, file: path, config });
-  context.screen.data([`${shown}: no problems, app ${config.app}`, ...planLines(config)].join('\n'));
+  context.screen.data(
+    [`${shown}: no problems, app ${config.app}`, ...planLines(config)].join('\n'),
+  );
   return 0;
 }
 

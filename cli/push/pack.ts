@@ -1,13 +1,13 @@
 import { createHash } from 'node:crypto';
-import { createWriteStream, type Stats } from 'node:fs';
+import { createWriteStream, Stats } from 'node:fs';
 import { mkdtemp, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { Pack } from 'tar';
 import { ZddError } from '../../agent/protocol/errors.ts';
-import { type Entry, scanFolder } from './scan.ts';
 import { readIgnored } from './ignored.ts';
+import { type Entry, scanFolder } from './scan.ts';
 import { reasonOf } from './source.ts';
 
 /** A packed folder, in a temporary file of its own. */
@@ -65,7 +65,7 @@ async function writeArchive(
     noDirRecurse: true,
     strict: true,
     filter: (name, stats) => {
-      if ('nlink' in stats) normalise(stats, times.get(name) ?? EPOCH);
+      if (stats instanceof Stats) normalise(stats, times.get(name) ?? EPOCH);
       return true;
     },
   });

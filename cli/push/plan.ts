@@ -1,6 +1,6 @@
 import { type AppConfig, listenOf } from '../../agent/protocol/app-config.ts';
 import { formatDuration } from '../../agent/protocol/duration.ts';
-import { row } from '../render/error.ts';
+import { rows } from '../render/error.ts';
 
 /** What a deploy of this config will do, as far as the config alone can tell. */
 export function planLines(
@@ -40,7 +40,7 @@ export function planLines(
     ],
     ['keep', `${config.keep} releases`],
   );
-  return steps.flatMap(([label, text]) => row(label, text));
+  return rows(steps);
 }
 
 /** What `health` says when a listening process says nothing about it. */

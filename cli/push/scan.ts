@@ -9,7 +9,12 @@ import { reasonOf } from './source.ts';
 /** One thing to pack. `path` is relative to the folder, with `/`. */
 export type Entry =
   | { readonly kind: 'folder' | 'link'; readonly path: string }
-  | { readonly kind: 'file'; readonly path: string; readonly bytes: number; readonly sha256: string };
+  | {
+      readonly kind: 'file';
+      readonly path: string;
+      readonly bytes: number;
+      readonly sha256: string;
+    };
 
 /** Above this a file is read in pieces to be hashed, bytes. */
 const AT_ONCE = 1024 * 1024;
@@ -26,7 +31,14 @@ export async function scanFolder(
   ignored: Ignored,
   signal: AbortSignal,
 ): Promise<Entry[]> {
-  const scan: Scan = { root, realRoot: await realpath(root), ignored, signal, entries: [], bad: [] };
+  const scan: Scan = {
+    root,
+    realRoot: await realpath(root),
+    ignored,
+    signal,
+    entries: [],
+    bad: [],
+  };
   await scanInto(scan, '');
   if (scan.bad.length > 0) throw refuse(scan.bad);
   if (!scan.entries.some(({ kind }) => kind === 'file')) {
@@ -94,7 +106,9 @@ async function leads(scan: Scan, path: string): Promise<string | null> {
   const real = await realpath(join(scan.root, path)).catch(() => null);
   if (real === null) return null;
   const inside = relative(scan.realRoot, real);
-  return inside === '..' || inside.startsWith(`..${sep}`) ? `a link out of the folder, to ${target}` : null;
+  return inside === '..' || inside.startsWith(`..${sep}`)
+    ? `a link out of the folder, to ${target}`
+    : null;
 }
 
 async function digest(path: string, bytes: number, signal: AbortSignal): Promise<string> {

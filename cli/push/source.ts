@@ -6,7 +6,12 @@ import { ZddError } from '../../agent/protocol/errors.ts';
 /** What `push` was pointed at. A ready archive is sent as it is; a folder is packed. */
 export type Source =
   | { readonly kind: 'folder'; readonly path: string; readonly typed: string }
-  | { readonly kind: 'archive'; readonly path: string; readonly typed: string; readonly bytes: number };
+  | {
+      readonly kind: 'archive';
+      readonly path: string;
+      readonly typed: string;
+      readonly bytes: number;
+    };
 
 /** @throws ZDD_USAGE when it is neither a file nor a folder, ZDD_ARTIFACT_EMPTY */
 export async function findSource(typed: string, cwd: string): Promise<Source> {

@@ -3,6 +3,7 @@ import { EDGE, type Screen } from './screen.ts';
 import { clean, leftRight, wrap } from './text.ts';
 
 const LABEL = 12;
+const LONGEST_LABEL = 28;
 
 /**
  * What failed and its code; evidence; where traffic is; what to type. On stderr for people; with
@@ -17,7 +18,7 @@ export function showError(screen: Screen, body: ErrorBody, options: { onStdout: 
     ? leftRight(first, body.code, EDGE)
     : `${first}\n${body.code.padStart(EDGE)}`;
   const lines = [red(bold('Error:')) + head.slice('Error:'.length)];
-  for (const [label, text] of evidenceOf(body)) lines.push(...row(label, text));
+  lines.push(...rows(evidenceOf(body)));
   body.tries.forEach((command, index) => {
     lines.push(`${index === 0 ? 'Try: ' : '     '}${clean(command)}`);
   });
@@ -31,11 +32,20 @@ function evidenceOf(body: ErrorBody): [string, string][] {
   return rows;
 }
 
-/** One label with its text; also used where a receipt is shown. */
-export function row(label: string, text: string): string[] {
-  const name = clean(label);
-  const indent = 2 + Math.max(LABEL, name.length) + 2;
-  return wrap(clean(text), EDGE - indent).map(
-    (line, index) => `  ${(index === 0 ? name : '').padEnd(indent - 2)}${line}`.trimEnd(),
-  );
+/** Labels with their texts, in one column; also used for receipts and plans. */
+export function rows(pairs: readonly (readonly [label: string, text: string])[]): string[] {
+  const cleaned = pairs.map(([label, text]) => [clean(label), clean(text)] as const);
+  const longest = Math.max(...cleaned.map(([label]) => label.length).filter(fits), LABEL);
+  const indent = 2 + longest + 2;
+  return cleaned.flatMap(([label, text]) => {
+    const lines = wrap(text, EDGE - indent).map((line) => ' '.repeat(indent) + line);
+    const [first = ''] = lines;
+    // A label too long for the column, such as a deep path, has a line of its own.
+    if (!fits(label.length)) return [`  ${label}`, ...lines];
+    return [`  ${label.padEnd(indent - 2)}${first.slice(indent)}`.trimEnd(), ...lines.slice(1)];
+  });
+}
+
+function fits(length: number): boolean {
+  return length <= LONGEST_LABEL;
 }

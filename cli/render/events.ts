@@ -10,7 +10,9 @@ export function eventLine(screen: Screen, event: ZddEvent): string {
   const { green, yellow, red } = screen.out;
   const who = event.deployment === null ? event.app : `${event.app} #${event.deployment}`;
   const [mark, text] = told(event);
-  const paint = { plain: (line: string) => line, done: green, attention: yellow, failed: red }[mark];
+  const paint = { plain: (line: string) => line, done: green, attention: yellow, failed: red }[
+    mark
+  ];
   return `${dateTime(event.at)}  ${who.padEnd(10)}  ${paint(clean(text).replaceAll('\n', ' '))}`;
 }
 
@@ -35,7 +37,9 @@ function told(event: ZddEvent): Told {
     case 'progress':
       return ['plain', `${VERBS[event.phase]}: ${event.message}`];
     case 'traffic_moved': {
-      const shares = Object.entries(event.shares).map(([release, share]) => `${release} ${share} %`);
+      const shares = Object.entries(event.shares).map(
+        ([release, share]) => `${release} ${share} %`,
+      );
       const how = event.reloaded ? ' by a reload' : '';
       return ['done', `traffic ${shares.join(', ')} (${formatDuration(event.ms)}${how})`];
     }

@@ -80,7 +80,8 @@ export function failureOf(receipt: Receipt): ErrorBody {
 }
 
 function trafficOf(receipt: Receipt): string {
-  const serving = receipt.previous === null ? 'no release serves yet' : `100 % on ${receipt.previous}`;
+  const serving =
+    receipt.previous === null ? 'no release serves yet' : `100 % on ${receipt.previous}`;
   const moved = receipt.outcome === 'rolled_back' ? 'moved back' : 'untouched';
   return `${moved}: ${serving}, ${counted(receipt.lost, 'request')} lost`;
 }

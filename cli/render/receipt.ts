@@ -1,7 +1,7 @@
 import { formatDuration } from '../../agent/protocol/duration.ts';
 import type { Receipt } from '../../agent/protocol/events.ts';
 import { count, dateTime } from './amounts.ts';
-import { row } from './error.ts';
+import { rows } from './error.ts';
 import { EDGE, type Screen } from './screen.ts';
 import { clean, leftRight, wrap } from './text.ts';
 import { VERBS } from './verbs.ts';
@@ -18,10 +18,12 @@ export function receiptLines(screen: Screen, receipt: Receipt): string[] {
     .join('  ');
   const lines = [
     leftRight(head, dateTime(receipt.startedAt), EDGE).replace(outcome, paint(outcome)),
-    ...row('kind', receipt.kind),
-    ...row('before', receipt.previous ?? 'nothing'),
-    ...row('took', tookText(receipt)),
-    ...row('requests', requestsText(receipt)),
+    ...rows([
+      ['kind', receipt.kind],
+      ['before', receipt.previous ?? 'nothing'],
+      ['took', tookText(receipt)],
+      ['requests', requestsText(receipt)],
+    ]),
     '',
   ];
   for (const step of receipt.steps) {
@@ -34,10 +36,7 @@ export function receiptLines(screen: Screen, receipt: Receipt): string[] {
   }
   if (receipt.error) {
     const { code, message, evidence, traffic, tries } = receipt.error;
-    const said = wrap(clean(message), EDGE - VERB - 2);
-    lines.push('', ...row('why', `${code}: ${said.join(' ')}`));
-    for (const [label, text] of evidence) lines.push(...row(label, text));
-    if (traffic !== undefined) lines.push(...row('traffic', traffic));
+    lines.push('', ...rows([['why', `${code}: ${message}`], ...evidence, ...where(traffic)]));
     tries.forEach((command, index) => {
       lines.push(`${index === 0 ? 'Try: ' : '     '}${clean(command)}`);
     });
@@ -45,8 +44,13 @@ export function receiptLines(screen: Screen, receipt: Receipt): string[] {
   return lines;
 }
 
+function where(traffic: string | undefined): [string, string][] {
+  return traffic === undefined ? [] : [['traffic', traffic]];
+}
+
 function tookText({ totalMs, switchMs }: Receipt): string {
-  const switched = switchMs === null ? 'traffic did not move' : `switch ${formatDuration(switchMs)}`;
+  const switched =
+    switchMs === null ? 'traffic did not move' : `switch ${formatDuration(switchMs)}`;
   return `${formatDuration(totalMs)}, ${switched}`;
 }
 

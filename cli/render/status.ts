@@ -1,4 +1,9 @@
-import type { AppStatus, Finding, GenerationStatus, StatusReply } from '../../agent/protocol/api.ts';
+import type {
+  AppStatus,
+  Finding,
+  GenerationStatus,
+  StatusReply,
+} from '../../agent/protocol/api.ts';
 import { age, counted, shortRelease } from './amounts.ts';
 import { findingLines } from './findings.ts';
 import type { Screen } from './screen.ts';
@@ -15,7 +20,12 @@ export function statusLines(screen: Screen, reply: StatusReply, now: number): st
   } else {
     lines.push(...appTable(screen, reply.apps, now));
   }
-  lines.push(...section('deploying', reply.apps.flatMap((app) => deploying(app, now))));
+  lines.push(
+    ...section(
+      'deploying',
+      reply.apps.flatMap((app) => deploying(app, now)),
+    ),
+  );
   lines.push(...section('leaving', reply.apps.flatMap(leaving)));
   lines.push(...section('restarting', reply.apps.flatMap(restarting)));
   lines.push(...attentionLines(screen, reply.attention));
@@ -54,7 +64,9 @@ function instancesText(live: GenerationStatus | undefined): string {
     if (state === 'running') type.running += 1;
     types.set(process, type);
   }
-  return [...types].map(([name, { running, all }]) => `${name} ${running}/${all}`).join(', ') || NONE;
+  return (
+    [...types].map(([name, { running, all }]) => `${name} ${running}/${all}`).join(', ') || NONE
+  );
 }
 
 function warmText(app: AppStatus, now: number): string {
@@ -69,7 +81,9 @@ function deploying(app: AppStatus, now: number): string[] {
   if (deployment === null) return [];
   const release = deployment.release === null ? '' : ` ${deployment.release}`;
   const since = age(now - deployment.startedAt);
-  return [`${app.app} #${deployment.id}${release} ${deployment.phase}, ${since}, by ${deployment.owner}`];
+  return [
+    `${app.app} #${deployment.id}${release} ${deployment.phase}, ${since}, by ${deployment.owner}`,
+  ];
 }
 
 /** Releases that take no new requests and still hold connections, or are being stopped. */
@@ -94,7 +108,10 @@ function restarting(app: AppStatus): string[] {
   return app.generations.flatMap(({ instances }) =>
     instances
       .filter(isDown)
-      .map(({ slot, restarts }) => `${app.app} ${slot} is down, restarted ${counted(restarts, 'time')}`),
+      .map(
+        ({ slot, restarts }) =>
+          `${app.app} ${slot} is down, restarted ${counted(restarts, 'time')}`,
+      ),
   );
 }
 
@@ -108,5 +125,9 @@ function section(title: string, rows: readonly string[]): string[] {
 
 function attentionLines(screen: Screen, findings: readonly Finding[]): string[] {
   if (findings.length === 0) return [];
-  return ['', screen.out.yellow('attention'), ...findings.flatMap((each) => findingLines(screen, each, ''))];
+  return [
+    '',
+    screen.out.yellow('attention'),
+    ...findings.flatMap((each) => findingLines(screen, each, '')),
+  ];
 }

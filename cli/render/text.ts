@@ -7,7 +7,7 @@ import { stripVTControlCharacters } from 'node:util';
 export function clean(text: string): string {
   return stripVTControlCharacters(text)
     .replaceAll('\t', '  ')
-    .replaceAll(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f]/g, '');
+    .replaceAll(/(?!\n)[\p{Cc}\p{Bidi_Control}]/gu, '');
 }
 
 /** Breaks at spaces so that no line is longer than `width`; a longer word stays whole. */

@@ -11,7 +11,11 @@ export function canAsk(screen: Screen): boolean {
  * One key: what shall happen to the deployment. Ctrl-C once more means detach: it must always be
  * possible to leave. Ends with `keep` when `signal` says that there is nothing left to ask about.
  */
-export function askWhatNow(screen: Screen, deployment: number, signal: AbortSignal): Promise<Answer> {
+export function askWhatNow(
+  screen: Screen,
+  deployment: number,
+  signal: AbortSignal,
+): Promise<Answer> {
   screen.alarm(`\nDeployment #${deployment} is the agent's: it goes on without this terminal.`);
   screen.raw('  [a] abort it   [d] detach, let it go on   [k] keep watching  ');
   const { stdin } = process;

@@ -24,7 +24,8 @@ export function tellStory(progress: Progress, skip: ReadonlySet<PhaseName>): Sto
     show(event) {
       switch (event.type) {
         case 'deployment_started': {
-          const over = event.previous === null ? ', the first of this app' : ` over ${event.previous}`;
+          const over =
+            event.previous === null ? ', the first of this app' : ` over ${event.previous}`;
           progress.done(event.kind, `#${event.deployment}${over}`, null);
           break;
         }

@@ -124,9 +124,15 @@ function leaving({ deployment: { app, deployment }, command }: Watched): Interru
 }
 
 /** Whoever loses sight of a deployment has to know that it did not end by that. */
-function stillRunning(error: ZddError, { deployment: { app, deployment }, command }: Watched): ZddError {
+function stillRunning(
+  error: ZddError,
+  { deployment: { app, deployment }, command }: Watched,
+): ZddError {
   return new ZddError(error.code, error.message, {
-    evidence: [...error.evidence, ['deployment', `${app} #${deployment} goes on if the agent runs`]],
+    evidence: [
+      ...error.evidence,
+      ['deployment', `${app} #${deployment} goes on if the agent runs`],
+    ],
     tries: [command(`attach ${deployment}`), ...error.tries],
     cause: error,
   });

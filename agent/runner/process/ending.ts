@@ -7,14 +7,17 @@ import {
   type ProcessStat,
   readStat,
 } from './proc.ts';
-import { waitFor } from './wait.ts';
+import { pause, waitFor } from './wait.ts';
 
-/** The processes of one generation of a slot. */
-export interface SlotProcesses {
-  readonly slot: string;
-  /** Leader of the group that everything of the slot is in. */
-  readonly holder: ProcessIdentity;
-  /** The app itself; null when it never came to run. */
+/** Everything that was started together. */
+export interface ProcessGroup {
+  /** For people. */
+  readonly name: string;
+  /** `NAME=value` that all of it was started with, and nothing else was. */
+  readonly mark: string;
+  /** Leader of the process group: the holder of a slot, or the command itself. */
+  readonly leader: ProcessIdentity;
+  /** What is asked to end; null when it never came to run. */
   readonly app: ProcessIdentity | null;
 }
 
@@ -22,29 +25,28 @@ export interface SlotProcesses {
 const KILL_TIMEOUT_MS = 30_000;
 const POLL_MS = 20;
 
-/**
- * Whether anything of it still runs. A dead holder's pid cannot be given to another process while
- * its group has members; a group whose leader is gone is believed only if a member bears our mark.
- */
-export function survives(processes: SlotProcesses): boolean {
-  const { app } = processes;
-  return (app !== null && isAlive(app)) || ownGroup(processes).length > 0;
+/** Whether anything of it still runs. */
+export function survives(group: ProcessGroup): boolean {
+  const { app } = group;
+  return (app !== null && isAlive(app)) || membersOf(group).length > 0;
 }
 
 /**
- * Ends everything of a slot: the holder at once, so that it starts nothing more; SIGTERM to the
- * app, which may need its children to end well; SIGTERM to what is left of its group when the app
- * is gone; SIGKILL to all that is left at `deadline`. Resolves when nothing is left.
+ * Ends everything: the holder at once, so that it starts nothing more; SIGTERM to the app, which
+ * may need its children to end well; SIGTERM to what is left of the group when the app is gone;
+ * SIGKILL to all that is left at `deadline`. Resolves when nothing is left.
  * @param deadline asked again and again, ms since the epoch: another caller may bring it forward
  * @throws ZDD_NEEDS_HUMAN when even SIGKILL does not end it within 30 s; the reason of `signal`
  */
 export async function endProcesses(
-  current: () => SlotProcesses,
+  current: () => ProcessGroup,
   deadline: () => number,
   signal: AbortSignal,
 ): Promise<void> {
   const first = current();
-  if (isAlive(first.holder)) send(first.holder.pid, 'SIGKILL');
+  if (first.leader.pid !== first.app?.pid && isAlive(first.leader)) {
+    send(first.leader.pid, 'SIGKILL');
+  }
   let asked: ProcessIdentity | undefined;
   let groupAsked = false;
   while (Date.now() < deadline()) {
@@ -58,18 +60,17 @@ export async function endProcesses(
       if (!groupAsked) signalGroup(now, 'SIGTERM');
       groupAsked = true;
     }
-    const timeoutMs = Math.min(POLL_MS, Math.max(1, deadline() - Date.now()));
-    await waitFor(() => undefined, { timeoutMs, everyMs: POLL_MS, signal });
+    await pause(Math.min(POLL_MS, Math.max(1, deadline() - Date.now())), signal);
   }
   await killProcesses(current, signal);
 }
 
 /**
- * SIGKILL to everything of a slot; resolves when nothing is left.
+ * SIGKILL to everything; resolves when nothing is left.
  * @throws ZDD_NEEDS_HUMAN after 30 s; the reason of `signal`
  */
 export async function killProcesses(
-  current: () => SlotProcesses,
+  current: () => ProcessGroup,
   signal: AbortSignal,
 ): Promise<void> {
   const gone = await waitFor(
@@ -82,28 +83,33 @@ export async function killProcesses(
     { timeoutMs: KILL_TIMEOUT_MS, everyMs: POLL_MS, signal },
   );
   if (gone === true) return;
-  const { slot, app, holder } = current();
-  throw new ZddError('ZDD_NEEDS_HUMAN', `${slot} does not end, not even by SIGKILL`, {
-    evidence: [['process', String(app?.pid ?? holder.pid)]],
-    tries: [`ps -o pid,stat,wchan,args -g ${holder.pid}`],
+  const { name, app, leader } = current();
+  throw new ZddError('ZDD_NEEDS_HUMAN', `${name} does not end, not even by SIGKILL`, {
+    evidence: [['process', String(app?.pid ?? leader.pid)]],
+    tries: [`ps -o pid,stat,wchan,args -g ${leader.pid}`],
   });
 }
 
-function ownGroup({ slot, holder, app }: SlotProcesses): readonly ProcessStat[] {
-  const leader = readStat(holder.pid);
-  if (leader !== undefined && leader.startTime !== holder.startTime) return [];
-  const members = groupMembers(holder.pid);
-  if (leader !== undefined) return members;
-  const known = members.some(
+/**
+ * The live members of the group. The leader's pid cannot be given to another process while its
+ * group has members, so a leader with its own start time vouches for all; without a leader the
+ * group is ours only if a member bears our mark.
+ */
+function membersOf({ mark, leader, app }: ProcessGroup): readonly ProcessStat[] {
+  const found = readStat(leader.pid);
+  if (found !== undefined && found.startTime !== leader.startTime) return [];
+  const members = groupMembers(leader.pid);
+  if (found !== undefined) return members;
+  const isOurs = members.some(
     (member) =>
       (member.pid === app?.pid && member.startTime === app.startTime) ||
-      hasInEnvironment(member.pid, `ZDD_SLOT=${slot}`),
+      hasInEnvironment(member.pid, mark),
   );
-  return known ? members : [];
+  return isOurs ? members : [];
 }
 
-function signalGroup(processes: SlotProcesses, signal: 'SIGTERM' | 'SIGKILL'): void {
-  if (ownGroup(processes).length > 0) send(-processes.holder.pid, signal);
+function signalGroup(group: ProcessGroup, signal: 'SIGTERM' | 'SIGKILL'): void {
+  if (membersOf(group).length > 0) send(-group.leader.pid, signal);
 }
 
 /** An app that has made itself leader of an own group takes that group with it by SIGKILL. */

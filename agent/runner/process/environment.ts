@@ -1,4 +1,4 @@
-import { mkdir, stat, unlink } from 'node:fs/promises';
+import { lstat, mkdir, stat, unlink } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { dirname } from 'node:path';
 import { ZddError } from '../../protocol/errors.ts';
@@ -48,7 +48,7 @@ export async function preparePlace(spec: InstanceSpec): Promise<void> {
 
 /** Removes a socket; nothing when there is none. @throws ZDD_START_FAILED for another kind of file */
 export async function removeSocket(path: string): Promise<void> {
-  const found = await stat(path).catch(() => undefined);
+  const found = await lstat(path).catch(() => undefined);
   if (found === undefined) return;
   if (!found.isSocket()) {
     throw new ZddError('ZDD_START_FAILED', `${path} is in the way and is not a socket`, {

@@ -1,7 +1,7 @@
 import { rmSync, statSync } from 'node:fs';
 import { ZddError } from '../../protocol/errors.ts';
 import type { InstanceSpec } from '../runner.ts';
-import { killProcesses, type SlotProcesses, survives } from './ending.ts';
+import { killProcesses, type ProcessGroup, survives } from './ending.ts';
 import { environmentOf } from './environment.ts';
 import { type Backoff, launchHolder } from './launch.ts';
 import { type Ended, type Life, readLife, revoke } from './life.ts';
@@ -124,21 +124,24 @@ export class HolderGeneration {
     );
     if (known === true) return this.life.holder !== null;
     // It was killed between creating its file and writing to it: only its environment tells.
-    for (const { pid } of processesWith(`ZDD_SLOT=${this.#spec.slot}`)) process.kill(pid, 'SIGKILL');
+    for (const { pid } of processesWith(`ZDD_SLOT=${this.#spec.slot}`))
+      process.kill(pid, 'SIGKILL');
     return false;
   }
 
   /** What there is to be ended. Call `settle` first. @throws when no holder came to run */
-  processes(): SlotProcesses {
+  processes(): ProcessGroup {
     const { holder, app } = this.life;
-    if (holder === null) throw new Error(`${this.#spec.slot} has no holder`);
-    return { slot: this.#spec.slot, holder, app };
+    const { slot } = this.#spec;
+    if (holder === null) throw new Error(`${slot} has no holder`);
+    return { name: slot, mark: `ZDD_SLOT=${slot}`, leader: holder, app };
   }
 
   /** Ends without grace what is left of a generation that has lost its app. */
   async clear(signal: AbortSignal): Promise<void> {
-    if (!(await this.settle(signal))) return;
-    if (survives(this.processes())) await killProcesses(() => this.processes(), signal);
+    if ((await this.settle(signal)) && survives(this.processes())) {
+      await killProcesses(() => this.processes(), signal);
+    }
     this.forget();
   }
 

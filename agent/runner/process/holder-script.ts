@@ -8,7 +8,8 @@ import { join } from 'node:path';
  *
  * `hold LIFE STALE FIRST MAX STEADY ACTIVATION KIND WORD...`: milliseconds, STEADY in seconds; STALE is
  * a socket to remove before each start, or empty. `app LIFE ACTIVATION KIND WORD...`: one run.
- * KIND is `line` (one shell line) or `words`. What stands in LIFE is read by `life.ts`.
+ * `once LIFE KIND WORD...`: a command that is run to its end. KIND is `line` (one shell line) or
+ * `words`. What stands in LIFE is read by `life.ts`.
  *
  * Its variables begin with `zdd_` because a variable that is also in the app's environment would
  * be exported to the app.
@@ -68,7 +69,7 @@ once)
   # The folder of the file is gone when a newer daemon has revoked this run.
   zdd_birth
   set -C
-  { printf 'held %s %s\\n' "$$" "$zdd_start" >"$2"; } 2>/dev/null || exit 0
+  printf 'held %s %s\\n' "$$" "$zdd_start" >"$2" || exit 1
   set +C
   if [ "$3" = line ]; then
     zdd_line=$4

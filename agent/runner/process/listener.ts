@@ -73,6 +73,7 @@ function listenError(place: Activation, error: Error): ZddError {
 function descriptorOf(server: object): number {
   const handle: unknown = Reflect.get(server, '_handle');
   const fd: unknown = typeof handle === 'object' && handle ? Reflect.get(handle, 'fd') : undefined;
-  if (typeof fd !== 'number' || fd < 0) throw new Error('this Node.js hides descriptors of servers');
+  if (typeof fd !== 'number' || fd < 0)
+    throw new Error('this Node.js hides descriptors of servers');
   return fd;
 }

@@ -1,18 +1,15 @@
 import { randomUUID } from 'node:crypto';
-import { ZddError } from '../../protocol/errors.ts';
 import type { Exit, InstanceExited, InstanceSpec, InstanceStatus } from '../runner.ts';
 import { endProcesses } from './ending.ts';
 import { preparePlace, removeSocket } from './environment.ts';
+import { untilExec } from './exec-watch.ts';
 import { HolderGeneration, type LaunchTools } from './generation.ts';
 import type { Log } from './log.ts';
 import type { SlotOutput } from './output/slot-output.ts';
-import { bootId, isPastExec, uptimeSeconds } from './proc.ts';
+import { bootId, uptimeSeconds } from './proc.ts';
 import { type SlotRecord, slotFolder, writeRecord } from './record.ts';
-import { orAborted, waitFor } from './wait.ts';
+import { orAborted } from './wait.ts';
 
-/** How long a start waits for the shell to become the app, ms; a slow `$(...)` may take longer. */
-const EXEC_TIMEOUT_MS = 5_000;
-const EXEC_POLL_MS = 2;
 const UNSEEN: Exit = { code: null, signal: null };
 
 /** What a slot needs of the runner around it. */
@@ -35,10 +32,10 @@ type Phase =
 
 /** One slot: what shall be with it is in its record, what is with it in its life file. */
 export class Slot {
-  readonly spec: InstanceSpec;
   readonly output: SlotOutput;
   readonly #around: SlotSurroundings;
   readonly #folder: string;
+  #spec: InstanceSpec;
   #phase: Phase = { kind: 'stopped' };
   #generation: HolderGeneration | undefined;
   #starting: Promise<void> | undefined;
@@ -49,11 +46,15 @@ export class Slot {
   #warned = false;
 
   constructor(spec: InstanceSpec, output: SlotOutput, around: SlotSurroundings) {
-    this.spec = spec;
+    this.#spec = spec;
     this.output = output;
     this.#around = around;
     this.#folder = slotFolder(around.stateDir, spec.slot);
     this.#pauseMs = around.backoff.firstMs;
+  }
+
+  get spec(): InstanceSpec {
+    return this.#spec;
   }
 
   /** Whether the runner keeps it alive. */
@@ -70,7 +71,11 @@ export class Slot {
     if (this.#phase.kind === 'stopped' || generation === undefined) return { state: 'stopped' };
     const { restarts, life } = generation;
     if (this.#phase.kind === 'stopping' || this.#phase.kind === 'held') {
-      const pid = life.running ? life.app?.pid : life.ends.length === 0 ? life.holder?.pid : undefined;
+      const pid = life.running
+        ? life.app?.pid
+        : life.ends.length === 0
+          ? life.holder?.pid
+          : undefined;
       if (pid !== undefined) return { state: 'running', pid, restarts };
       if (this.#phase.kind === 'stopping') return { state: 'stopped' };
     }
@@ -86,7 +91,7 @@ export class Slot {
   /** Takes up what an earlier daemon has left, as its record says. */
   async adopt({ intent }: SlotRecord): Promise<void> {
     if (intent.kind === 'stopped') return;
-    const generation = new HolderGeneration(this.spec, this.#folder, intent.generation);
+    const generation = new HolderGeneration(this.#spec, this.#folder, intent.generation);
     this.#generation = generation;
     if (intent.kind === 'stop') {
       this.#phase = { kind: 'stopping' };
@@ -104,10 +109,10 @@ export class Slot {
   }
 
   /** @throws ZDD_START_COMMAND_NOT_FOUND, ZDD_START_FAILED, ZDD_PORT_IN_USE; the reason of `signal` */
-  async start(signal: AbortSignal): Promise<void> {
+  async start(spec: InstanceSpec, signal: AbortSignal): Promise<void> {
     if (this.#ending !== undefined) await orAborted(this.#ending, signal);
     if (this.#starting === undefined && this.isKept) return;
-    this.#starting ??= this.#startFresh(signal).finally(() => {
+    this.#starting ??= this.#startFresh(spec, signal).finally(() => {
       this.#starting = undefined;
     });
     await orAborted(this.#starting, signal);
@@ -144,11 +149,14 @@ export class Slot {
     if (this.#phase.kind === 'waiting') clearTimeout(this.#phase.timer);
   }
 
-  async #startFresh(signal: AbortSignal): Promise<void> {
-    await preparePlace(this.spec);
+  async #startFresh(spec: InstanceSpec, signal: AbortSignal): Promise<void> {
+    await preparePlace(spec);
+    // A stopped slot has lost its environment.
+    this.#spec = spec;
     try {
       await this.#launch(0, signal);
-      await this.#untilExec(signal);
+      const life = () => (this.#phase.kind === 'held' ? this.#generation?.life : undefined);
+      await untilExec(this.#spec, life, this.#around.script, this.output, signal);
     } catch (error) {
       await this.#end(Date.now());
       throw error;
@@ -159,52 +167,21 @@ export class Slot {
   async #launch(restarts: number, signal: AbortSignal): Promise<void> {
     this.#phase = { kind: 'launching' };
     const record = { token: randomUUID(), bootId: bootId(), restarts };
-    const generation = new HolderGeneration(this.spec, this.#folder, record);
+    const generation = new HolderGeneration(this.#spec, this.#folder, record);
     this.#generation = generation;
     const launch = async () => {
       const intent = { kind: 'run', generation: record } as const;
-      await writeRecord(this.#around.stateDir, { spec: this.spec, intent });
+      await writeRecord(this.#around.stateDir, { spec: this.#spec, intent });
       await generation.launch(this.#around, this.output, signal);
     };
     this.#launching = launch();
     try {
       await this.#launching;
-      if (this.#phase.kind === 'launching') this.#phase = { kind: 'held', since: performance.now() };
+      if (this.#phase.kind === 'launching')
+        this.#phase = { kind: 'held', since: performance.now() };
     } finally {
       this.#launching = undefined;
     }
-  }
-
-  async #untilExec(signal: AbortSignal): Promise<void> {
-    const outcome = await waitFor(() => this.#execOutcome(), {
-      timeoutMs: EXEC_TIMEOUT_MS,
-      everyMs: EXEC_POLL_MS,
-      signal,
-    });
-    const { slot, command } = this.spec;
-    if (outcome === 'stopped') {
-      throw new ZddError('ZDD_START_FAILED', `${slot} was stopped while it started`);
-    }
-    if (outcome !== 'not found') return;
-    throw new ZddError('ZDD_START_COMMAND_NOT_FOUND', `the command of ${slot} does not exist`, {
-      evidence: [
-        ['command', typeof command === 'string' ? `exec ${command}` : command.join(' ')],
-        ['folder', this.spec.cwd],
-        ['said', this.output.last(3).map(({ text }) => text).join('\n')],
-      ],
-      tries: ['correct `run` in zdd.yaml; for more than one command, put them into a script'],
-    });
-  }
-
-  #execOutcome(): 'app' | 'not found' | 'stopped' | undefined {
-    const life = this.#generation?.life;
-    if (this.#phase.kind !== 'held' || life === undefined) return 'stopped';
-    const end = life.ends[0];
-    if (end !== undefined) {
-      // What a shell and env(1) exit with when exec failed (POSIX, Shell Command Language 2.8.2).
-      return end.exit.code === 126 || end.exit.code === 127 ? 'not found' : 'app';
-    }
-    return life.app !== null && isPastExec(life.app.pid, this.#around.script) ? 'app' : undefined;
   }
 
   #end(deadlineAt: number): Promise<void> {
@@ -228,15 +205,19 @@ export class Slot {
         generation: generation.record,
         deadlineAt: this.#deadlineAt,
       } as const;
-      await writeRecord(stateDir, { spec: this.spec, intent });
+      await writeRecord(stateDir, { spec: this.#spec, intent });
       if (await generation.settle(detached)) {
-        await endProcesses(() => generation.processes(), () => this.#deadlineAt, detached);
+        await endProcesses(
+          () => generation.processes(),
+          () => this.#deadlineAt,
+          detached,
+        );
       }
     }
-    const { listen } = this.spec;
+    const { listen } = this.#spec;
     if (listen.kind === 'unix') await removeSocket(listen.path);
     this.output.finish();
-    await writeRecord(stateDir, { spec: this.spec, intent: { kind: 'stopped' } });
+    await writeRecord(stateDir, { spec: this.#spec, intent: { kind: 'stopped' } });
     generation?.forget();
     this.#phase = { kind: 'stopped' };
   }
@@ -254,9 +235,9 @@ export class Slot {
     this.#warned = false;
     try {
       await lost?.clear(this.#around.detached);
-      if (this.#phase.kind !== 'launching') return;
-      await preparePlace(this.spec);
-      if (this.#phase.kind !== 'launching') return;
+      await preparePlace(this.#spec);
+      // Stopped in the meantime, and perhaps started anew.
+      if (this.#phase.kind !== 'launching' || this.#generation !== lost) return;
       await this.#launch((lost?.restarts ?? 0) + 1, this.#around.detached);
       this.#log('info', 'instance started again', { restarts: this.#generation?.restarts });
     } catch (error) {
@@ -268,7 +249,7 @@ export class Slot {
 
   #exited(exit: Exit, restartInMs: number): void {
     this.#log('warn', 'instance exited', { ...exit, restartInMs });
-    this.#around.exited({ spec: this.spec, exit, restartInMs });
+    this.#around.exited({ spec: this.#spec, exit, restartInMs });
   }
 
   #complain(what: string, error: unknown): void {
@@ -278,7 +259,7 @@ export class Slot {
   }
 
   #log(level: Parameters<Log>[0], message: string, fields: Record<string, unknown>): void {
-    const { app, release, slot } = this.spec;
+    const { app, release, slot } = this.#spec;
     this.#around.log(level, message, { app, release, slot, ...fields });
   }
 }

@@ -1,4 +1,4 @@
-import { setTimeout as pause } from 'node:timers/promises';
+import { setTimeout as timer } from 'node:timers/promises';
 
 export interface WaitOptions {
   readonly timeoutMs: number;
@@ -22,8 +22,13 @@ export async function waitFor<T>(
     if (value !== undefined) return value;
     const left = deadline - performance.now();
     if (left <= 0) return undefined;
-    await pause(Math.min(everyMs, left), undefined, { signal }).catch(() => {});
+    await pause(Math.min(everyMs, left), signal);
   }
+}
+
+/** Resolves after `ms`, or earlier when `signal` is aborted. */
+export async function pause(ms: number, signal: AbortSignal): Promise<void> {
+  await timer(ms, undefined, { signal }).catch(() => {});
 }
 
 /**

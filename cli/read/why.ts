@@ -32,7 +32,11 @@ export async function printReceipt(context: Context, typed: string | undefined):
   return 0;
 }
 
-async function lastReceipt(agent: Agent, app: string, signal: AbortSignal): Promise<Receipt | null> {
+async function lastReceipt(
+  agent: Agent,
+  app: string,
+  signal: AbortSignal,
+): Promise<Receipt | null> {
   let last: Receipt | null = null;
   for await (const { event } of agent.events({ app }, signal)) {
     if (event?.type === 'deployment_ended' && event.app === app) last = event.receipt;

@@ -1,0 +1,38 @@
+import type { Command } from '../command.ts';
+
+export const push: Command = {
+  name: 'push',
+  summary: 'send a folder or a tarball and make it live',
+  description:
+    'Packs the folder (without .git and what .zddignore names), sends it and watches the deployment to its end. A ready tarball is sent as it is. Traffic moves only once the new release is healthy; if it fails, the old one serves on.',
+  examples: [
+    ['zdd-agent push', 'this folder'],
+    ['zdd-agent push dist/shop.tar.gz', 'a tarball that CI has built'],
+    ['zdd-agent push --dry-run', 'what would be sent and done; nothing is sent'],
+    ['zdd-agent push --wait=10m --detach', 'queue behind a running one, then let go'],
+  ],
+  args: [{ name: '[PATH]', description: 'a folder or a tarball (default: .)' }],
+  options: [
+    { flags: '--dry-run', description: 'show what would be sent and done, send nothing' },
+    { flags: '--detach', description: 'return once the deployment has started' },
+    { flags: '--wait [time]', description: 'wait while another deployment runs (default: 10m)' },
+    { flags: '--bake <time>', description: 'how long the new release is watched under traffic' },
+    { flags: '--probe-timeout <time>', description: 'how long it has to become healthy' },
+  ],
+  async run(input, context) {
+    const [waitMs, bakeMs, probeTimeoutMs] = await Promise.all([
+      input.optionalDuration('wait', 600_000),
+      input.duration('bake'),
+      input.duration('probe-timeout'),
+    ]);
+    const { push: run } = await import('../push/push.ts');
+    return run(context, {
+      path: input.arg(0) ?? '.',
+      dryRun: input.flag('dry-run'),
+      detach: input.flag('detach'),
+      waitMs,
+      bakeMs,
+      probeTimeoutMs,
+    });
+  },
+};

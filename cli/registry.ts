@@ -1,0 +1,29 @@
+import type { Command } from './command.ts';
+import { abort } from './commands/abort.ts';
+import { attach } from './commands/attach.ts';
+import { configCheck } from './commands/config-check.ts';
+import { doctor } from './commands/doctor.ts';
+import { events } from './commands/events.ts';
+import { logs } from './commands/logs.ts';
+import { promote } from './commands/promote.ts';
+import { push } from './commands/push.ts';
+import { releases } from './commands/releases.ts';
+import { rollback } from './commands/rollback.ts';
+import { status } from './commands/status.ts';
+import { why } from './commands/why.ts';
+
+/** Every verb, in the order of a deploy: the order in which help shows them. */
+export const COMMANDS: readonly Command[] = [
+  configCheck,
+  push,
+  attach,
+  promote,
+  abort,
+  rollback,
+  status,
+  releases,
+  why,
+  logs,
+  events,
+  doctor,
+];

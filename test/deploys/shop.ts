@@ -1,0 +1,44 @@
+import { join } from 'node:path';
+import type { PrivateHost } from '../../demo/private-host.ts';
+import { type BuiltRelease, buildRelease, type ShopRelease } from '../../examples/build-release.ts';
+
+/** Times short enough for tests; nothing is measured by them. */
+export const QUICK = {
+  bake: '300ms',
+  warm: '0s',
+  drain: { websockets: '2s', pace: '500/s' },
+} as const;
+
+/** Builds a release of the example app whose uploads are all recorded in one ledger. */
+export async function shop(host: PrivateHost, release: ShopRelease): Promise<BuiltRelease> {
+  return await buildRelease(join(host.dir, 'artifacts'), {
+    ...release,
+    config: {
+      ...QUICK,
+      ...release.config,
+      env: { ZDD_SHOP_LEDGER: ledgerOf(host) },
+    },
+  });
+}
+
+export function ledgerOf(host: PrivateHost): string {
+  return join(host.dir, 'ledger');
+}
+
+/** Pushes and returns how the CLI ended. */
+export async function push(
+  host: PrivateHost,
+  release: ShopRelease,
+  options: readonly string[] = [],
+): ReturnType<PrivateHost['cli']> {
+  const { path } = await shop(host, release);
+  return await host.cli(['push', path, ...options]);
+}
+
+/** Waits until nothing is left of any release but the one that serves. */
+export async function settled(host: PrivateHost, withinMs = 30_000): Promise<void> {
+  await host.until('old releases to be gone', withinMs, async () => {
+    const app = await host.app('shop');
+    return app?.deployment === null && app.generations.length <= 1;
+  });
+}
