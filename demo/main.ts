@@ -60,4 +60,3 @@ And when you are done:
 }
 
 process.exitCode = await main();
-process.exit();

@@ -118,6 +118,7 @@ export class PrivateHost {
   async stopDaemon(signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {
     const daemon = this.#daemon;
     if (daemon === null || daemon.exitCode !== null || daemon.signalCode !== null) return;
+    daemon.ref();
     const gone = new Promise((resolve) => daemon.once('exit', resolve));
     daemon.kill(signal);
     await gone;

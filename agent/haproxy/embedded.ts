@@ -117,7 +117,9 @@ export function createEmbedded(
         await observe(admin, signal);
         return;
       } catch (error) {
-        const early = error instanceof ZddError && error.code === 'ZDD_HAPROXY_DOWN';
+        const early =
+          error instanceof ZddError &&
+          (error.code === 'ZDD_HAPROXY_DOWN' || error.code === 'ZDD_HAPROXY_TIMEOUT');
         if (!early || performance.now() > until) throw error;
         await sleep(POLL_MS, undefined, { signal });
       }

@@ -7,10 +7,12 @@ import { type Processes, parseProcesses } from './tables.ts';
 
 /** How often a refused master socket is tried again, ms. */
 const RETRY_MS = 10;
+/** A connection caught by a re-execution may hang for good, ms; a new one is answered at once. */
+const ATTEMPT_MS = 1_000;
 
 /**
- * Talks to the master. While it re-executes itself its socket refuses, or accepts and resets (33
- * of 263 connects in 400 ms, measured), so that is tried again until `deadlineMs` has passed.
+ * Talks to the master. While it re-executes itself its socket refuses (33 of 263 connects in 400
+ * ms, measured), or accepts and resets, or says nothing: tried again until `deadlineMs` has passed.
  * `talk` may run more than once: let it only read, or be idempotent.
  * @throws ZDD_HAPROXY_DOWN, ZDD_HAPROXY_TIMEOUT
  */
@@ -21,11 +23,14 @@ export async function askMaster<T>(
   deadlineMs: number = endpoint.commandMs,
 ): Promise<T> {
   const until = performance.now() + deadlineMs;
+  const attempt = { ...endpoint, commandMs: Math.min(endpoint.commandMs, ATTEMPT_MS) };
   for (;;) {
     try {
-      return await converse(endpoint, signal, talk);
+      return await converse(attempt, signal, talk);
     } catch (error) {
-      const retry = error instanceof ZddError && error.code === 'ZDD_HAPROXY_DOWN';
+      const retry =
+        error instanceof ZddError &&
+        (error.code === 'ZDD_HAPROXY_DOWN' || error.code === 'ZDD_HAPROXY_TIMEOUT');
       if (!retry || performance.now() > until) throw error;
       await sleep(RETRY_MS, undefined, { signal });
     }

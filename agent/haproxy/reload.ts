@@ -1,5 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ZddError } from '../protocol/errors.ts';
+import { requireBindable } from './bindable.ts';
+import { readConfig } from './config/file.ts';
 import type { Context } from './context.ts';
 import { sendReload, showProcesses } from './master.ts';
 import { observe, type Running } from './observe.ts';
@@ -16,12 +18,14 @@ const POLL_MS = 5;
  * milliseconds of another or of the start, so a lost one is sent again.
  * @returns the new worker as it stands after loading the file
  * @throws ZDD_HAPROXY_RELOAD_FAILED when the new worker did not start: the old one serves on.
- *   ZDD_HAPROXY_DOWN, ZDD_HAPROXY_TIMEOUT
+ *   ZDD_HAPROXY_CONFIG_INVALID when it could not bind, ZDD_HAPROXY_DOWN, ZDD_HAPROXY_TIMEOUT
  */
 export async function reload(context: Context, signal: AbortSignal): Promise<Running> {
   const { master, options } = context;
   const until = performance.now() + options.reloadMs;
   const before = await showProcesses(master, signal, options.reloadMs);
+  const pids = [before.current, ...before.old].flatMap((worker) => worker?.pid ?? []);
+  await requireBindable((await readConfig(options.configPath)) ?? '', [before.master, ...pids]);
   let said = '';
   for (let sends = 0; sends < MAX_SENDS; sends += 1) {
     said = await sendReload(master, signal);

@@ -30,7 +30,10 @@ export interface Conversation {
  */
 const MAX_COMMAND_BYTES = 16_000;
 
-const PROMPT = { admin: '> ', master: 'master> ' } as const;
+/** How an answer ends. A master whose last reload failed says so in its prompt (2.6.12). */
+const PROMPT = { admin: /(?:^|\n)> $/, master: /(?:^|\n)master(?:\[\w+\])?> $/ } as const;
+/** More than the longest prompt. */
+const TAIL_BYTES = 64;
 
 /**
  * Opens a connection in prompt mode, lets `talk` use it, closes it. Prompt mode, because only the
@@ -114,12 +117,15 @@ class Line {
 
   #take(chunk: Buffer): void {
     this.#received.push(chunk);
-    const prompt = PROMPT[this.#endpoint.kind];
     // Only the tail is looked at per chunk, or an answer of many megabytes would cost its square.
-    const tail = chunk.length > prompt.length ? chunk : Buffer.concat(this.#received);
-    const end = tail.subarray(-prompt.length - 1).toString('latin1');
-    if (!end.endsWith(prompt) || (end.length > prompt.length && !end.startsWith('\n'))) return;
-    const text = this.#text().slice(0, -prompt.length);
+    const last = chunk.length > TAIL_BYTES ? chunk : Buffer.concat(this.#received);
+    const whole = last.length <= TAIL_BYTES;
+    const tail = last.subarray(-TAIL_BYTES).toString('latin1');
+    const prompt = PROMPT[this.#endpoint.kind];
+    // The `?` stands for what was cut off, so that `^` means the beginning of the answer.
+    const at = prompt.exec(whole ? tail : `?${tail}`);
+    if (at === null) return;
+    const text = this.#text().slice(0, -at[0].length);
     const waiting = this.#waiting;
     this.#waiting = undefined;
     this.#received = [];

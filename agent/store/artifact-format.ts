@@ -165,11 +165,15 @@ async function* xzStream(path: string, signal: AbortSignal): AsyncGenerator<Buff
   try {
     signal.throwIfAborted();
     const source = createReadStream(path, { signal });
+    const reader = new xz.XzReadableStream(Readable.toWeb(source)).getReader();
     try {
-      for await (const chunk of new xz.XzReadableStream(Readable.toWeb(source))) {
-        if (chunk.length > 0) yield Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
+      for (let next = await reader.read(); !next.done; next = await reader.read()) {
+        const { buffer, byteOffset, byteLength } = next.value;
+        if (byteLength > 0) yield Buffer.from(buffer, byteOffset, byteLength);
       }
     } finally {
+      // It throws when the decoder has read ahead to the end, and so has let go of everything before.
+      await reader.cancel().catch(() => undefined);
       source.destroy();
     }
   } finally {

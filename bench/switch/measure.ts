@@ -76,7 +76,10 @@ function rowOf(tool: string, load: Load, report: LoadReport, seen: readonly Seen
     around(commandAt, firstAnswerAt),
     around(stopAt, endedAt),
   ]);
-  const deploys = seen.map(({ beganAt, endedAt }) => around(beganAt, endedAt));
+  const deploys = seen.map(({ beganAt, endedAt }) => ({
+    fromMs: beganAt,
+    toMs: endedAt + NEAR_MS,
+  }));
   const switchMs = seen.map(({ commandAt, firstAnswerAt }) => firstAnswerAt - commandAt);
   const ws = wsOf(load, seen);
   return {

@@ -6,7 +6,7 @@ export const configCheck: Command = {
   description:
     'Checks a zdd.yaml as the agent will, without an agent: all problems at once, each with line and column.',
   examples: [
-    ['zdd-agent config check', 'the nearest zdd.yaml, from here upward'],
+    ['zdd-agent config check', 'the nearest zdd.yaml upward'],
     ['zdd-agent config check deploy/zdd.yaml', 'a certain file'],
   ],
   args: [{ name: '[FILE]', description: 'default: the nearest zdd.yaml upward' }],

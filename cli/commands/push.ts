@@ -8,7 +8,7 @@ export const push: Command = {
   examples: [
     ['zdd-agent push', 'this folder'],
     ['zdd-agent push dist/shop.tar.gz', 'a tarball that CI has built'],
-    ['zdd-agent push --dry-run', 'what would be sent and done; nothing is sent'],
+    ['zdd-agent push --dry-run', 'what would be sent and done'],
     ['zdd-agent push --wait=10m --detach', 'queue behind a running one, then let go'],
   ],
   args: [{ name: '[PATH]', description: 'a folder or a tarball (default: .)' }],

@@ -52,6 +52,9 @@ export function localSocket(path: string): Connection {
             : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(json) }),
           ...(options.upload
             ? {
+                // Told to close, the agent would do so right after refusing, with our bytes unread:
+                // its answer would be lost in the reset. We close once we have read it.
+                connection: 'keep-alive',
                 'content-type': 'application/octet-stream',
                 'content-length': options.upload.bytes,
               }

@@ -10,14 +10,19 @@ export interface Story {
 }
 
 export function tellStory(progress: Progress, skip: ReadonlySet<PhaseName>): Story {
-  let phase: PhaseName | null = null;
+  let open: { phase: PhaseName; since: number; says: string } | null = null;
   const told: Record<string, number> = {};
 
-  function step({ phase: of, ms, summary }: Receipt['steps'][number], failed: boolean): void {
+  function step({ phase: of, ms, summary }: Receipt['steps'][number]): void {
     told[of] = (told[of] ?? 0) + 1;
     if (skip.has(of)) return;
-    const mark = failed ? 'failed' : of === 'reverting' ? 'attention' : 'done';
-    progress.done(VERBS[of], summary, ms, mark);
+    progress.done(VERBS[of], summary, ms, of === 'reverting' ? 'attention' : 'done');
+  }
+
+  /** A phase left without its step is the one that did not work out: the error will say why. */
+  function leave(at: number): void {
+    if (open) progress.done(VERBS[open.phase], open.says, at - open.since, 'failed');
+    open = null;
   }
 
   return {
@@ -30,15 +35,18 @@ export function tellStory(progress: Progress, skip: ReadonlySet<PhaseName>): Sto
           break;
         }
         case 'phase_changed':
-          // A phase left without its step is the one that failed: the error says why.
-          phase = event.to;
+          leave(event.at);
+          open = { phase: event.to, since: event.at, says: 'did not finish' };
           if (!skip.has(event.to)) progress.begin(VERBS[event.to]);
           break;
         case 'step_done':
-          step(event.step, false);
+          open = null;
+          step(event.step);
           break;
         case 'progress':
-          if (event.phase === phase) progress.update(event.message);
+          if (open?.phase !== event.phase) break;
+          open.says = event.message;
+          progress.update(event.message);
           break;
         case 'instance_exited':
           progress.line(`  ! ${event.slot} ended: ${event.reason}`);
@@ -56,6 +64,7 @@ export function tellStory(progress: Progress, skip: ReadonlySet<PhaseName>): Sto
           break;
         case 'deployment_ended':
           this.complete(event.receipt);
+          leave(event.at);
           progress.clear();
           break;
       }
@@ -64,7 +73,7 @@ export function tellStory(progress: Progress, skip: ReadonlySet<PhaseName>): Sto
       const counted: Record<string, number> = {};
       for (const each of receipt.steps) {
         counted[each.phase] = (counted[each.phase] ?? 0) + 1;
-        if ((counted[each.phase] ?? 0) > (told[each.phase] ?? 0)) step(each, false);
+        if ((counted[each.phase] ?? 0) > (told[each.phase] ?? 0)) step(each);
       }
     },
   };

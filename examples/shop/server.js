@@ -7,14 +7,22 @@ import { answer } from './pages.js';
 import { behaviour, instance, release, whereToListen } from './settings.js';
 
 let stopping = false;
+/** Connections that have sent nothing yet: some proxies open them in advance. */
+const unused = new Set();
 
 const server = createServer((request, response) => {
+  unused.delete(request.socket);
   if (stopping) response.setHeader('connection', 'close');
   answer(request, response).catch(() => response.destroy());
 });
 // Longer than any proxy keeps an idle connection, so that the proxy is the one who closes it.
 server.keepAliveTimeout = 130_000;
+server.on('connection', (socket) => {
+  unused.add(socket);
+  socket.on('close', () => unused.delete(socket));
+});
 server.on('upgrade', (request, socket, head) => {
+  unused.delete(socket);
   socket.on('error', () => socket.destroy());
   if (stopping) socket.destroy();
   else upgrade(request, socket, head);
@@ -56,8 +64,12 @@ function stop() {
     process.exit(0);
   });
   sayGoodbye(2_000);
-  // A connection that is busy now turns idle later and would then live for keepAliveTimeout.
-  setInterval(() => server.closeIdleConnections(), 50);
+  // A connection that is busy now turns idle later and would then live for keepAliveTimeout; one
+  // that has sent nothing yet is not idle to Node and would live for headersTimeout.
+  setInterval(() => {
+    server.closeIdleConnections();
+    for (const socket of unused) socket.destroy();
+  }, 50);
 }
 
 process.on('SIGTERM', stop);

@@ -1,9 +1,12 @@
-import { chmod, writeFile } from 'node:fs/promises';
+import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { bindsOf } from '../../agent/haproxy/bindable.ts';
 import { stopEmbedded } from '../../agent/haproxy/haproxy.ts';
 import { freePort, type Lab, openLab, shop, soon, until } from './harness.ts';
 import { rawGet } from './raw.ts';
+import { answerKinds, record } from './recorder.ts';
 
 let lab: Lab;
 
@@ -119,28 +122,84 @@ describe('the program', () => {
 });
 
 describe('a reload', () => {
-  it('that HAProxy refuses leaves the old worker and the old file', async () => {
+  beforeEach(async () => {
     await lab.proxy.open(soon());
-    await lab.app('r1');
+    await lab.app('r1', (request, response) => void answerKinds('r1', request, response));
     await lab.proxy.apply(shop(lab.server('r1', 100)), soon());
-    const before = await lab.config();
-    const pid = await workerPid();
-    // The address passes haproxy -c and cannot be bound.
-    const room = lab.again({ bind: [`127.0.0.1:${lab.port}`, '192.0.2.1:80'] });
-    await expect(room.apply(shop(lab.server('r1', 100)), soon())).rejects.toMatchObject({
-      code: 'ZDD_HAPROXY_RELOAD_FAILED',
-      evidence: [['HAProxy says', expect.stringMatching(/cannot bind socket/)]],
-    });
+  });
+
+  const desired = () => shop(lab.server('r1', 100));
+  const unharmed = async (before: string, pid: number): Promise<void> => {
     expect(await lab.config()).toBe(before);
     expect(await workerPid()).toBe(pid);
     expect(await rawGet(lab.port, 'any')).toMatch(/r1$/);
-    expect(await lab.proxy.apply(shop(lab.server('r1', 100)), soon())).toMatchObject({
-      changed: false,
+    expect(await lab.proxy.apply(desired(), soon())).toMatchObject({ changed: false });
+  };
+
+  it('is not even tried when the new worker could not listen: HAProxy would pause the old', async () => {
+    const before = await lab.config();
+    const pid = await workerPid();
+    const taken = createServer();
+    await new Promise<void>((resolve) => taken.listen(0, '127.0.0.1', resolve));
+    const address = taken.address();
+    if (address === null || typeof address === 'string') throw new Error('no port');
+    const load = record(lab.port);
+    for (const [bind, error] of [
+      ['192.0.2.1:80', 'EADDRNOTAVAIL'],
+      [`127.0.0.1:${address.port}`, 'EADDRINUSE'],
+    ] as const) {
+      const room = lab.again({ bind: [`127.0.0.1:${lab.port}`, bind] });
+      await expect(room.apply(desired(), soon())).rejects.toMatchObject({
+        code: 'ZDD_HAPROXY_CONFIG_INVALID',
+        evidence: [
+          [expect.stringMatching(/^line \d+$/), `bind ${bind}`],
+          ['error', error],
+        ],
+      });
+      await unharmed(before, pid);
+    }
+    expect((await load.stop()).filter(({ ok }) => !ok)).toEqual([]);
+    await new Promise((resolve) => taken.close(resolve));
+  });
+
+  it('that HAProxy refuses leaves the old worker and the old file, and the next works', async () => {
+    // A folder that is gone by then: neither haproxy -c nor the agent sees that it cannot bind.
+    const folder = await mkdtemp(join(lab.folder, 'gone-'));
+    const pid = await workerPid();
+    await rm(folder, { recursive: true });
+    const before = await lab.config();
+    const room = lab.again({ bind: [`127.0.0.1:${lab.port}`, `unix@${folder}/x.sock`] });
+    await expect(room.apply(desired(), soon())).rejects.toMatchObject({
+      code: 'ZDD_HAPROXY_RELOAD_FAILED',
+      evidence: [['HAProxy says', expect.stringMatching(/cannot bind/)]],
     });
-    // And the next good one works.
+    await unharmed(before, pid);
     const other = await freePort();
     const good = lab.again({ bind: [`127.0.0.1:${lab.port}`, `127.0.0.1:${other}`] });
-    await good.apply(shop(lab.server('r1', 100)), soon());
+    await good.apply(desired(), soon());
     expect(await rawGet(other, 'any')).toMatch(/r1$/);
+  });
+});
+
+describe('reading the bind lines of a file', () => {
+  it('takes the plain TCP addresses and leaves the rest to HAProxy', () => {
+    const text = [
+      'frontend f',
+      '  bind :80',
+      '  bind *:443 ssl crt /x.pem',
+      '  bind 127.0.0.1:1,[::1]:2',
+      '  bind :::3 v6only',
+      '  bind unix@/x.sock',
+      '  bind 10.0.0.1:80-90',
+      '  bind "$HOST:80"',
+      '  # bind :9',
+    ].join('\n');
+    expect(bindsOf(text).map(({ line, host, port }) => `${line} ${host}|${port}`)).toEqual([
+      '2 |80',
+      '3 |443',
+      '4 127.0.0.1|1',
+      '4 ::1|2',
+      '5 ::|3',
+    ]);
   });
 });

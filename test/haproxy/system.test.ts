@@ -33,7 +33,7 @@ defaults
 
 frontend mine
   bind 127.0.0.1:${adminPort}
-  http-request return status 418 string "tea"
+  http-request return status 418 content-type text/plain string "tea"
 `;
 
 describe("the system's HAProxy", () => {
@@ -65,7 +65,7 @@ describe("the system's HAProxy", () => {
       lab.proxy.apply(shop(lab.server('r1', 100), lab.server('r2', 0)), soon()),
     ).rejects.toMatchObject({
       code: 'ZDD_HAPROXY_CONFIG_INVALID',
-      message: expect.stringMatching(/line 13, outside the managed region/),
+      message: expect.stringMatching(/line 14, outside the managed region/),
     });
     expect(await lab.config()).toBe(spoilt);
     expect(await rawGet(lab.port, 'any')).toMatch(/r1$/);

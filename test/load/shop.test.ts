@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { Agent, get } from 'node:http';
-import { createServer, type Server } from 'node:net';
+import { connect, createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
@@ -65,7 +65,7 @@ test('the zdd.yaml of the example is a good one as it stands', async () => {
   expect(config.processes['worker']).toMatchObject({ instances: 1, overlap: false });
 });
 
-test('SIGTERM lets a request in flight end, closes idle connections and WebSockets, and exits', async () => {
+test('SIGTERM lets a request in flight end, closes all idle connections and WebSockets, and exits', async () => {
   await using shop = await runShop({ version: 'v1' });
   const agent = new Agent({ keepAlive: true });
   const ask = async (path: string): Promise<string> => {
@@ -78,6 +78,8 @@ test('SIGTERM lets a request in flight end, closes idle connections and WebSocke
   const closed = once(socket, 'close');
   const streamed = ask('/stream?chunks=5&ms=60');
   await until(async () => (await ask('/')).includes('v1'), 'another connection is idle');
+  const unused = connect(shop.port, '127.0.0.1');
+  await once(unused, 'connect');
   shop.process.kill('SIGTERM');
   expect(await closed).toMatchObject([1001, Buffer.from('server stops')]);
   expect(await streamed).toContain('END 5\n');

@@ -1,0 +1,91 @@
+import { expect, test } from 'vitest';
+import { COMMANDS } from '../../cli/registry.ts';
+import { cli, tooWide } from './run-cli.ts';
+
+test('the bare command is one screen with examples first and verbs in the order of a deploy', async () => {
+  const { code, stdout, stderr } = await cli([]);
+  expect(code).toBe(0);
+  expect(stderr).toBe('');
+  expect(stdout).toMatchInlineSnapshot(`
+    "zdd-agent: deploys without a lost request
+
+      zdd-agent push                 send this folder and make it live
+      zdd-agent status               what serves now
+      zdd-agent rollback             back to the release before
+      zdd-agent logs -f              what the app prints
+
+      config check  read zdd.yaml and list every problem
+      push          send a folder or a tarball and make it live
+      attach        watch a running deployment
+      promote       end the bake now, with success
+      abort         stop the running deployment
+      rollback      go back to an earlier release
+      status        what serves, where traffic goes, what needs attention
+      releases      the releases on the host, newest first
+      why           the receipt of a deployment: what happened, and why
+      logs          what the instances print
+      events        every change, one a line
+      doctor        what is wrong with this host, and what mends it
+
+    Every verb: --app NAME  --socket PATH  --json  --quiet  --no-color  --help
+    More: zdd-agent VERB --help
+    "
+  `);
+  expect(stdout.split('\n').length).toBeLessThan(25);
+  expect((await cli(['--help'])).stdout).toBe(stdout);
+});
+
+test('every verb has help of 80 columns that begins with its examples', async () => {
+  for (const { name, examples } of COMMANDS) {
+    const { code, stdout } = await cli([...name.split(' '), '--help']);
+    expect(code).toBe(0);
+    expect(stdout.startsWith(`Examples:\n  ${examples[0]?.[0]}`)).toBe(true);
+    expect(stdout).toContain('Usage: zdd-agent');
+    expect(tooWide(stdout)).toEqual([]);
+    expect((await cli([...name.split(' '), '-h'])).stdout).toBe(stdout);
+  }
+});
+
+test('--version names the version', async () => {
+  expect(await cli(['--version'])).toMatchObject({
+    code: 0,
+    stdout: expect.stringMatching(/^zdd-agent \d+\.\d+\.\d+\n$/),
+  });
+});
+
+test.each([
+  [['pusj'], "unknown command 'pusj': did you mean push?", 'Try: zdd-agent push'],
+  [['config', 'chekc'], "unknown command 'chekc': did you mean check?", 'zdd-agent config check'],
+  [
+    ['push', '--bak', '3s'],
+    "unknown option '--bak': did you mean --bake?",
+    'zdd-agent push --help',
+  ],
+  [['config'], 'config: which verb?', 'zdd-agent config --help'],
+  [['status', 'a', 'b'], 'too many arguments', 'zdd-agent status --help'],
+  [['push', '--bake', 'soon'], 'expected a duration such as 30s or 10m', 'zdd-agent push --help'],
+  [['push', '--wait=later'], '--wait: expected a duration', 'zdd-agent push --help'],
+  [['logs', '-n', 'many'], '--lines: expected a whole number', 'zdd-agent logs --help'],
+  [['events', '--since', 'monday'], '--since: expected a time ago', 'zdd-agent events --help'],
+  [['why', 'last'], 'expected the number of a deployment', ''],
+  [['status', '--app', ''], "argument '' is invalid", '--help'],
+  [['push', 'no/such/folder'], 'there is nothing to push at no/such/folder', '--help'],
+  [['push', '/dev/null'], '/dev/null is neither a folder nor a file', '--help'],
+])('%j is a usage error that says what to type', async (args, message, tries) => {
+  const { code, stdout, stderr } = await cli(args);
+  expect(code).toBe(2);
+  expect(stdout).toBe('');
+  expect(stderr).toContain(message);
+  expect(stderr).toContain('ZDD_USAGE');
+  expect(stderr).toContain(tries);
+  expect(tooWide(stderr)).toEqual([]);
+});
+
+test('a usage error with --json is the last line of stdout as well', async () => {
+  const { code, stdout, stderr } = await cli(['push', '--jsno', '--json']);
+  expect(code).toBe(2);
+  expect(JSON.parse(stdout)).toEqual({
+    error: expect.objectContaining({ code: 'ZDD_USAGE', tries: ['zdd-agent push --help'] }),
+  });
+  expect(stderr).toContain('Error: ');
+});
