@@ -16,7 +16,7 @@ function list(): string {
   ].join('\n');
 }
 
-async function main(args: readonly string[]): Promise<number> {
+async function main(args: readonly string[], signal: AbortSignal): Promise<number> {
   const [name, ...rest] = args;
   if (name === undefined || name === '-h' || name === '--help') {
     console.log(list());
@@ -26,12 +26,9 @@ async function main(args: readonly string[]): Promise<number> {
   if (bench === undefined)
     throw new BenchError(`no benchmark is called ${name}`, ['npm run bench']);
 
-  const interrupted = new AbortController();
-  const interrupt = (): void => interrupted.abort(new BenchError('interrupted'));
-  process.once('SIGINT', interrupt).once('SIGTERM', interrupt);
   const session: BenchSession = {
     say: (line) => process.stderr.write(`${line}\n`),
-    signal: interrupted.signal,
+    signal,
   };
   const result = await bench.run(
     rest.filter((arg) => arg !== '--json'),
@@ -42,10 +39,18 @@ async function main(args: readonly string[]): Promise<number> {
   return 0;
 }
 
+const interrupted = new AbortController();
+const interrupt = (): void => interrupted.abort();
+process.once('SIGINT', interrupt).once('SIGTERM', interrupt);
+
 try {
-  process.exitCode = await main(process.argv.slice(2));
+  process.exitCode = await main(process.argv.slice(2), interrupted.signal);
 } catch (error) {
   process.exitCode = 1;
+  if (interrupted.signal.aborted) {
+    console.error('interrupted');
+    process.exit(130);
+  }
   if (!(error instanceof BenchError)) throw error;
   console.error(`Error: ${error.message}`);
   error.tries.forEach((command, index) => {

@@ -102,35 +102,37 @@ export function createEmbedded(
           await writeRecord(recordPath, record);
         }
       }
-      await Promise.race([answers(signal), failure.promise]);
+      if (!(await Promise.race([answers(signal), failure.promise]))) await failure.promise;
     } finally {
       await output.close();
     }
     options.log('info', 'haproxy started', { pid: record?.pid });
   }
 
-  async function answers(signal: AbortSignal): Promise<void> {
+  /** Waits until it answers. @returns false when it has died instead */
+  async function answers(signal: AbortSignal): Promise<boolean> {
     const until = performance.now() + START_MS;
     for (;;) {
       try {
-        await showProcesses(master, signal, 0);
-        await observe(admin, signal);
-        return;
+        const { current } = await showProcesses(master, signal, 0);
+        // A worker whose master was killed may still answer while it goes.
+        if ((await observe(admin, signal)).pid === current?.pid) return true;
       } catch (error) {
         const early =
           error instanceof ZddError &&
           (error.code === 'ZDD_HAPROXY_DOWN' || error.code === 'ZDD_HAPROXY_TIMEOUT');
         if (!early || performance.now() > until) throw error;
-        await sleep(POLL_MS, undefined, { signal });
       }
+      if (record === undefined || !(await isAlive(record))) return false;
+      if (performance.now() > until) throw cannotStart(options, 'its worker does not answer');
+      await sleep(POLL_MS, undefined, { signal });
     }
   }
 
   function ensure(signal: AbortSignal): Promise<void> {
     // One at a time: two HAProxys could share the port by SO_REUSEPORT and split the traffic.
     running ??= (async () => {
-      if (await find(signal)) await answers(signal);
-      else await start(signal);
+      if (!((await find(signal)) && (await answers(signal)))) await start(signal);
       pauseMs = 0;
     })().finally(() => {
       running = undefined;

@@ -3,10 +3,11 @@ import { parseArgs } from 'node:util';
 import { type Bench, BenchError, type BenchResult, type BenchSession } from '../bench.ts';
 import { table } from '../table.ts';
 import { caddy } from './caddy.ts';
-import { measure, type Row } from './measure.ts';
+import { measure } from './measure.ts';
 import { nginx } from './nginx.ts';
 import { plainRestart } from './plain-restart.ts';
 import { pm2 } from './pm2.ts';
+import type { Row } from './row.ts';
 import { openStage } from './stage.ts';
 import type { Tool } from './tool.ts';
 

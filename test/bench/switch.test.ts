@@ -6,10 +6,11 @@ import { expect, test } from 'vitest';
 import type { BenchSession } from '../../bench/bench.ts';
 import { measure } from '../../bench/switch/measure.ts';
 import { plainRestart } from '../../bench/switch/plain-restart.ts';
+import { rowOf, wsOf } from '../../bench/switch/row.ts';
 import { openStage, type Stage } from '../../bench/switch/stage.ts';
-import type { Tool } from '../../bench/switch/tool.ts';
 import { table } from '../../bench/table.ts';
-import { now } from '../../load/outcome.ts';
+import { Records } from '../../load/records.ts';
+import { reportWindows } from '../../load/report.ts';
 
 const MAIN = fileURLToPath(new URL('../../bench/main.ts', import.meta.url));
 const session: BenchSession = { say: () => {}, signal: new AbortController().signal };
@@ -33,27 +34,69 @@ test('a plain restart loses requests and cuts every WebSocket, and the row says 
   expect(row.switchMs).toBeGreaterThan(0);
 });
 
-test('a tool that moves traffic first and stops the old app later cuts nothing by the switch', async () => {
-  // The front is what a proxy is to the client: a second app on which all clients stay.
-  const front: Tool = {
-    name: 'front',
-    prepare: async () => {},
-    async start(stage) {
-      const port = await stage.freePort();
-      const app = await stage.startApp('v1', port);
-      return {
-        url: `http://127.0.0.1:${port}`,
-        async switchTo() {
-          const beganAt = now();
-          return { release: 'v1', beganAt, commandAt: beganAt, stopAt: beganAt, endedAt: now() };
-        },
-        [Symbol.asyncDispose]: () => app.stop(),
-      };
-    },
+test('a WebSocket closed by the switch is cut, one that the old app ends at its stop is not', () => {
+  const seen = [
+    { release: 'v2', beganAt: 900, commandAt: 1_000, stopAt: 3_000, endedAt: 4_000 },
+    { release: 'v3', beganAt: 8_900, commandAt: 9_000, stopAt: 9_500, endedAt: 9_500 },
+  ];
+  const ws = (closedAt: number, code: number) => wsOf([{ closedAt, code }], seen);
+  const cut = { cut: 1, closedAtStop: 0 };
+  expect(ws(1_010, 1001), 'by the switch, politely').toEqual(cut);
+  expect(ws(2_999, 1006), 'by the switch, without a word').toEqual(cut);
+  expect(ws(3_001, 1001), "by the old app's goodbye").toEqual({ cut: 0, closedAtStop: 1 });
+  expect(ws(3_001, 1006), 'at the stop, but not by a goodbye').toEqual(cut);
+  expect(ws(7_000, 1001), 'when nobody did anything').toEqual(cut);
+  expect(ws(9_400, 1001), 'by a command that does both').toEqual(cut);
+});
+
+test('the row tells near from far, and how long the old release was asked', () => {
+  const records = new Records(1_000);
+  const add = (start: number, ms: number, release: string) =>
+    records.add({
+      kind: 'busy',
+      start,
+      firstByte: start + ms,
+      end: start + ms,
+      status: 200,
+      release,
+      outcome: 'ok',
+      reused: true,
+      detail: '',
+    });
+  add(1_000, 3, 'v1');
+  add(9_600, 40, 'v1');
+  add(10_070, 60, 'v1');
+  add(10_080, 20, 'v2');
+  add(12_000, 4, 'v2');
+  const switched = {
+    release: 'v2',
+    beganAt: 9_500,
+    commandAt: 10_000,
+    stopAt: 10_300,
+    endedAt: 10_400,
   };
-  await using stage = await openStage(session);
-  const row = await measure(front, stage, 1);
-  expect(row).toMatchObject({ lost: 0, wsOpened: 100, wsCut: 0, wsClosedAtStop: 0, oldUntilMs: 0 });
+  const row = rowOf(
+    'a tool',
+    {
+      report: { requests: 5, lost: 0, lostByReason: {}, websockets: { opened: 7 } },
+      websocketCloses: [],
+      rows: () => records.rows(),
+      windows: (windows, side) => reportWindows(records, windows, side),
+    },
+    [{ ...switched, firstAnswerAt: 10_100 }],
+  );
+  expect(row).toMatchObject({
+    tool: 'a tool',
+    switches: 1,
+    requests: 5,
+    wsOpened: 7,
+    switchMs: 100,
+    switchMaxMs: 100,
+    oldUntilMs: 70,
+    deployMs: 600,
+    p99NearMs: 60,
+    p99FarMs: 4,
+  });
 });
 
 test('a stage leaves no process and no folder behind', async () => {

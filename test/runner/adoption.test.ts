@@ -294,11 +294,11 @@ test.runIf(process.getuid?.() === 0)('an ordinary user can run, adopt and stop',
     await second.adopt();
     const adopted = second.status(spec.slot).pid;
     await second.stop(spec.slot, 1000, signal);
-    process.stdout.write(JSON.stringify({ uid: process.getuid(), same: started === adopted, then: second.status(spec.slot).state }) + '\\n');
+    process.stdout.write(JSON.stringify({ uid: process.getuid(), same: started === adopted, state: second.status(spec.slot).state }) + '\\n');
     await second.detach();
   `;
   const host = lab.spawn(process.execPath, ['--input-type=module-typescript', '-e', script]);
-  await said(host, JSON.stringify({ uid: nobody, same: true, then: 'stopped' }));
+  await said(host, JSON.stringify({ uid: nobody, same: true, state: 'stopped' }));
 });
 
 function commandLine(pid: number): string {

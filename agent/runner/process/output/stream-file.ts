@@ -1,13 +1,14 @@
 import {
   appendFileSync,
   closeSync,
+  fstatSync,
+  ftruncateSync,
   openSync,
   readFileSync,
   readSync,
   renameSync,
   type Stats,
   statSync,
-  truncateSync,
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
@@ -69,28 +70,30 @@ export class StreamFile {
   }
 
   /**
-   * Keeps the end of the file as `.1` and empties it in place, since the instance has it open.
-   * @param beforeCut called when all is copied and just before it goes: the last chance to read it
+   * Keeps the end of the file as `.1` and empties it in place, since the instance has it open. What
+   * the instance writes in the microseconds between the last look and the emptying is lost.
+   * @param beforeCut called when something new is copied and about to go: the chance to read it
    */
   cut(beforeCut: () => void): void {
     this.note();
-    const size = this.stat()?.size ?? 0;
-    const from = startOfLine(this.path, Math.max(0, size - this.#partBytes));
-    writeFileSync(`${this.path}.1.new`, '', PRIVATE);
-    let copied = copyBytes(this.path, `${this.path}.1.new`, from);
-    for (let round = 0; round < CATCH_UP_ROUNDS; round += 1) {
-      this.note();
-      beforeCut();
-      const before = copied;
-      copied = copyBytes(this.path, `${this.path}.1.new`, copied);
-      if (copied === before) break;
+    const before = `${this.path}.1`;
+    const from = startOfLine(this.path, Math.max(0, this.#noted - this.#partBytes));
+    const arrivals = readArrivals(this.path).filter(({ end }) => end > from);
+    writeFileSync(`${before}.new`, '', PRIVATE);
+    let copied = copyBytes(this.path, `${before}.new`, from);
+    const times = arrivals.map(({ end, at }) => `${end - from} ${at}\n`);
+    writeFileSync(`${before}.times`, times.join(''), PRIVATE);
+    renameSync(`${before}.new`, before);
+    const file = openSync(this.path, 'r+');
+    try {
+      for (let round = 0; round < CATCH_UP_ROUNDS && fstatSync(file).size > copied; round += 1) {
+        beforeCut();
+        copied = copyBytes(this.path, before, copied);
+      }
+      ftruncateSync(file);
+    } finally {
+      closeSync(file);
     }
-    const arrivals = readArrivals(this.path)
-      .map(({ end, at }) => `${end - from} ${at}\n`)
-      .filter((line) => !line.startsWith('-') && !line.startsWith('0 '));
-    writeFileSync(`${this.path}.1.times`, arrivals.join(''), PRIVATE);
-    renameSync(`${this.path}.1.new`, `${this.path}.1`);
-    truncateSync(this.path);
     this.#restartTimes();
   }
 
