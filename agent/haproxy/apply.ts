@@ -15,10 +15,11 @@ import {
   withoutMisplaced,
 } from './converge.ts';
 import { showProcesses } from './master.ts';
-import { observe, type Running, serverOf } from './observe.ts';
+import { type Running, serverOf } from './observe.ts';
 import type { Applied, DesiredProxy } from './proxy.ts';
 import { reload } from './reload.ts';
-import { admit, moveWeights, retire, takeBack, WorkerChanged } from './steps.ts';
+import { admit, moveWeights, retire, takeBack } from './steps.ts';
+import { observeCurrent, WorkerChanged } from './worker.ts';
 
 /** An admin may reload while we work; more often than this in one apply is no coincidence. */
 const MAX_ROUNDS = 6;
@@ -78,7 +79,7 @@ async function oneRound(
 ): Promise<boolean> {
   const file = await readFileOf(context);
   checkDesired(desired, file.chroot);
-  const before = await observe(context.admin, signal);
+  const before = await observeCurrent(context, signal);
   const shape = renderRegion(desired, { bind: context.options.bind, chroot: file.chroot }).shape;
   const confirm = toConfirm(desired, before);
   const staged = stage(desired, before, shape !== before.shape, file.written, file.chroot);
@@ -119,7 +120,7 @@ async function reach(
     await writeConfig(options.configPath, text, options.binary, signal);
     progress.changed = true;
   }
-  let running = await observe(context.admin, signal);
+  let running = await observeCurrent(context, signal);
   if (running.shape !== rendered.shape) {
     running = await reload(context, signal);
     progress.changed = true;
@@ -128,7 +129,7 @@ async function reach(
   }
   const plan = planServers(desired, running, file.chroot);
   if (!isEmpty(plan) || extra.confirm.length > 0) {
-    running = await admit(context, plan, extra.confirm, desired, file.chroot, signal);
+    running = await admit(context, plan, extra.confirm, desired, file.chroot, running.pid, signal);
     const moved = await moveWeights(
       context,
       plan,
@@ -143,7 +144,7 @@ async function reach(
     progress.changed ||= acts(plan, running);
   }
   if (extra.evict.length > 0) {
-    running = await observe(context.admin, signal);
+    running = await observeCurrent(context, signal);
     // A namesake with connections cannot be deleted; a new worker starts without it.
     if (extra.evict.some(({ backend, server }) => serverOf(running, backend, server))) {
       running = await reload(context, signal);
@@ -171,7 +172,7 @@ async function settled(
 ): Promise<boolean> {
   // A reload that has begun shows here: the master does not answer until its new worker exists.
   const { current } = await showProcesses(context.master, signal, context.options.reloadMs);
-  const running = await observe(context.admin, signal);
+  const running = await observeCurrent(context, signal);
   if (current?.pid !== running.pid || running.pid !== reached.pid) return false;
   const file = await readFileOf(context);
   const rendered = renderRegion(desired, {
@@ -198,7 +199,7 @@ async function undo(
   try {
     const now = await readConfig(options.configPath);
     if (now !== text) await writeConfig(options.configPath, text, options.binary, signal);
-    const running = await observe(context.admin, signal);
+    const running = await observeCurrent(context, signal);
     if (running.shape !== before.shape) await reload(context, signal);
     else await takeBack(context, before, running, signal);
   } catch (error) {

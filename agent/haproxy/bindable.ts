@@ -33,6 +33,7 @@ export async function requireBindable(text: string, owners: readonly number[]): 
         evidence: [
           [`line ${bind.line}`, bind.text],
           ['error', error],
+          ['DEBUG', await debugOwn(bind.port, owners)],
         ],
         traffic: 'unchanged: HAProxy was not reloaded',
         tries: [`ss -ltnp 'sport = :${bind.port}'`, 'ip address'],
@@ -90,4 +91,12 @@ async function isOwn(port: number, pids: readonly number[]): Promise<boolean> {
     }
   }
   return false;
+}
+
+async function debugOwn(port: number, pids: readonly number[]): Promise<string> {
+  const { execFileSync } = await import('node:child_process');
+  return execFileSync('sh', [
+    '-c',
+    `echo ${pids}; grep -i ":${port.toString(16).padStart(4, '0')} " /proc/net/tcp; for p in ${pids.join(' ')}; do ls -l /proc/$p/fd; done; ps ax | grep haproxy`,
+  ]).toString();
 }

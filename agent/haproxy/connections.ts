@@ -3,7 +3,6 @@ import type { Context } from './context.ts';
 import { askWorker, showProcesses } from './master.ts';
 import type { ServerConnections } from './proxy.ts';
 import { refusalOf } from './refusal.ts';
-import { converse } from './runtime.ts';
 import {
   parseServersConn,
   parseStat,
@@ -12,6 +11,7 @@ import {
   statNumber,
   type Tunnel,
 } from './tables.ts';
+import { onCurrentWorker } from './worker.ts';
 
 type Ask = (command: string) => Promise<string>;
 
@@ -38,7 +38,7 @@ export async function countConnections(
   const backend = backendOf(app);
   const wanted = new Set(servers);
   const seen = [
-    await converse(context.admin, signal, ({ ask }) => look(ask, backend, wanted, false)),
+    await onCurrentWorker(context, signal, ({ ask }) => look(ask, backend, wanted, false)),
   ];
   for (const { pid } of old) {
     const there = await askWorker(context.master, pid, signal, (ask) =>
@@ -86,7 +86,7 @@ export async function closeTunnels(
   if (closed >= count) return closed;
   return (
     closed +
-    (await converse(context.admin, signal, ({ ask }) =>
+    (await onCurrentWorker(context, signal, ({ ask }) =>
       close(ask, backend, wanted, count - closed),
     ))
   );

@@ -6,12 +6,12 @@ import type { Context } from './context.ts';
 import { createEmbedded } from './embedded.ts';
 import { inspectProxy } from './inspect.ts';
 import { showProcesses } from './master.ts';
-import { observe } from './observe.ts';
 import { type ProxyOptions, resolveOptions } from './options.ts';
 import type { ProxyInfo, Proxy as ProxyRoom } from './proxy.ts';
 import type { Endpoint } from './runtime.ts';
 import { readCounters } from './stats.ts';
 import { requireVersion } from './tables.ts';
+import { observeCurrent } from './worker.ts';
 
 export { stopEmbedded } from './embedded.ts';
 export type { LogLevel, ProxyOptions } from './options.ts';
@@ -41,7 +41,7 @@ export function createProxy(given: ProxyOptions): ProxyRoom {
   }
 
   async function info(signal: AbortSignal): Promise<ProxyInfo> {
-    const { version } = await observe(admin, signal);
+    const { version } = await observeCurrent(context, signal);
     const processes = await showProcesses(master, signal);
     return {
       version: requireVersion(version),

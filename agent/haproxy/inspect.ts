@@ -5,8 +5,9 @@ import { findRegion, replaceRegion } from './config/region.ts';
 import { renderRegion } from './config/render.ts';
 import type { Context } from './context.ts';
 import { planServers, type Target, withoutMisplaced } from './converge.ts';
-import { observe, serverOf } from './observe.ts';
+import { serverOf } from './observe.ts';
 import type { DesiredProxy, Difference } from './proxy.ts';
+import { observeCurrent } from './worker.ts';
 
 /**
  * What differs between `desired`, the file and the running worker, in words. Changes nothing.
@@ -21,7 +22,7 @@ export async function inspectProxy(
   const cut = text === undefined ? undefined : findRegion(text);
   const chroot = chrootOf(cut === undefined ? (text ?? '') : cut.before + cut.after);
   const rendered = renderRegion(desired, { bind: context.options.bind, chroot });
-  const running = await observe(context.admin, signal);
+  const running = await observeCurrent(context, signal);
   const said: string[] = [];
   if (text === undefined) said.push('haproxy.cfg: missing');
   else if (cut === undefined) said.push('haproxy.cfg: no managed region');

@@ -2,8 +2,8 @@ import { backendOf } from './config/names.ts';
 import type { Context } from './context.ts';
 import type { AppCounters, ServerCounters } from './proxy.ts';
 import { refusalOf } from './refusal.ts';
-import { converse } from './runtime.ts';
 import { parseStat, type StatRow, statNumber } from './tables.ts';
+import { onCurrentWorker } from './worker.ts';
 
 /**
  * HAProxy's counters of an app, of the current worker since its start (management guide, "CSV
@@ -19,7 +19,7 @@ export async function readCounters(
   signal: AbortSignal,
 ): Promise<AppCounters> {
   const backend = backendOf(app);
-  const answer = await converse(context.admin, signal, ({ ask }) =>
+  const answer = await onCurrentWorker(context, signal, ({ ask }) =>
     // 2: the backend, 4: its servers.
     ask(`show stat ${backend} 6 -1`),
   );

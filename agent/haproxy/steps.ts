@@ -4,13 +4,11 @@ import { addressText, backendOf } from './config/names.ts';
 import { SERVER_OPTIONS } from './config/render.ts';
 import type { Context } from './context.ts';
 import type { Move, Plan, Target } from './converge.ts';
-import { effectiveWeight, observe, observeOn, type Running, serverOf } from './observe.ts';
+import { effectiveWeight, observeOn, type Running, serverOf } from './observe.ts';
 import type { DesiredProxy } from './proxy.ts';
 import { CommandRefused } from './refusal.ts';
-import { type Conversation, converse } from './runtime.ts';
-
-/** Another worker answers than the one the plan was made for: look again. */
-export class WorkerChanged extends Error {}
+import type { Conversation } from './runtime.ts';
+import { onWorker } from './worker.ts';
 
 const POLL_MS = 10;
 
@@ -25,10 +23,11 @@ export async function admit(
   confirm: readonly Target[],
   desired: DesiredProxy,
   chroot: string | undefined,
+  pid: number,
   signal: AbortSignal,
 ): Promise<Running> {
   const addresses = addressesOf(desired, chroot);
-  const { pid, recheck } = await converse(context.admin, signal, async (conversation) => {
+  const recheck = await onWorker(context, pid, signal, async (conversation) => {
     const running = await observeOn(conversation);
     for (const target of plan.add) await addServer(conversation, target, target.address);
     for (const target of plan.revive) {
@@ -45,11 +44,10 @@ export async function admit(
         again.push(target);
       } else await conversation.order(`set server ${path(target)} state ready`);
     }
-    return { pid: running.pid, recheck: again };
+    return again;
   });
   const running = await confirmed(context, confirm, pid, signal);
-  return converse(context.admin, signal, async (conversation) => {
-    await sameWorker(conversation, pid);
+  return onWorker(context, pid, signal, async (conversation) => {
     for (const target of [...plan.add, ...plan.revive, ...recheck]) {
       await conversation.order(`set server ${path(target)} state ready`);
       // It starts at 1 of 3 and one slow check would take it down; it has just passed one.
@@ -76,8 +74,7 @@ export async function moveWeights(
 ): Promise<number> {
   const { raise, lower } = plan;
   if (raise.length + lower.length === 0) return 0;
-  return converse(context.admin, signal, async (conversation) => {
-    await sameWorker(conversation, pid);
+  return onWorker(context, pid, signal, async (conversation) => {
     const started = performance.now();
     const done: Move[] = [];
     try {
@@ -113,8 +110,7 @@ export async function retire(
   signal: AbortSignal,
 ): Promise<void> {
   if (plan.maintain.length + plan.remove.length === 0) return;
-  await converse(context.admin, signal, async (conversation) => {
-    await sameWorker(conversation, pid);
+  await onWorker(context, pid, signal, async (conversation) => {
     for (const target of plan.maintain) {
       await conversation.order(`set server ${path(target)} state maint`);
     }
@@ -130,7 +126,7 @@ export async function takeBack(
   now: Running,
   signal: AbortSignal,
 ): Promise<void> {
-  await converse(context.admin, signal, async (conversation) => {
+  await onWorker(context, now.pid, signal, async (conversation) => {
     for (const [backend, servers] of before.backends) {
       for (const server of now.backends.get(backend)?.values() ?? []) {
         const target = { backend, server: server.name };
@@ -152,8 +148,7 @@ async function confirmed(
 ): Promise<Running> {
   const until = performance.now() + context.options.confirmMs;
   for (;;) {
-    const running = await observe(context.admin, signal);
-    if (running.pid !== pid) throw new WorkerChanged();
+    const running = await onWorker(context, pid, signal, observeOn);
     const missing = confirm.find(
       ({ backend, server }) => serverOf(running, backend, server)?.checkedOk !== true,
     );
@@ -198,11 +193,6 @@ function requireSuccessor(running: Running, raise: readonly Move[], lower: reado
       throw serverDown(running, down ?? { backend, server: first.name }, 0);
     }
   }
-}
-
-async function sameWorker(conversation: Conversation, pid: number): Promise<void> {
-  const answer = await conversation.ask('show info');
-  if (!new RegExp(`^Pid: ${pid}$`, 'm').test(answer)) throw new WorkerChanged();
 }
 
 /** From the file, at weight 0, in use for nobody, not looked at by HAProxy yet. */

@@ -12,7 +12,8 @@ import { type AppConfig, appConfig } from './app-config.ts';
 import { ZddError } from './errors.ts';
 import { crossFieldProblems, type Problem, problemsOf } from './zdd-yaml-problems.ts';
 
-const MAX_CHARACTERS = 256 * 1024;
+/** The parser takes quadratic time for large maps: at this length, well under a second. */
+const MAX_CHARACTERS = 64 * 1024;
 /** How much may be made of aliases: beyond this a few lines can stand for gigabytes. */
 const MAX_ALIASES = 100;
 const MAX_SHOWN = 50;

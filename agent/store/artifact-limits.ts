@@ -39,7 +39,7 @@ export const MAX_DEPTH = 64;
 /** Extended headers of one entry: long names and attributes. */
 export const MAX_META_BYTES = MiB;
 /** A `zdd.yaml`. */
-export const MAX_CONFIG_BYTES = 256 * 1024;
+export const MAX_CONFIG_BYTES = 64 * 1024;
 /** Small archives of repetitive text pack very well, and do no harm. */
 const RATIO_FREE_BYTES = 64 * MiB;
 const DEFAULT_RATIO = 200;

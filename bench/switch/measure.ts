@@ -32,7 +32,7 @@ export async function measure(tool: Tool, stage: Stage, switches: number): Promi
       await stage.wait(STEADY_MS);
     }
     const report = await load.stop();
-    return rowOf(tool.name, { ...load, report, websocketCloses: load.websocketCloses }, seen);
+    return rowOf(tool.name, { ...load, report }, seen);
   } finally {
     await load.stop(0);
   }

@@ -102,10 +102,12 @@ export async function installHolderScript(stateDir: string): Promise<string> {
 
 /**
  * The words that tell the holder what to run. A line that begins with `NAME=value` goes through
- * `env`, since `exec` takes no assignments.
+ * `env`, since `exec` takes no assignments. A line of several commands keeps a shell of its own:
+ * `exec` would be for the first of them only.
  */
 export function commandWords(command: string | readonly string[]): readonly string[] {
   if (typeof command !== 'string') return ['words', ...command];
   const line = command.trim();
+  if (/[;&|\n]/.test(line)) return ['words', '/bin/sh', '-c', line];
   return ['line', /^[A-Za-z_][A-Za-z0-9_]*=/.test(line) ? `env ${line}` : line];
 }

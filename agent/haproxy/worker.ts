@@ -1,0 +1,85 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { ZddError } from '../protocol/errors.ts';
+import type { Context } from './context.ts';
+import { showProcesses } from './master.ts';
+import { observeOn, type Running } from './observe.ts';
+import { CommandRefused } from './refusal.ts';
+import { type Conversation, converse } from './runtime.ts';
+import { parseInfo } from './tables.ts';
+
+/** Another worker is the current one than the plan was made for: look again. */
+export class WorkerChanged extends Error {}
+
+const RETRY_MS = 5;
+const MAX_CHANGES = 10;
+
+/**
+ * Talks to this worker on the admin socket. For some milliseconds after a reload the old worker
+ * still takes connections there (measured on 2.6.12); what it is told is lost with it, so each
+ * connection asks first who answers.
+ * @throws WorkerChanged when this worker is not, or while talking ceases to be, the current one;
+ *   ZDD_HAPROXY_DOWN, ZDD_HAPROXY_TIMEOUT
+ */
+export async function onWorker<T>(
+  context: Context,
+  pid: number,
+  signal: AbortSignal,
+  talk: (conversation: Conversation) => Promise<T>,
+): Promise<T> {
+  const { admin, master } = context;
+  const until = performance.now() + admin.commandMs;
+  for (;;) {
+    const said = await converse(admin, signal, async (conversation) => {
+      const found = parseInfo(await conversation.ask('show info'));
+      return found.pid === pid ? { value: await talk(conversation) } : undefined;
+    }).catch((error: unknown) => {
+      // A worker that was told to go while we spoke to it.
+      if (error instanceof CommandRefused && error.refusal === 'proxy_disabled') {
+        throw new WorkerChanged();
+      }
+      throw error;
+    });
+    if (said !== undefined) return said.value;
+    const { current } = await showProcesses(master, signal, context.options.reloadMs);
+    if (current?.pid !== pid) throw new WorkerChanged();
+    if (performance.now() > until) {
+      throw new ZddError('ZDD_HAPROXY_TIMEOUT', 'The current HAProxy worker does not answer.', {
+        evidence: [
+          ['worker', String(pid)],
+          ['socket', admin.path],
+        ],
+        tries: ['systemctl status haproxy'],
+      });
+    }
+    await sleep(RETRY_MS, undefined, { signal });
+  }
+}
+
+/**
+ * Talks to the worker that the master says is the current one. `talk` may run more than once: let
+ * it only read, or be idempotent.
+ * @throws ZDD_HAPROXY_DOWN, ZDD_HAPROXY_TIMEOUT
+ */
+export async function onCurrentWorker<T>(
+  context: Context,
+  signal: AbortSignal,
+  talk: (conversation: Conversation) => Promise<T>,
+): Promise<T> {
+  for (let changes = 0; changes < MAX_CHANGES; changes += 1) {
+    const { current } = await showProcesses(context.master, signal, context.options.reloadMs);
+    if (current === undefined) break;
+    try {
+      return await onWorker(context, current.pid, signal, talk);
+    } catch (error) {
+      if (!(error instanceof WorkerChanged)) throw error;
+    }
+  }
+  throw new ZddError('ZDD_HAPROXY_DOWN', 'HAProxy has no worker that stays.', {
+    tries: ['systemctl status haproxy'],
+  });
+}
+
+/** What the current worker is and has. @throws ZDD_HAPROXY_DOWN, ZDD_HAPROXY_TIMEOUT */
+export function observeCurrent(context: Context, signal: AbortSignal): Promise<Running> {
+  return onCurrentWorker(context, signal, observeOn);
+}
