@@ -5,7 +5,7 @@ import { showProcesses } from './master.ts';
 import { observeOn, type Running } from './observe.ts';
 import { CommandRefused } from './refusal.ts';
 import { type Conversation, converse } from './runtime.ts';
-import { parseInfo } from './tables.ts';
+import { type Processes, parseInfo } from './tables.ts';
 
 /** Another worker is the current one than the plan was made for: look again. */
 export class WorkerChanged extends Error {}
@@ -66,7 +66,7 @@ export async function onCurrentWorker<T>(
   talk: (conversation: Conversation) => Promise<T>,
 ): Promise<T> {
   for (let changes = 0; changes < MAX_CHANGES; changes += 1) {
-    const { current } = await showProcesses(context.master, signal, context.options.reloadMs);
+    const { current } = await processesUnlessDown(context, signal);
     if (current === undefined) break;
     try {
       return await onWorker(context, current.pid, signal, talk);
@@ -77,6 +77,20 @@ export async function onCurrentWorker<T>(
   throw new ZddError('ZDD_HAPROXY_DOWN', 'HAProxy has no worker that stays.', {
     tries: ['systemctl status haproxy'],
   });
+}
+
+/**
+ * The process table, waited for through a reload. A HAProxy that is down is told from one that
+ * reloads by its admin socket, which never refuses meanwhile, so that nobody waits for the dead.
+ */
+async function processesUnlessDown(context: Context, signal: AbortSignal): Promise<Processes> {
+  try {
+    return await showProcesses(context.master, signal, 0);
+  } catch (error) {
+    if (!(error instanceof ZddError) || error.code !== 'ZDD_HAPROXY_DOWN') throw error;
+    await converse(context.admin, signal, ({ ask }) => ask('show info'));
+    return showProcesses(context.master, signal, context.options.reloadMs);
+  }
 }
 
 /** What the current worker is and has. @throws ZDD_HAPROXY_DOWN, ZDD_HAPROXY_TIMEOUT */

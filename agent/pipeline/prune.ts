@@ -1,13 +1,20 @@
 import { type AppState, candidateOf, sameGeneration } from '../core/model.ts';
 import { toPrune } from '../core/retention.ts';
+import type { InstanceSpec } from '../runner/runner.ts';
 import { removeTree } from '../store/atomic-file.ts';
 import { configOf, type Host, type Task } from './host.ts';
+
+/** An artifact that has just come may be waiting for the request to deploy it. */
+const ARTIFACT_KEPT_MS = 10 * 60_000;
+/** Stopped instances of an app whose output is kept. */
+const KEPT_OUTPUTS = 24;
 
 /** Lets HAProxy forget what has gone, then deletes what is no longer kept. */
 export async function prune(host: Host, task: Task, state: AppState): Promise<void> {
   await host.traffic.apply(host, task.signal);
   await forgetSlots(host, state);
   await pruneReleases(host, task, state);
+  await pruneOutput(host, state);
   await pruneArtifacts(host);
   host.journal.trim(state.app);
 }
@@ -40,7 +47,6 @@ async function pruneReleases(host: Host, task: Task, state: AppState): Promise<v
     state,
     { releases: keep, bytes: keep_bytes ?? Number.POSITIVE_INFINITY },
   );
-  const slotsLeft = new Set(host.slots.all().map(({ spec }) => spec.slot));
   for (const release of doomed) {
     try {
       await removeTree(host.layout.release(app, release));
@@ -49,26 +55,29 @@ async function pruneReleases(host: Host, task: Task, state: AppState): Promise<v
       host.log.warn({ app, release, err: error }, 'release folder could not be removed');
       continue;
     }
-    for (const { slot } of await outputOf(host, app, release)) {
-      if (!slotsLeft.has(slot)) await host.runner.forget(slot);
-    }
     host.releases.remove(app, release);
     task.tell({ type: 'release_pruned', app, deployment: task.deployment, release });
   }
 }
 
-async function outputOf(
-  host: Host,
-  app: string,
-  release: string,
-): Promise<Array<{ slot: string }>> {
-  const slots = new Set(
-    (await host.runner.output({ app, release }, 10_000)).map(({ slot }) => slot),
-  );
-  return [...slots].map((slot) => ({ slot }));
+/** Output outlives its instance, for whoever asks why it ended, but neither its release nor for ever. */
+async function pruneOutput(host: Host, { app }: AppState): Promise<void> {
+  const inUse = new Set(host.slots.all().map(({ spec }) => spec.slot));
+  const newestFirst = host.runner
+    .stopped()
+    .filter((spec) => spec.app === app && !inUse.has(spec.slot))
+    .toSorted((a, b) => deploymentOf(b) - deploymentOf(a));
+  for (const [index, { slot, release }] of newestFirst.entries()) {
+    if (index < KEPT_OUTPUTS && host.releases.find(app, release) !== null) continue;
+    await host.runner.forget(slot);
+  }
 }
 
-/** An archive is needed only until it is unpacked. */
+function deploymentOf({ env }: InstanceSpec): number {
+  return Number(env['ZDD_DEPLOYMENT'] ?? 0);
+}
+
+/** An archive is needed only until it is unpacked; the same bytes may come again at any moment. */
 async function pruneArtifacts(host: Host): Promise<void> {
   const wanted = new Set(
     host.journal.apps().flatMap((app) => {
@@ -76,7 +85,7 @@ async function pruneArtifacts(host: Host): Promise<void> {
       return artifact === null || artifact === undefined ? [] : [artifact];
     }),
   );
-  for (const artifact of await host.artifacts.list()) {
+  for (const artifact of await host.artifacts.list({ olderThanMs: ARTIFACT_KEPT_MS })) {
     if (!wanted.has(artifact)) await host.artifacts.remove(artifact);
   }
 }

@@ -93,6 +93,8 @@ export interface Runner {
   status(slot: string): InstanceStatus;
   /** Every instance the runner keeps alive: what the journal does not know is stopped as an orphan. */
   list(): readonly InstanceSpec[];
+  /** Instances that were stopped and whose output is still kept. */
+  stopped(): readonly InstanceSpec[];
   /** Runs a command to its end: the release command. Its whole process group dies with `signal`. */
   runOnce(spec: OnceSpec, signal: AbortSignal): Promise<OnceResult>;
   /** A free TCP port of the configured range, never one of `taken`. @throws ZDD_PORT_IN_USE */

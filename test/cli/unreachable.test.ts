@@ -34,7 +34,12 @@ test('no socket: the agent is not there, and how to start it', async () => {
   const { code, stdout, stderr } = await run('status');
   expect(code).toBe(11);
   expect(stdout).toBe('');
-  expect(stderr).toMatchInlineSnapshot();
+  expect(stderr).toMatchInlineSnapshot(`
+    "Error: there is no agent here: no such socket            ZDD_AGENT_UNREACHABLE
+      socket        agent.sock
+    Try: zdd-agent status --socket /run/zdd-agent/agent.sock
+    "
+  `);
   expect(tooWide(stderr)).toEqual([]);
   const usual = unreachable(DEFAULT_SOCKET, Object.assign(new Error('x'), { code: 'ENOENT' }));
   expect(usual.tries).toEqual([

@@ -93,6 +93,10 @@ class ProcessRunner implements Runner {
     return [...this.#known.values()].filter((slot) => slot.isKept).map((slot) => slot.spec);
   }
 
+  stopped(): readonly InstanceSpec[] {
+    return [...this.#known.values()].filter((slot) => slot.isStopped).map((slot) => slot.spec);
+  }
+
   async runOnce(spec: OnceSpec, signal: AbortSignal): Promise<OnceResult> {
     const { stateDir, path } = this.#options;
     const script = await this.#open();
