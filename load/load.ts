@@ -54,7 +54,7 @@ export interface LoadSnapshot {
 }
 
 /** A running load. Every request it sends is recorded, none is ever sent again. */
-export interface Load {
+export interface Load extends AsyncDisposable {
   snapshot(): LoadSnapshot;
   /**
    * Resolves when every kind has had a good answer and all WebSockets are open.
@@ -80,7 +80,8 @@ export interface Load {
   readonly websocketCloses: readonly WebSocketClose[];
   /**
    * Sends nothing new, lets what is in flight end within `drainMs` (default 5 000), counts the
-   * rest as `timeout`, closes the WebSockets and reports. A second call gives the same report.
+   * rest as `timeout`, closes the WebSockets and reports. A second call gives the same report. The
+   * end of an `await using` block is a stop that waits for nothing.
    */
   stop(drainMs?: number): Promise<LoadReport>;
 }
@@ -231,6 +232,9 @@ export function startLoad(options: LoadOptions): Load {
     stop(drainMs = 5_000) {
       report ??= end(drainMs);
       return report;
+    },
+    async [Symbol.asyncDispose]() {
+      await this.stop(0);
     },
   };
 }

@@ -80,7 +80,7 @@ export function sendRequest(target: Target, plan: RequestPlan): SentRequest {
   };
   const deadline = setTimeout(giveUp, plan.deadlineMs);
 
-  sent.on('error', (error) => settle('ok', describe(error)));
+  sent.on('error', (error) => settle(judgeError(error, head !== undefined), describe(error)));
   sent.on('close', () => settle(head === undefined ? 'reset' : 'cut', 'the connection closed'));
   sent.on('response', (message) => {
     head = { message, at: now() };

@@ -1,6 +1,10 @@
 import { readdir, readFile, readlink } from 'node:fs/promises';
 import { createServer, isIP } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { ZddError } from '../protocol/errors.ts';
+
+const MAX_LOOKS = 4;
+const LOOK_MS = 50;
 
 /** A `bind` line of a configuration. */
 export interface Bind {
@@ -14,12 +18,16 @@ export interface Bind {
 /**
  * Makes sure that a reload with this file can bind what it says. A worker that cannot makes HAProxy
  * pause all its listeners while it tries again: measured on 2.6.12, 958 of 2513 new connections
- * were refused in 1.5 s, though the old worker then served on. `haproxy -c` does not see it.
+ * were refused in about 1.6 s, though the old worker then served on. `haproxy -c` does not see it.
  * Port ranges, names, variables and sockets other than TCP are left to HAProxy.
- * @param owners pids of the running HAProxy, whose listeners the new worker inherits
+ * @param owners pids of the running HAProxy, whose listeners the new worker inherits; asked again
+ *   when none of them has the port, since somebody may reload at this very moment
  * @throws ZDD_HAPROXY_CONFIG_INVALID naming the line
  */
-export async function requireBindable(text: string, owners: readonly number[]): Promise<void> {
+export async function requireBindable(
+  text: string,
+  owners: () => Promise<readonly number[]>,
+): Promise<void> {
   for (const bind of bindsOf(text)) {
     const error = await tryListen(bind);
     if (error === undefined || error === 'EACCES') continue;
@@ -33,7 +41,6 @@ export async function requireBindable(text: string, owners: readonly number[]): 
         evidence: [
           [`line ${bind.line}`, bind.text],
           ['error', error],
-          ['DEBUG', await debugOwn(bind.port, owners)],
         ],
         traffic: 'unchanged: HAProxy was not reloaded',
         tries: [`ss -ltnp 'sport = :${bind.port}'`, 'ip address'],
@@ -66,8 +73,16 @@ function tryListen({ host, port }: Bind): Promise<string | undefined> {
   });
 }
 
+async function isOwn(port: number, owners: () => Promise<readonly number[]>): Promise<boolean> {
+  for (let looks = 0; looks < MAX_LOOKS; looks += 1) {
+    if (looks > 0) await sleep(LOOK_MS);
+    if (await listens(port, await owners())) return true;
+  }
+  return false;
+}
+
 /** Whether one of these processes listens on the port; true when we may not look. */
-async function isOwn(port: number, pids: readonly number[]): Promise<boolean> {
+async function listens(port: number, pids: readonly number[]): Promise<boolean> {
   const listening = new Set<string>();
   for (const table of ['/proc/net/tcp', '/proc/net/tcp6']) {
     for (const line of (await readFile(table, 'utf8').catch(() => '')).split('\n')) {
@@ -91,12 +106,4 @@ async function isOwn(port: number, pids: readonly number[]): Promise<boolean> {
     }
   }
   return false;
-}
-
-async function debugOwn(port: number, pids: readonly number[]): Promise<string> {
-  const { execFileSync } = await import('node:child_process');
-  return execFileSync('sh', [
-    '-c',
-    `echo ${pids}; grep -i ":${port.toString(16).padStart(4, '0')} " /proc/net/tcp; for p in ${pids.join(' ')}; do ls -l /proc/$p/fd; done; ps ax | grep haproxy`,
-  ]).toString();
 }

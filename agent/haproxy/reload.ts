@@ -24,8 +24,10 @@ export async function reload(context: Context, signal: AbortSignal): Promise<Run
   const { master, options } = context;
   const until = performance.now() + options.reloadMs;
   const before = await showProcesses(master, signal, options.reloadMs);
-  const pids = [before.current, ...before.old].flatMap((worker) => worker?.pid ?? []);
-  await requireBindable((await readConfig(options.configPath)) ?? '', [before.master, ...pids]);
+  await requireBindable((await readConfig(options.configPath)) ?? '', async () => {
+    const { master: pid, current, old } = await showProcesses(master, signal, options.reloadMs);
+    return [pid, ...[current, ...old].flatMap((worker) => worker?.pid ?? [])];
+  });
   let said = '';
   for (let sends = 0; sends < MAX_SENDS; sends += 1) {
     said = await sendReload(master, signal);

@@ -82,7 +82,7 @@ export async function moveWeights(
         done.push(move);
         await setWeight(conversation, move, move.to);
       }
-      if (lower.length > 0) requireSuccessor(await observeOn(conversation), raise, lower);
+      if (lower.length > 0) requireSuccessor(context, await observeOn(conversation), raise, lower);
     } catch (error) {
       for (const move of done) await setWeight(conversation, move, move.from);
       throw error;
@@ -153,12 +153,18 @@ async function confirmed(
       ({ backend, server }) => serverOf(running, backend, server)?.checkedOk !== true,
     );
     if (missing === undefined) return running;
-    if (performance.now() > until) throw serverDown(running, missing, context.options.confirmMs);
+    if (performance.now() > until)
+      throw serverDown(context, running, missing, context.options.confirmMs);
     await sleep(POLL_MS, undefined, { signal });
   }
 }
 
-function serverDown(running: Running, target: Target, waitedMs: number): ZddError {
+function serverDown(
+  context: Context,
+  running: Running,
+  target: Target,
+  waitedMs: number,
+): ZddError {
   const server = serverOf(running, target.backend, target.server);
   return new ZddError(
     'ZDD_HAPROXY_SERVER_DOWN',
@@ -170,13 +176,18 @@ function serverDown(running: Running, target: Target, waitedMs: number): ZddErro
         ['status', server?.status ?? 'not there'],
       ],
       traffic: 'unchanged',
-      tries: ["ls -l the instance's socket: HAProxy's user must be able to write to it"],
+      tries: [`echo 'show stat ${target.backend} 4 -1' | socat stdio ${context.admin.path}`],
     },
   );
 }
 
 /** Lowering is safe only while another server of the backend can take what comes. */
-function requireSuccessor(running: Running, raise: readonly Move[], lower: readonly Move[]): void {
+function requireSuccessor(
+  context: Context,
+  running: Running,
+  raise: readonly Move[],
+  lower: readonly Move[],
+): void {
   for (const backend of new Set(lower.map((move) => move.backend))) {
     const after = new Map(lower.map((move) => [path(move), move.to]));
     const left = [...(running.backends.get(backend)?.values() ?? [])].filter(
@@ -190,7 +201,7 @@ function requireSuccessor(running: Running, raise: readonly Move[], lower: reado
     const down = raise.find((move) => move.backend === backend);
     const first = left[0];
     if (first !== undefined) {
-      throw serverDown(running, down ?? { backend, server: first.name }, 0);
+      throw serverDown(context, running, down ?? { backend, server: first.name }, 0);
     }
   }
 }

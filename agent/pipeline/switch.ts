@@ -16,15 +16,15 @@ export async function admit(host: Host, task: Task, candidate: Generation): Prom
 /** Moves all new requests to the candidate, or, on the way back, to the previous release. */
 export async function moveTraffic(host: Host, task: Task): Promise<string> {
   const serving = servingGeneration(host.journal.state(task.app));
-  const applied = await host.traffic.apply(host, task.signal);
+  const moved = await host.traffic.move(host, task.signal);
   if (serving === null || trafficSlots(host, task.app, serving).length === 0) {
     return 'takes no traffic';
   }
-  if (applied.changed) tellMoved(host, task, applied);
+  tellMoved(host, task, moved);
   return `all new requests on ${serving.release}`;
 }
 
-function tellMoved(host: Host, task: Task, applied: Applied): void {
+function tellMoved(host: Host, task: Task, { switchMs, reloaded }: Applied): void {
   const shares = trafficOf(host.journal.state(task.app)).map(
     ({ generation, weight }) => [generation.release, weight > 0 ? 100 : 0] as const,
   );
@@ -33,7 +33,7 @@ function tellMoved(host: Host, task: Task, applied: Applied): void {
     app: task.app,
     deployment: task.deployment,
     shares: Object.fromEntries(shares.toSorted((a, b) => a[1] - b[1])),
-    ms: applied.switchMs,
-    reloaded: applied.reloaded,
+    ms: switchMs,
+    reloaded,
   });
 }

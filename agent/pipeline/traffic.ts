@@ -16,9 +16,22 @@ import { configOf, type Host, type HostSlot } from './host.ts';
  * process can be made true from any state, by whoever comes first.
  */
 export class Traffic {
+  #lastMove: Applied = { reloaded: false, switchMs: 0, changed: false };
+
   /** Makes HAProxy say what the journal says. */
   async apply(host: Host, signal: AbortSignal): Promise<Applied> {
-    return await host.proxy.apply(desiredProxy(host), signal);
+    const applied = await host.proxy.apply(desiredProxy(host), signal);
+    if (applied.switchMs > 0 || applied.reloaded) this.#lastMove = applied;
+    return applied;
+  }
+
+  /**
+   * Makes HAProxy say what the journal says, and tells how traffic came to be so: it may have been
+   * moved a moment ago, by an `apply` for another reason that found the journal changed.
+   */
+  async move(host: Host, signal: AbortSignal): Promise<Applied> {
+    await this.apply(host, signal);
+    return this.#lastMove;
   }
 
   /** What differs between the journal, the file and the running HAProxy. */

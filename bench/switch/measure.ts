@@ -13,27 +13,23 @@ const STEADY_MS = 1_500;
 /** Switches the example app `switches` times under load and counts what that did. */
 export async function measure(tool: Tool, stage: Stage, switches: number): Promise<Row> {
   await using running = await tool.start(stage);
-  const load = startLoad({
+  await using load = startLoad({
     url: running.url,
     ...(running.hostHeader === undefined ? {} : { hostHeader: running.hostHeader }),
     ...LOAD,
   });
-  try {
-    await load.ready(READY_MS);
+  await load.ready(READY_MS);
+  await stage.wait(STEADY_MS);
+  const seen: Seen[] = [];
+  for (let n = 1; n <= switches; n += 1) {
+    const done = await running.switchTo(`v${n + 1}`);
+    const firstAnswerAt = await load.firstAnswerFrom(done.release, {
+      sinceMs: done.beganAt,
+      timeoutMs: READY_MS,
+    });
+    seen.push({ ...done, firstAnswerAt });
     await stage.wait(STEADY_MS);
-    const seen: Seen[] = [];
-    for (let n = 1; n <= switches; n += 1) {
-      const done = await running.switchTo(`v${n + 1}`);
-      const firstAnswerAt = await load.firstAnswerFrom(done.release, {
-        sinceMs: done.beganAt,
-        timeoutMs: READY_MS,
-      });
-      seen.push({ ...done, firstAnswerAt });
-      await stage.wait(STEADY_MS);
-    }
-    const report = await load.stop();
-    return rowOf(tool.name, { ...load, report }, seen);
-  } finally {
-    await load.stop(0);
   }
+  const report = await load.stop();
+  return rowOf(tool.name, { ...load, report }, seen);
 }

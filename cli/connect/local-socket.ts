@@ -27,11 +27,7 @@ export function localSocket(path: string): Connection {
   }
 
   /** Sends one request and resolves with the head of the answer, whatever its status. */
-  function send(
-    method: string,
-    target: string,
-    options: RequestOptions,
-  ): Promise<{ response: IncomingMessage; watch: Watch }> {
+  function send(method: string, target: string, options: RequestOptions): Promise<Exchange> {
     const watch = watchdog(
       options.deadlineMs ?? (options.upload ? UPLOAD_STALL_MS : ANSWER_MS),
       options.signal,
@@ -70,7 +66,13 @@ export function localSocket(path: string): Connection {
       });
       request.on('response', (response) => {
         answered = true;
-        resolve({ response, watch });
+        const close = () => {
+          watch.stop();
+          // The request and not the answer: an answer that is complete leaves its connection open,
+          // and with it this process.
+          request.destroy();
+        };
+        resolve({ response, watch, close });
       });
       if (options.upload) {
         sendUpload(request, options.upload, watch, () => answered).catch((cause: unknown) => {
@@ -92,7 +94,7 @@ export function localSocket(path: string): Connection {
   }
 
   /** Reads the whole answer. @throws the agent's error when it is one. */
-  async function readReply(what: string, response: IncomingMessage, watch: Watch) {
+  async function readReply(what: string, { response, watch, close }: Exchange) {
     try {
       let text = '';
       response.setEncoding('utf8');
@@ -104,8 +106,7 @@ export function localSocket(path: string): Connection {
     } catch (cause) {
       throw failure(cause, watch);
     } finally {
-      watch.stop();
-      response.destroy();
+      close();
     }
   }
 
@@ -125,8 +126,8 @@ export function localSocket(path: string): Connection {
       options: RequestOptions = {},
     ): Promise<T> {
       const what = `${method} ${target}`;
-      const { response, watch } = await send(method, withQuery(target, options.query), options);
-      const checked = reply.safeParse(await readReply(what, response, watch));
+      const exchange = await send(method, withQuery(target, options.query), options);
+      const checked = reply.safeParse(await readReply(what, exchange));
       if (checked.success) return checked.data;
       const issue = checked.error.issues[0];
       throw notUnderstood(path, what, `${issue?.path.join('.')}: ${issue?.message}`);
@@ -134,13 +135,14 @@ export function localSocket(path: string): Connection {
 
     async *stream(target, options = {}) {
       const what = `GET ${target}`;
-      const { response, watch } = await send('GET', withQuery(target, options.query), {
+      const exchange = await send('GET', withQuery(target, options.query), {
         headers: { accept: 'application/x-ndjson' },
         ...(options.patient ? { deadlineMs: Number.POSITIVE_INFINITY } : {}),
         ...(options.signal ? { signal: options.signal } : {}),
       });
+      const { response, watch } = exchange;
       if (response.statusCode !== 200) {
-        await readReply(what, response, watch);
+        await readReply(what, exchange);
         throw notUnderstood(path, what, `HTTP ${response.statusCode} to a stream`);
       }
       // From here silence is normal: nothing may happen for hours.
@@ -153,11 +155,17 @@ export function localSocket(path: string): Connection {
         // Half a line is how a cut stream looks when the agent dies while writing it.
         throw failure(cause, watch);
       } finally {
-        watch.stop();
-        response.destroy();
+        exchange.close();
       }
     },
   };
+}
+
+/** A request whose answer has begun. */
+interface Exchange {
+  readonly response: IncomingMessage;
+  readonly watch: Watch;
+  close(): void;
 }
 
 async function sendUpload(

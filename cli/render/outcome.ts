@@ -15,6 +15,11 @@ export function successLines(
   command: (verb: string) => string,
 ): string[] {
   const { green } = screen.out;
+  if (app !== null && app.live !== null && app.live !== receipt.release) {
+    // Looked at later: to call it live would send somebody the wrong way.
+    const what = `succeeded: ${receipt.app} #${receipt.deployment}  ${receipt.release ?? ''}`;
+    return [green(what), `live: ${app.live}`];
+  }
   const routes = (app?.routes ?? []).filter((route) => route !== '*');
   const live = ['live:', routes.join(', '), `${receipt.release ?? '–'}`]
     .filter((part) => part !== '')

@@ -40,6 +40,8 @@ export async function standIn(socket: string): Promise<StandIn> {
       response.destroy(cause instanceof Error ? cause : new Error(String(cause)));
     });
   });
+  // A CLI that leaves a connection open hangs for ever here, and not only for some seconds.
+  server.keepAliveTimeout = 0;
   const self: StandIn = {
     socket,
     requests,

@@ -7,6 +7,7 @@ export const QUICK = {
   bake: '300ms',
   warm: '0s',
   drain: { websockets: '2s', pace: '500/s' },
+  processes: { worker: { alive: '100ms' } },
 } as const;
 
 /** Builds a release of the example app whose uploads are all recorded in one ledger. */

@@ -244,18 +244,21 @@ describe('converging', () => {
     for (const name of ['r1', 'r2']) await loaded(name);
     await apply(shop(lab.server('r1', 100)));
     const load = record(lab.port);
-    let on = true;
+    const { master } = lab;
+    let reloading = true;
     const admin = (async () => {
-      for (; on; await sleep(150)) await sendReload(lab.master, soon());
+      for (; reloading; await sleep(150)) await sendReload(master, soon());
     })();
-    for (let n = 0; n < 3; n += 1) {
-      const [old, next] = n % 2 === 0 ? ['r1', 'r2'] : ['r2', 'r1'];
-      if (old === undefined || next === undefined) throw new Error('no pair');
-      await apply(shop(lab.server(old, 100), lab.server(next, 0)));
-      await apply(shop(lab.server(old, 0), lab.server(next, 100)));
+    try {
+      for (let n = 0; n < 3; n += 1) {
+        const [old, next] = n % 2 === 0 ? (['r1', 'r2'] as const) : (['r2', 'r1'] as const);
+        await apply(shop(lab.server(old, 100), lab.server(next, 0)));
+        await apply(shop(lab.server(old, 0), lab.server(next, 100)));
+      }
+    } finally {
+      reloading = false;
+      await admin;
     }
-    on = false;
-    await admin;
     await until('it is at rest', async () => {
       await apply(shop(lab.server('r1', 0), lab.server('r2', 100)));
       return (await differences(shop(lab.server('r1', 0), lab.server('r2', 100)))).length === 0;

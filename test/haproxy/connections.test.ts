@@ -2,6 +2,7 @@ import { Agent, request } from 'node:http';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { DesiredProxy, ServerConnections } from '../../agent/haproxy/proxy.ts';
 import { appOf, type Lab, openLab, shop, soon, until } from './harness.ts';
+import { rawGet } from './raw.ts';
 import { openTunnel } from './websocket.ts';
 
 let lab: Lab;
@@ -152,8 +153,7 @@ describe('counters', () => {
       response.end();
     });
     await apply(shop(lab.server('r1', 100)));
-    const url = `http://127.0.0.1:${lab.port}`;
-    for (const path of ['/', '/', '/bad']) await (await fetch(`${url}${path}`)).text();
+    for (const path of ['/', '/', '/bad']) await rawGet(lab.port, 'shop', path);
     const before = await lab.proxy.counters('shop', soon());
     expect(before).toMatchObject({ requests: 3, responses5xx: 1 });
     expect(before.servers.get('r1')).toEqual({
@@ -163,7 +163,7 @@ describe('counters', () => {
       status: 'UP',
     });
     await app.stop();
-    expect((await fetch(url)).status).toBe(503);
+    expect(await rawGet(lab.port, 'shop')).toMatch(/^HTTP\/1\.1 503 /);
     const after = await lab.proxy.counters('shop', soon());
     expect(after).toMatchObject({ requests: 4, responses5xx: 2 });
     expect(after.servers.get('r1')?.responses5xx).toBe(1);

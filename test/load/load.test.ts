@@ -20,7 +20,7 @@ test('a steady app loses nothing, and every kind is there', async () => {
     { version: 'v1' },
     { ZDD_SHOP_LEDGER: ledger.path, ZDD_RELEASE: 'r1-abc' },
   );
-  const load = startLoad({
+  await using load = startLoad({
     url: shop.url,
     websockets: 20,
     wsIntervalMs: 50,
@@ -49,7 +49,7 @@ test('an upload that arrives twice is seen in the ledger and by the app', async 
   await using ledger = await ledgerFolder();
   await using shop = await runShop({ version: 'v1' }, { ZDD_SHOP_LEDGER: ledger.path });
   await using other = await runShop({ version: 'v2' }, { ZDD_SHOP_LEDGER: ledger.path });
-  const load = startLoad({
+  await using load = startLoad({
     url: shop.url,
     mix: { ...NO_REQUESTS, upload: 1 },
     ledger: ledger.path,
@@ -68,7 +68,7 @@ test('an upload that arrives twice is seen in the ledger and by the app', async 
 
 test('a killed app is noticed by every kind, and by every WebSocket', async () => {
   await using shop = await runShop({ version: 'v1' });
-  const load = startLoad({ url: shop.url, websockets: 10, rate: 400 });
+  await using load = startLoad({ url: shop.url, websockets: 10, rate: 400 });
   await load.ready(10_000);
   shop.process.kill('SIGKILL');
   await until(() => load.websocketCloses.length === 10, 'all WebSockets are closed');
@@ -84,7 +84,11 @@ test('a killed app is noticed by every kind, and by every WebSocket', async () =
 
 test("the app's own failures are no losses", async () => {
   await using shop = await runShop({ version: 'v4', failAfterRequests: 30, status: 500 });
-  const load = startLoad({ url: shop.url, mix: { ...NO_REQUESTS, busy: 4, upload: 2 }, rate: 400 });
+  await using load = startLoad({
+    url: shop.url,
+    mix: { ...NO_REQUESTS, busy: 4, upload: 2 },
+    rate: 400,
+  });
   await until(() => load.snapshot().appErrors > 50, 'fifty failures');
   const health = await fetch(`${shop.url}/healthz`);
   expect(health.status).toBe(200);
@@ -95,12 +99,12 @@ test("the app's own failures are no losses", async () => {
 
 test('what is in flight at the stop may end, what does not is a timeout', async () => {
   await using patient = await runShop({ version: 'v1' });
-  const finished = startLoad({ url: patient.url, mix: { ...NO_REQUESTS, slow: 4 } });
+  await using finished = startLoad({ url: patient.url, mix: { ...NO_REQUESTS, slow: 4 } });
   await until(() => finished.snapshot().inFlight === 4, 'four slow requests in flight');
   expect(await finished.stop()).toMatchObject({ lost: 0 });
 
   await using silent = await listenTcp(() => {});
-  const stuck = startLoad({ url: silent.url, mix: { ...NO_REQUESTS, busy: 3 } });
+  await using stuck = startLoad({ url: silent.url, mix: { ...NO_REQUESTS, busy: 3 } });
   await until(() => stuck.snapshot().inFlight === 3, 'three requests in flight');
   expect(await stuck.stop(50)).toMatchObject({
     requests: 3,
@@ -114,7 +118,7 @@ test('the first answer of a release is told, once it is there', async () => {
   await using server = await listenHttp((_request, response) => {
     response.writeHead(200, { 'x-release': release }).end('shop ');
   });
-  const load = startLoad({ url: server.url, mix: { ...NO_REQUESTS, busy: 2 }, rate: 200 });
+  await using load = startLoad({ url: server.url, mix: { ...NO_REQUESTS, busy: 2 }, rate: 200 });
   const first = await load.firstAnswerFrom('r1', { timeoutMs: 5_000 });
   expect(await load.firstAnswerFrom('r1', { timeoutMs: 0 })).toBeCloseTo(first, 0);
   await expect(load.firstAnswerFrom('r2', { timeoutMs: 50 })).rejects.toThrow('no answer from r2');
@@ -130,7 +134,11 @@ test('the first answer of a release is told, once it is there', async () => {
 
 test('a load that is not answered says what is missing', async () => {
   await using silent = await listenTcp(() => {});
-  const load = startLoad({ url: silent.url, mix: { ...NO_REQUESTS, busy: 1 }, websockets: 2 });
+  await using load = startLoad({
+    url: silent.url,
+    mix: { ...NO_REQUESTS, busy: 1 },
+    websockets: 2,
+  });
   await expect(load.ready(50)).rejects.toThrow('no good answer for busy, 2 WebSockets not open');
   await load.stop(0);
 });
@@ -139,7 +147,7 @@ test('the load ends itself when it has sent as many requests as it may keep', as
   await using server = await listenHttp((_request, response) => {
     response.writeHead(200, { 'x-release': 'r1' }).end('shop ');
   });
-  const load = startLoad({
+  await using load = startLoad({
     url: server.url,
     mix: { ...NO_REQUESTS, busy: 1 },
     maxRequests: 5,

@@ -32,7 +32,7 @@ function number(socket: WebSocket, ...numbers: number[]): void {
 
 test('a message that is missing is a gap', async () => {
   await using server = await listenWebSocket((socket) => number(socket, 1, 2, 4, 5));
-  const load = hold(server);
+  await using load = hold(server);
   await until(async () => load.snapshot().websocketsOpen === 1, 'the WebSocket is open');
   await until(() => messagesOf(load) === 4, 'four messages');
   const { websockets } = await load.stop();
@@ -46,7 +46,7 @@ test('a message that comes twice is a gap, an echo is none', async () => {
     socket.send(JSON.stringify({ echo: 'hello' }));
     number(socket, 2, 2);
   });
-  const load = hold(server);
+  await using load = hold(server);
   await until(() => messagesOf(load) === 3, 'three numbered messages');
   const { websockets } = await load.stop();
   expect(websockets).toMatchObject({ gaps: 1, firstGaps: [{ expected: 3, got: 2 }] });
@@ -54,7 +54,7 @@ test('a message that comes twice is a gap, an echo is none', async () => {
 
 test('a close that nobody announced is cut early, and the WebSocket is opened again', async () => {
   await using server = await listenWebSocket((socket) => socket.close(1001, 'server stops'));
-  const load = hold(server);
+  await using load = hold(server);
   await until(() => load.websocketCloses.length === 1, 'the close');
   await until(() => load.snapshot().websocketsOpen === 1, 'it is open again');
   const report = await load.stop();
@@ -67,7 +67,7 @@ test('a close that nobody announced is cut early, and the WebSocket is opened ag
 
 test('a connection that is cut without a word closes with 1006', async () => {
   await using server = await listenWebSocket((socket) => socket.terminate());
-  const load = hold(server);
+  await using load = hold(server);
   await until(() => load.websocketCloses.length === 1, 'the close');
   const { websockets } = await load.stop();
   expect(websockets).toMatchObject({ cutEarly: 1, cuts: [{ code: 1006 }] });
@@ -77,7 +77,7 @@ test('a close that the caller expects is closed by drain, even when it is known 
   await using server = await listenWebSocket((socket) => socket.close(1001));
   let drainFrom = Number.POSITIVE_INFINITY;
   const closedByDrain: LoadOptions['closedByDrain'] = (close) => close.closedAt >= drainFrom;
-  const load = hold(server, { closedByDrain });
+  await using load = hold(server, { closedByDrain });
   await until(() => load.websocketCloses.length === 1, 'the close');
   expect(load.snapshot().websocketsCutEarly).toBe(1);
   drainFrom = load.websocketCloses[0]?.closedAt ?? 0;
@@ -87,7 +87,7 @@ test('a close that the caller expects is closed by drain, even when it is known 
 
 test('closes by the client itself count as nothing', async () => {
   await using server = await listenWebSocket(() => {});
-  const load = hold(server, { websockets: 5 });
+  await using load = hold(server, { websockets: 5 });
   await until(() => load.snapshot().websocketsOpen === 5, 'all are open');
   const { websockets } = await load.stop();
   expect(websockets).toMatchObject({ opened: 5, held: 5, cutEarly: 0, closedByDrain: 0 });
@@ -95,7 +95,7 @@ test('closes by the client itself count as nothing', async () => {
 
 test('a silent WebSocket shows how long it was silent', async () => {
   await using server = await listenWebSocket((socket) => number(socket, 1));
-  const load = hold(server);
+  await using load = hold(server);
   await until(() => messagesOf(load) === 1, 'one message');
   const from = performance.now();
   await until(() => performance.now() - from > 150, 'some silence');
@@ -104,7 +104,7 @@ test('a silent WebSocket shows how long it was silent', async () => {
 });
 
 test('a handshake that is refused, reset, or answered by a proxy is a lost request', async () => {
-  const refusing = hold({ url: `http://127.0.0.1:${await freePort()}` });
+  await using refusing = hold({ url: `http://127.0.0.1:${await freePort()}` });
   await until(() => refusing.snapshot().lost > 0, 'a refused handshake');
   expect((await refusing.stop()).losses[0]).toMatchObject({
     kind: 'websocket',
@@ -112,12 +112,12 @@ test('a handshake that is refused, reset, or answered by a proxy is a lost reque
   });
 
   await using resetting = await listenTcp((socket) => socket.once('data', () => socket.destroy()));
-  const reset = hold(resetting);
+  await using reset = hold(resetting);
   await until(() => reset.snapshot().lost > 0, 'a reset handshake');
   expect((await reset.stop()).losses[0]).toMatchObject({ kind: 'websocket', outcome: 'reset' });
 
   await using proxy = await listenHttp((_request, response) => response.writeHead(503).end());
-  const proxied = hold(proxy);
+  await using proxied = hold(proxy);
   await until(() => proxied.snapshot().lost > 0, 'a handshake answered by a proxy');
   expect((await proxied.stop()).losses[0]).toMatchObject({
     kind: 'websocket',
@@ -127,13 +127,13 @@ test('a handshake that is refused, reset, or answered by a proxy is a lost reque
 
 test('a handshake that nobody answers is a timeout, also when the load stops', async () => {
   await using server = await listenTcp(() => {});
-  const hasty = hold(server, { deadlineMs: 50 });
+  await using hasty = hold(server, { deadlineMs: 50 });
   await until(() => hasty.snapshot().lost > 0, 'a timed out handshake');
   expect((await hasty.stop()).losses[0]).toMatchObject({ outcome: 'timeout' });
 
   const connected = Promise.withResolvers<void>();
   await using patient = await listenTcp(() => connected.resolve());
-  const stopped = hold(patient);
+  await using stopped = hold(patient);
   await connected.promise;
   expect(await stopped.stop(50)).toMatchObject({ requests: 1, lostByReason: { timeout: 1 } });
 });
@@ -150,7 +150,7 @@ test('a handshake under way when the load stops may still succeed', async () => 
       });
     },
   );
-  const load = hold(server);
+  await using load = hold(server);
   const finish = await asked.promise;
   const stopped = load.stop();
   finish();
@@ -171,7 +171,7 @@ test('every WebSocket that a server drops is counted', async () => {
       accepted.on('connection', (socket) => sockets.push(socket));
     },
   );
-  const load = hold(server, { websockets: 10 });
+  await using load = hold(server, { websockets: 10 });
   await until(() => load.snapshot().websocketsOpen === 10, 'all are open');
   for (const socket of sockets.slice(0, 10)) socket.terminate();
   await until(() => load.websocketCloses.length === 10, 'all closes');

@@ -61,6 +61,18 @@ test('an instance outlives the SIGKILL of its daemon and is adopted with the sam
   expect(lab.numbers('pids').length).toBe(1);
 });
 
+test('a start that comes before the adoption takes up what runs', async () => {
+  const spec = counting();
+  const host = lab.host('start', spec);
+  await said(host, 'started');
+  await eventually('the app has started', () => alive().length === 1);
+  await kill(host);
+  const runner = lab.runner();
+  await runner.start(spec, UNENDING);
+  expect(pidOf(runner, spec.slot)).toBe(alive()[0]);
+  expect(lab.numbers('pids').length).toBe(1);
+});
+
 test('an adopted instance that ends is told of with its exit code and started again', async () => {
   const spec = counting({
     command: [

@@ -45,12 +45,21 @@ test('a tcp instance is told its port and to listen on loopback only', async () 
 
 test('a shell line replaces its shell, so the recorded pid is the app', async () => {
   const runner = lab.runner();
-  const spec = lab.spec({
-    command: '  GREETING="good day" sh -c \'echo $$ $GREETING >said; exec sleep 60\'',
-  });
+  lab.file('app.sh', '#!/bin/sh\necho $$ $GREETING $1 >said\nexec sleep 60\n');
+  const spec = lab.spec({ command: '  GREETING="good day" ./app.sh "$ZDD_SLOT"' });
   await runner.start(spec, UNENDING);
   await eventually('the app has spoken', () => lab.read('said') !== '');
-  expect(lab.read('said')).toBe(`${pidOf(runner, spec.slot)} good day\n`);
+  expect(lab.read('said')).toBe(`${pidOf(runner, spec.slot)} good day ${spec.slot}\n`);
+});
+
+test('every command of a line of several is run', async () => {
+  const runner = lab.runner();
+  const spec = lab.spec({ command: 'echo one >first && echo two >second; sleep 60' });
+  await runner.start(spec, UNENDING);
+  await eventually('both have run', () => lab.read('second') === 'two\n');
+  expect(lab.read('first')).toBe('one\n');
+  await runner.stop(spec.slot, 10_000, UNENDING);
+  expect(lab.processes()).toEqual([]);
 });
 
 test('arguments of a list are not read by a shell', async () => {
@@ -76,7 +85,7 @@ test.each([
   ['a line', 'no-such-command --port 1'],
   ['a list', ['no-such-command', '--port', '1']],
   ['a line with variables', 'A=1 no-such-command'],
-  ['a shell word', 'cd /tmp && true'],
+  ['a word that only a shell knows', 'cd /tmp'],
 ])('%s whose command does not exist is refused and leaves nothing', async (_, command) => {
   const runner = lab.runner();
   const ends = endsOf(runner);
@@ -221,6 +230,20 @@ test('an app that signals its own group does not end its holder', async () => {
   await eventually('the second start', () => lab.numbers('pids').length === 2);
   await eventually('its end is told', () => ends.length === 1);
   expect(ends[0]?.exit).toEqual({ code: null, signal: 'SIGTERM' });
+});
+
+test('what a crashed app leaves behind is ended before the next start', async () => {
+  const runner = lab.runner();
+  const spec = lab.spec({
+    command: [
+      'sh',
+      '-c',
+      'echo $$ >>pids; [ -e left ] && exec sleep 60; sleep 60 & echo $! >left; exit 1',
+    ],
+  });
+  await runner.start(spec, UNENDING);
+  await eventually('the second start', () => lab.numbers('pids').length === 2);
+  expect(lab.numbers('left').filter(runs)).toEqual([]);
 });
 
 test('only the owner can read what holds the environment and the output', async () => {

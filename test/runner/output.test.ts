@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { OutputLine } from '../../agent/runner/runner.ts';
@@ -61,6 +61,10 @@ test('lines written while no daemon ran are there, with the time they were writt
   await eventually('the second line', () => statSync(out).size === 'before\nalone\n'.length);
   const runner = lab.runner();
   await runner.adopt();
+  await eventually(
+    'it is noted',
+    () => readFileSync(times, 'utf8').trim().split('\n').length === 2,
+  );
   const lines = await runner.output(WEB, 10);
   expect(lines.map(({ text }) => text)).toEqual(['before', 'alone']);
   expect(lines[1]?.at).toBe(Math.floor(statSync(out).mtimeMs));

@@ -59,10 +59,12 @@ test('an abort ends what does not heed SIGTERM too', async () => {
 });
 
 test('what a command leaves in the background is ended, and its open pipe is not waited for', async () => {
-  const command = ['sh', '-c', 'sleep 60 & setsid sleep 60 & echo done'];
+  const command = ['sh', '-c', 'sleep 60 & echo $! >pids; setsid sleep 60 & echo done'];
   const result = await lab.runner().runOnce(once(command), UNENDING);
   expect(result.output).toEqual(['done']);
   expect(result.exit.code).toBe(0);
+  expect(lab.numbers('pids').length).toBe(1);
+  expect(lab.numbers('pids').filter(runs)).toEqual([]);
 });
 
 test('a command that outlives its daemon is ended by the next one', async () => {

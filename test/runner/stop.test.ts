@@ -80,13 +80,12 @@ test('an app that has made its own session is killed with what it started there'
     'app.sh',
     'trap "" TERM; sh -c "trap : TERM; echo \\$\\$ >>pids; while :; do sleep 0.05; done" & echo $$ >>pids; while :; do sleep 0.05; done',
   );
-  const spec = lab.spec({ command: 'setsid -w sh app.sh' });
-  const direct = lab.spec({ slot: 'shop.r1-d1-web-2', command: 'setsid sh app.sh' });
-  await runner.start(direct, UNENDING);
+  // setsid(1) forks when it leads a group, which an app of ours does not.
+  const spec = lab.spec({ command: 'setsid sh app.sh' });
+  await runner.start(spec, UNENDING);
   await eventually('two processes', () => lab.numbers('pids').length === 2);
-  await runner.stop(direct.slot, 100, UNENDING);
+  await runner.stop(spec.slot, 100, UNENDING);
   expect(lab.numbers('pids').filter(runs)).toEqual([]);
-  expect(spec.slot).not.toBe(direct.slot);
 });
 
 test('a stop during the pause after a crash cancels the restart', async () => {

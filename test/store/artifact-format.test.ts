@@ -1,5 +1,5 @@
-import { Buffer } from 'node:buffer';
 import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import { gzipSync, zstdCompressSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 import { readEntries } from '../../agent/store/artifact-entries.ts';
@@ -95,6 +95,11 @@ describe('damage', () => {
     expect(error.code).toBe('ZDD_ARTIFACT_CORRUPT');
   });
 
+  test('an end mark of which one half is something else', async () => {
+    const end = Buffer.concat([Buffer.alloc(512), Buffer.alloc(512, 'x')]);
+    expect((await rejection(namesIn(tarOf(SMALL, end)))).code).toBe('ZDD_ARTIFACT_CORRUPT');
+  });
+
   test('a second archive behind the first', async () => {
     const error = await rejection(namesIn(Buffer.concat([tar, tar])));
     expect(error.evidence[0]?.[1]).toContain('data behind its end mark');
@@ -118,7 +123,7 @@ describe('damage', () => {
   for (const [what, body] of [
     ['a length that is no number', 'x path=a\n'],
     ['a length beyond its end', '99 path=a\n'],
-    ['no newline', '8 path=ab'],
+    ['no newline', '9 path=ab'],
     ['no value', '7 path\n'],
     ['a size that is no number', '12 size=-1a\n'],
   ] as const) {
@@ -143,19 +148,39 @@ describe('damage', () => {
   });
 });
 
-test('readings of xz that are given up leave the next ones free to run', async () => {
-  await inFolder(async (dir) => {
-    const path = await artifactIn(dir, xzFixture().packed);
-    const giveUp = async (): Promise<void> => {
-      for await (const _ of readEntries(path, LIMITS, never)) break;
-    };
-    await Promise.all(Array.from({ length: 20 }, giveUp));
-    for (let times = 0; times < 50; times += 1) await giveUp();
-    const aborted = new AbortController();
-    const late = openArchive(path, aborted.signal).then(({ tar }) => tar.next());
-    aborted.abort(new Error('enough'));
-    await expect(late).rejects.toThrow('enough');
-    expect(await namesIn(xzFixture().packed)).toEqual(NAMES);
+describe('a reading of xz that is given up leaves the next ones free to run', () => {
+  const { packed } = xzFixture();
+
+  test('when it was waiting for its turn', async () => {
+    await inFolder(async (dir) => {
+      const path = await artifactIn(dir, packed);
+      const giveUp = async (): Promise<void> => {
+        for await (const _ of readEntries(path, LIMITS, never)) break;
+      };
+      await Promise.all(Array.from({ length: 20 }, giveUp));
+      const aborted = new AbortController();
+      const late = openArchive(path, aborted.signal).then(({ tar }) => tar.next());
+      aborted.abort(new Error('enough'));
+      await expect(late).rejects.toThrow('enough');
+      expect(await namesIn(packed)).toEqual(NAMES);
+    });
+  });
+
+  test('when there is more to read', async () => {
+    const error = await rejection(namesIn(Buffer.concat(Array(300).fill(packed))));
+    expect(error.code).toBe('ZDD_ARTIFACT_CORRUPT');
+    expect(await namesIn(packed)).toEqual(NAMES);
+  });
+
+  test('when the decoder has read ahead to the end', async () => {
+    await inFolder(async (dir) => {
+      const path = await artifactIn(dir, packed);
+      for await (const _ of readEntries(path, LIMITS, never)) {
+        for (let turns = 0; turns < 50; turns += 1) await setImmediate();
+        break;
+      }
+    });
+    expect(await namesIn(packed)).toEqual(NAMES);
   });
 });
 

@@ -43,6 +43,9 @@ async function refused(
       storeIn(dir, options).receive(stream, { length: bytes.length, signal: never, ...announced }),
     );
     expect(await readdir(dir)).toEqual([]);
+    // Over this connection the error still has to be told.
+    expect(stream.errored).toBe(null);
+    expect(stream.destroyed && !stream.readableEnded).toBe(false);
     return { error, read };
   });
 }

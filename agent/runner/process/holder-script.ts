@@ -60,7 +60,9 @@ hold)
     kill -TERM 0
     if [ $((\${zdd_ended%.*} - \${zdd_began%.*})) -ge "$zdd_steady" ]; then zdd_pause=$zdd_first; fi
     printf 'ended %s %s %s\\n' "$zdd_code" "$zdd_ended" "$zdd_pause" >>"$zdd_life"
-    zdd_tool sleep "$((zdd_pause / 1000)).$(printf %03d $((zdd_pause % 1000)))"
+    # Some sleeps know whole seconds only. Without any, another holder is the daemon's to start.
+    zdd_tool sleep "$((zdd_pause / 1000)).$(printf %03d $((zdd_pause % 1000)))" ||
+      zdd_tool sleep "$((zdd_pause / 1000 + 1))" || exit 1
     zdd_pause=$((zdd_pause * 2))
     if [ "$zdd_pause" -gt "$zdd_max" ]; then zdd_pause=$zdd_max; fi
   done

@@ -33,17 +33,13 @@ export interface Launch {
  */
 export async function launchHolder(launch: Launch): Promise<ChildProcess> {
   const { listen } = launch.spec;
-  const holder =
-    listen.kind !== 'none' && listen.activation
-      ? await withListener(listen, (fd) => spawnHolder(launch, fd))
-      : spawnHolder(launch, undefined);
-  const { promise, resolve, reject } = Promise.withResolvers<ChildProcess>();
-  holder.once('spawn', () => resolve(holder));
-  holder.once('error', reject);
-  return await promise;
+  return listen.kind !== 'none' && listen.activation
+    ? await withListener(listen, (fd) => spawnHolder(launch, fd))
+    : await spawnHolder(launch, undefined);
 }
 
-function spawnHolder(launch: Launch, listener: number | undefined): ChildProcess {
+/** Has spawned when it returns; the promise tells whether that went well. */
+function spawnHolder(launch: Launch, listener: number | undefined): Promise<ChildProcess> {
   const { spec, script, life, environment, backoff, out, err } = launch;
   const stale = spec.listen.kind === 'unix' && listener === undefined ? spec.listen.path : '';
   const holder = spawn(
@@ -68,5 +64,8 @@ function spawnHolder(launch: Launch, listener: number | undefined): ChildProcess
     },
   );
   holder.unref();
-  return holder;
+  const { promise, resolve, reject } = Promise.withResolvers<ChildProcess>();
+  holder.once('spawn', () => resolve(holder));
+  holder.once('error', reject);
+  return promise;
 }

@@ -15,7 +15,10 @@ export type Activation = Extract<Listen, { activation: boolean }>;
  * between listening and closing the event loop never gets to poll.
  * @throws ZDD_PORT_IN_USE, ZDD_START_FAILED
  */
-export async function withListener<T>(place: Activation, use: (fd: number) => T): Promise<T> {
+export async function withListener<T>(
+  place: Activation,
+  use: (fd: number) => Promise<T>,
+): Promise<T> {
   // Closing a server unlinks the path it was bound to, so it is bound to another and renamed.
   const boundPath = place.kind === 'unix' ? `${place.path}.new` : undefined;
   const server = createServer();

@@ -36,6 +36,8 @@ export async function pause(ms: number, signal: AbortSignal): Promise<void> {
  * @throws the reason of `signal`
  */
 export async function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  // Whoever no longer waits must not leave a failure that nobody handles.
+  work.catch(() => {});
   signal.throwIfAborted();
   const { promise, reject } = Promise.withResolvers<never>();
   const abort = () => reject(signal.reason);
