@@ -15,30 +15,31 @@ export class Interrupted extends Error {
   }
 }
 
+/** SIGINT is somebody at a keyboard; the others are an end that nobody can be asked about. */
+export type InterruptSignal = 'SIGINT' | 'SIGTERM' | 'SIGHUP';
+const SIGNALS: readonly InterruptSignal[] = ['SIGINT', 'SIGTERM', 'SIGHUP'];
+
 /** Ctrl-C and the signals of a closing session, given to whoever can answer them best. */
 export interface Interrupts {
   /** Aborted with an `Interrupted` by the first signal that nobody has taken. */
   readonly signal: AbortSignal;
   /** From now on `handler` gets each signal instead. Returns the way to give that back. */
-  take(handler: () => void): () => void;
-  /** As if a signal had come: for Ctrl-C read as a key. */
-  raise(): void;
+  take(handler: (signal: InterruptSignal) => void): () => void;
 }
 
 /** Listens to SIGINT, SIGTERM and SIGHUP of this process, until the process ends. */
 export function listenForInterrupts(): Interrupts {
   const controller = new AbortController();
-  let handler: (() => void) | null = null;
-  const raise = () => {
-    if (handler) handler();
+  let handler: ((signal: InterruptSignal) => void) | null = null;
+  const raise = (name: InterruptSignal) => {
+    if (handler) handler(name);
     // Asked twice: whatever hangs, the user wants out.
     else if (controller.signal.aborted) process.exit(130);
     else controller.abort(new Interrupted());
   };
-  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(name, raise);
+  for (const name of SIGNALS) process.on(name, () => raise(name));
   return {
     signal: controller.signal,
-    raise,
     take(next) {
       handler = next;
       return () => {

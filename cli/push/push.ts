@@ -58,34 +58,40 @@ export async function push(context: Context, wish: PushWish): Promise<number> {
   if (app === null) await agent.status(signal);
   if (wish.waitMs === undefined) refuseWhileLocked(status, prepared.command, Date.now());
 
-  const artifact = await prepareArtifact(source, progress, signal).catch((cause: unknown) => {
-    progress.clear();
-    throw cause;
-  });
+  const owner = ownerOf();
+  const reply = await sendAndStart(context, agent, progress, { wish, prepared, owner });
+  const command =
+    app === null ? commandFor(context, { app: reply.app, implied: false }) : prepared.command;
+  const watched: Watched = {
+    agent,
+    deployment: reply,
+    owner,
+    command,
+    skip: new Set(['receiving']),
+  };
+  if (wish.detach) return started(context, watched, reply);
+  return await conclude(context, watched, await watchDeployment(context, watched), 'live');
+}
+
+/** Everything that needs the artifact; afterwards the packed file is gone. */
+async function sendAndStart(
+  context: Context,
+  agent: Agent,
+  progress: Progress,
+  { wish, prepared, owner }: Omit<Start, 'artifact' | 'receiveMs'>,
+): Promise<DeploymentReply> {
+  const { signal } = context.interrupts;
   try {
-    const owner = ownerOf();
-    const receiveMs = await send(agent, artifact, progress, signal);
-    const reply = await start(context, agent, progress, {
-      wish,
-      prepared,
-      artifact,
-      owner,
-      receiveMs,
-    });
-    const command =
-      app === null ? commandFor(context, { app: reply.app, implied: false }) : prepared.command;
-    const watched: Watched = {
-      agent,
-      deployment: reply,
-      owner,
-      command,
-      skip: new Set(['receiving']),
-    };
-    if (wish.detach) return started(context, watched, reply);
-    return await conclude(context, watched, await watchDeployment(context, watched), 'live');
+    const artifact = await prepareArtifact(prepared.source, progress, signal);
+    try {
+      const receiveMs = await send(agent, artifact, progress, signal);
+      const start = { wish, prepared, artifact, owner, receiveMs };
+      return await startArtifact(context, agent, progress, start);
+    } finally {
+      await artifact.remove();
+    }
   } finally {
     progress.clear();
-    await artifact.remove();
   }
 }
 
@@ -139,7 +145,7 @@ interface Start {
   readonly receiveMs: number;
 }
 
-async function start(
+async function startArtifact(
   context: Context,
   agent: Agent,
   progress: Progress,

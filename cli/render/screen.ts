@@ -41,7 +41,8 @@ export function openScreen(options: ScreenOptions): Screen {
   const closed = new AbortController();
   for (const stream of [process.stdout, process.stderr]) {
     stream.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code !== 'EPIPE') throw error;
+      // EIO is the EPIPE of a terminal whose window was closed.
+      if (error.code !== 'EPIPE' && error.code !== 'EIO') throw error;
       closed.abort();
     });
   }

@@ -3,7 +3,7 @@ import { toErrorBody, ZddError } from '../../agent/protocol/errors.ts';
 import type { PhaseName, Receipt } from '../../agent/protocol/events.ts';
 import type { Agent } from '../connect/agent.ts';
 import type { Context } from '../context.ts';
-import { Interrupted } from '../interrupt.ts';
+import { Interrupted, type InterruptSignal } from '../interrupt.ts';
 import { openProgress, type Progress } from '../render/progress.ts';
 import { askWhatNow, canAsk } from './ask.ts';
 import { tellStory } from './story.ts';
@@ -82,10 +82,10 @@ function onInterrupts(
   watched: Watched,
   progress: Progress,
   left: AbortController,
-): () => void {
+): (signal: InterruptSignal) => void {
   let asking = false;
-  return () => {
-    if (!canAsk(context.screen)) {
+  return (signal) => {
+    if (signal !== 'SIGINT' || !canAsk(context.screen)) {
       left.abort(leaving(watched));
       return;
     }

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import {
@@ -106,8 +106,8 @@ test('SIGINT between asking and the answer waits for it, so that the user learns
 });
 
 /** A push on a terminal of its own, by util-linux `script`; its keyboard is our stdin. */
-function onTerminal(...args: string[]): Running {
-  const line = ['stty cols 80;', 'exec', CLI, ...args].join(' ');
+function onTerminal(...words: string[]): Running {
+  const line = ['stty cols 80;', ...words].join(' ');
   terminal = watchChild(
     spawn('script', ['-qec', line, '/dev/null'], {
       cwd: project,
@@ -120,7 +120,7 @@ function onTerminal(...args: string[]): Running {
 }
 
 test('on a terminal the current line moves, in colour, and is replaced when its step ends', async () => {
-  const push = onTerminal('push');
+  const push = onTerminal('exec', CLI, 'push');
   await push.says('bake');
   // Painted again and again, on its own line.
   await until(() => push.stdout().split('\r\u001b[2K  bake').length > 3, push.stdout);
@@ -129,7 +129,7 @@ test('on a terminal the current line moves, in colour, and is replaced when its 
 });
 
 test('Ctrl-C on a terminal asks; keep goes on, detach leaves', async () => {
-  const push = onTerminal('push');
+  const push = onTerminal('exec', CLI, 'push');
   await push.says('bake');
   push.child.stdin?.write('\u0003');
   await push.says('[k] keep watching');
@@ -145,8 +145,21 @@ test('Ctrl-C on a terminal asks; keep goes on, detach leaves', async () => {
   expect(agent.requests.some((line) => line.includes('/abort'))).toBe(false);
 });
 
+test('a terminal that is closed asks nobody: the CLI detaches and leaves nothing behind', async () => {
+  const temporary = join(folder.path, 'tmp');
+  await mkdir(temporary);
+  const push = onTerminal('TMPDIR=../tmp', CLI, 'push', '&', 'echo pid=$!;', 'wait');
+  await push.says('bake');
+  const pid = Number(/pid=(\d+)/.exec(push.stdout())?.[1]);
+  process.kill(pid, 'SIGHUP');
+  await push.says('Detached: shop #57 goes on');
+  await push.ended();
+  expect(push.stdout()).not.toContain('[k] keep watching');
+  expect(await readdir(temporary)).toEqual([]);
+});
+
 test('Ctrl-C twice on a terminal always gets out', async () => {
-  const push = onTerminal('push');
+  const push = onTerminal('exec', CLI, 'push');
   await push.says('bake');
   push.child.stdin?.write('\u0003');
   await push.says('[k] keep watching');
@@ -176,7 +189,7 @@ test('abort asked for on a terminal is sent, and the push ends as it then does',
     for (const tell of followers) tell();
     followers = [];
   });
-  const push = onTerminal('push');
+  const push = onTerminal('exec', CLI, 'push');
   await push.says('bake');
   push.child.stdin?.write('\u0003');
   await push.says('[a] abort');
@@ -197,7 +210,7 @@ test('a deployment that ends while the question stands ends the question', async
       for (const each of story.slice(18)) response.write(`${JSON.stringify(each)}\n`);
     };
   });
-  const push = onTerminal('push');
+  const push = onTerminal('exec', CLI, 'push');
   await push.says('bake');
   push.child.stdin?.write('\u0003');
   await push.says('[k] keep watching');
