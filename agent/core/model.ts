@@ -150,3 +150,11 @@ export function isAdmitted({ id, phase }: Deployment): boolean {
 export function candidateOf(phase: Phase): Generation | null {
   return phase.name === 'unpacking' ? null : phase.candidate;
 }
+
+/** Every generation that runs, or is about to. */
+export function generationsOf({ stable, deployment, retiring }: AppState): Generation[] {
+  const candidate = deployment === null ? null : candidateOf(deployment.phase);
+  return [stable, candidate, ...retiring.map(({ generation }) => generation)].filter(
+    (generation) => generation !== null,
+  );
+}

@@ -1,4 +1,4 @@
-import { type AppState, candidateOf, type ReleaseId } from './model.ts';
+import { type AppState, generationsOf, type ReleaseId } from './model.ts';
 
 /** A release on disk. */
 export interface KeptRelease {
@@ -48,12 +48,7 @@ export function toPrune(
 
 /** Releases that some generation of this app runs, or is about to run. */
 export function releasesInUse(state: AppState): Set<ReleaseId> {
-  const inUse = new Set<ReleaseId>();
-  if (state.stable !== null) inUse.add(state.stable.release);
-  const candidate = state.deployment === null ? null : candidateOf(state.deployment.phase);
-  if (candidate !== null) inUse.add(candidate.release);
-  for (const { generation } of state.retiring) inUse.add(generation.release);
-  return inUse;
+  return new Set(generationsOf(state).map(({ release }) => release));
 }
 
 /** What must stay comes first, so that it is what the budget is spent on; then the newest good. */

@@ -43,7 +43,7 @@ interface ConfigFile {
 }
 
 /**
- * Makes file and running worker say `desired`; see `Proxy.apply`. It looks, acts and looks again,
+ * Makes file and running worker say `desired`; see `Haproxy.apply`. It looks, acts and looks again,
  * so an admin's reload in the middle, a crash or an earlier half-done apply all end the same way.
  */
 export async function applyDesired(

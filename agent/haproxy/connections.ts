@@ -25,7 +25,7 @@ interface Seen {
 }
 
 /**
- * Counts connections to servers over the current and all old workers; see `Proxy.connections`.
+ * Counts connections to servers over the current and all old workers; see `Haproxy.connections`.
  * @throws ZDD_HAPROXY_DOWN, ZDD_HAPROXY_TIMEOUT
  */
 export async function countConnections(

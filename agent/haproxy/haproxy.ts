@@ -7,7 +7,7 @@ import { createEmbedded } from './embedded.ts';
 import { inspectProxy } from './inspect.ts';
 import { showProcesses } from './master.ts';
 import { type ProxyOptions, resolveOptions } from './options.ts';
-import type { ProxyInfo, Proxy as ProxyRoom } from './proxy.ts';
+import type { Haproxy, ProxyInfo } from './proxy.ts';
 import type { Endpoint } from './runtime.ts';
 import { readCounters } from './stats.ts';
 import { requireVersion } from './tables.ts';
@@ -20,7 +20,7 @@ export type { LogLevel, ProxyOptions } from './options.ts';
 const VERSION_MS = 10_000;
 
 /** The proxy room: HAProxy as the rest of the daemon sees it. Does nothing before `open`. */
-export function createProxy(given: ProxyOptions): ProxyRoom {
+export function createProxy(given: ProxyOptions): Haproxy {
   const options = resolveOptions(given);
   const { commandMs } = options;
   const admin: Endpoint = { kind: 'admin', path: options.adminSocket, commandMs };

@@ -82,7 +82,7 @@ export interface Difference {
   readonly what: string;
 }
 
-export interface Proxy {
+export interface Haproxy {
   /** Starts an embedded HAProxy when it does not run; checks version and sockets. */
   open(signal: AbortSignal): Promise<ProxyInfo>;
   info(signal: AbortSignal): Promise<ProxyInfo>;

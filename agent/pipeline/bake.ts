@@ -23,7 +23,7 @@ export async function bake(
   candidate: Generation,
   until: number,
 ): Promise<string> {
-  const watch = new Watch(host, task.app, candidate);
+  const watch = new Watch(host, task, candidate);
   try {
     return await watch.until(until, task);
   } finally {
@@ -35,6 +35,7 @@ class Watch {
   readonly #host: Host;
   readonly #app: string;
   readonly #candidate: Generation;
+  readonly #fresh: boolean;
   readonly #slots: readonly HostSlot[];
   readonly #limits: Limits;
   readonly #stopListening: () => void;
@@ -45,10 +46,11 @@ class Watch {
   #requests = 0;
   #errors = 0;
 
-  constructor(host: Host, app: string, candidate: Generation) {
+  constructor(host: Host, { app, deployment }: Task, candidate: Generation) {
     this.#host = host;
     this.#app = app;
     this.#candidate = candidate;
+    this.#fresh = candidate.deployment === deployment;
     this.#slots = trafficSlots(host, app, candidate);
     const { gates } = configOf(host, app, candidate);
     this.#limits = {
@@ -99,9 +101,18 @@ class Watch {
     return {
       requests: this.#requests,
       errors: this.#errors,
-      crashes: this.#crashes.length,
+      crashes: Math.max(this.#crashes.length, this.#restarts()),
       failedProbes: Math.max(0, ...this.#failedInARow.values()),
     };
+  }
+
+  /** Restarts of fresh instances that nobody was there to hear of: while the daemon was away. */
+  #restarts(): number {
+    if (!this.#fresh) return 0;
+    return this.#host.slots.of(this.#app, this.#candidate).reduce((sum, { spec }) => {
+      const status = this.#host.runner.status(spec.slot);
+      return sum + (status.state === 'stopped' ? 0 : status.restarts);
+    }, 0);
   }
 
   /** HAProxy starts counting at 0 again after a reload: what it says is added up here. */

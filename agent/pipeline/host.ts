@@ -1,6 +1,6 @@
 import type { Logger } from 'pino';
 import type { Generation } from '../core/model.ts';
-import type { Proxy } from '../haproxy/proxy.ts';
+import type { Haproxy } from '../haproxy/proxy.ts';
 import type { AppConfig } from '../protocol/app-config.ts';
 import { ZddError } from '../protocol/errors.ts';
 import type { NewEvent } from '../protocol/events.ts';
@@ -29,7 +29,7 @@ export interface Host {
   readonly layout: Layout;
   readonly limits: DiskLimits;
   readonly runner: Runner;
-  readonly proxy: Proxy;
+  readonly proxy: Haproxy;
   readonly traffic: Traffic;
   readonly log: Logger;
   readonly now: () => number;

@@ -77,7 +77,7 @@ export async function perform(host: Host, task: Task, effect: Effect): Promise<P
       await persist(host, task, 'stop', () => stop(host, task, effect.generation));
       return quietly({ type: 'stopped', generation: effect.generation });
     case 'tidy':
-      await persist(host, task, 'tidy', () => prune(host, task, host.journal.state(task.app)));
+      await persist(host, task, 'tidy', () => prune(host, task));
       return quietly({ type: 'tidied', departures: effect.departures });
   }
 }

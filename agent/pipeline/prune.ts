@@ -1,4 +1,4 @@
-import { type AppState, candidateOf, sameGeneration } from '../core/model.ts';
+import { generationsOf, sameGeneration } from '../core/model.ts';
 import { toPrune } from '../core/retention.ts';
 import type { InstanceSpec } from '../runner/runner.ts';
 import { removeTree } from '../store/atomic-file.ts';
@@ -9,59 +9,63 @@ const ARTIFACT_KEPT_MS = 10 * 60_000;
 /** Stopped instances of an app whose output is kept. */
 const KEPT_OUTPUTS = 24;
 
-/** Lets HAProxy forget what has gone, then deletes what is no longer kept. */
-export async function prune(host: Host, task: Task, state: AppState): Promise<void> {
+/**
+ * Lets HAProxy forget what has gone, then deletes what is no longer kept. Deployments go on
+ * meanwhile: whatever is decided here is decided on the state of that very moment.
+ */
+export async function prune(host: Host, task: Task): Promise<void> {
+  const { app } = task;
   await host.traffic.apply(host, task.signal);
-  await forgetSlots(host, state);
-  await pruneReleases(host, task, state);
-  await pruneOutput(host, state);
+  forgetSlots(host, app);
+  await pruneReleases(host, task);
+  await pruneOutput(host, app);
   await pruneArtifacts(host);
-  host.journal.trim(state.app);
+  host.journal.trim(app);
 }
 
-async function forgetSlots(host: Host, state: AppState): Promise<void> {
-  const living = [
-    state.stable,
-    state.deployment === null ? null : candidateOf(state.deployment.phase),
-    ...state.retiring.map(({ generation }) => generation),
-  ];
-  const gone = host.slots
-    .all()
-    .filter(({ app }) => app === state.app)
-    .filter(({ generation }) => !living.some((alive) => sameGeneration(alive, generation)));
-  for (const { app, generation } of gone) host.slots.remove(app, generation);
+function forgetSlots(host: Host, app: string): void {
+  const living = generationsOf(host.journal.state(app));
+  for (const slot of host.slots.all()) {
+    if (slot.app !== app) continue;
+    if (living.some((alive) => sameGeneration(alive, slot.generation))) continue;
+    host.slots.remove(app, slot.generation);
+  }
 }
 
-async function pruneReleases(host: Host, task: Task, state: AppState): Promise<void> {
-  const { app } = state;
-  if (state.stable === null) return;
-  const { keep, keep_bytes } = configOf(host, app, state.stable);
-  const records = host.releases.list(app);
-  const doomed = toPrune(
-    records.map(({ release, number, bytes, verdict }) => ({
-      release,
-      number,
-      bytes,
-      good: verdict === 'good',
-    })),
-    state,
-    { releases: keep, bytes: keep_bytes ?? Number.POSITIVE_INFINITY },
-  );
-  for (const release of doomed) {
+async function pruneReleases(host: Host, task: Task): Promise<void> {
+  const { app } = task;
+  for (;;) {
+    const release = nextToPrune(host, app);
+    if (release === undefined) return;
+    // The record goes first, in the same breath as the decision: from here on nobody finds it.
+    host.releases.remove(app, release);
+    task.tell({ type: 'release_pruned', app, deployment: task.deployment, release });
     try {
       await removeTree(host.layout.release(app, release));
     } catch (error) {
       // One odd folder must not stop the others from going: the disk would fill.
       host.log.warn({ app, release, err: error }, 'release folder could not be removed');
-      continue;
     }
-    host.releases.remove(app, release);
-    task.tell({ type: 'release_pruned', app, deployment: task.deployment, release });
   }
 }
 
+function nextToPrune(host: Host, app: string): string | undefined {
+  const state = host.journal.state(app);
+  // What is being unpacked may turn out to be a release that is here already.
+  if (state.stable === null || state.deployment?.phase.name === 'unpacking') return undefined;
+  const { keep, keep_bytes } = configOf(host, app, state.stable);
+  const releases = host.releases.list(app).map(({ release, number, bytes, verdict }) => ({
+    release,
+    number,
+    bytes,
+    good: verdict === 'good',
+  }));
+  const budget = { releases: keep, bytes: keep_bytes ?? Number.POSITIVE_INFINITY };
+  return toPrune(releases, state, budget)[0];
+}
+
 /** Output outlives its instance, for whoever asks why it ended, but neither its release nor for ever. */
-async function pruneOutput(host: Host, { app }: AppState): Promise<void> {
+async function pruneOutput(host: Host, app: string): Promise<void> {
   const inUse = new Set(host.slots.all().map(({ spec }) => spec.slot));
   const newestFirst = host.runner
     .stopped()

@@ -1,4 +1,10 @@
-import { type AppState, candidateOf, type Generation, sameGeneration } from '../core/model.ts';
+import {
+  type AppState,
+  candidateOf,
+  type Generation,
+  generationsOf,
+  sameGeneration,
+} from '../core/model.ts';
 import { startsBeforeTraffic } from '../core/plan.ts';
 import { recover } from '../core/recover.ts';
 import { removeTree } from '../store/atomic-file.ts';
@@ -51,13 +57,6 @@ async function stopOrphans(
     host.log.warn({ app, slot }, 'instance without a place in the journal is stopped');
     await host.runner.stop(slot, 10_000, signal);
   }
-}
-
-function generationsOf(state: AppState): Generation[] {
-  const candidate = state.deployment === null ? null : candidateOf(state.deployment.phase);
-  return [state.stable, candidate, ...state.retiring.map(({ generation }) => generation)].filter(
-    (generation) => generation !== null,
-  );
 }
 
 /** After a reboot nothing runs: stable is started whole, what is warm as far as it takes traffic. */

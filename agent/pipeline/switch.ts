@@ -2,11 +2,11 @@ import type { Generation } from '../core/model.ts';
 import { servingGeneration, trafficOf } from '../core/traffic.ts';
 import type { Applied } from '../haproxy/proxy.ts';
 import type { Host, Task } from './host.ts';
-import { trafficSlots } from './traffic.ts';
+import { takesTraffic } from './traffic.ts';
 
 /** Makes the candidate known to HAProxy, at weight 0, and lets HAProxy itself check it. */
 export async function admit(host: Host, task: Task, candidate: Generation): Promise<string> {
-  if (trafficSlots(host, task.app, candidate).length === 0) return 'takes no traffic';
+  if (!takesTraffic(host, task.app, candidate)) return 'takes no traffic';
   const applied = await host.traffic.apply(host, task.signal);
   return applied.reloaded
     ? 'HAProxy reaches it (reloaded: its shape changed)'
@@ -17,7 +17,7 @@ export async function admit(host: Host, task: Task, candidate: Generation): Prom
 export async function moveTraffic(host: Host, task: Task): Promise<string> {
   const serving = servingGeneration(host.journal.state(task.app));
   const moved = await host.traffic.move(host, task.signal);
-  if (serving === null || trafficSlots(host, task.app, serving).length === 0) {
+  if (serving === null || !takesTraffic(host, task.app, serving)) {
     return 'takes no traffic';
   }
   tellMoved(host, task, moved);

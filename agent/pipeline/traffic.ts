@@ -53,6 +53,8 @@ function desiredApp(host: Host, state: AppState): DesiredApp | null {
   const shares = trafficOf(state);
   const leading = servingGeneration(state) ?? shares[0]?.generation ?? null;
   if (leading === null) return null;
+  const { routes, processes } = configOf(host, state.app, leading);
+  if (processes['web'] === undefined) return null;
   const servers = shares.flatMap(({ generation, weight, state: condition }) =>
     trafficSlots(host, state.app, generation).map(
       (slot): DesiredServer => ({
@@ -63,9 +65,14 @@ function desiredApp(host: Host, state: AppState): DesiredApp | null {
       }),
     ),
   );
-  if (servers.length === 0) return null;
-  const { routes } = configOf(host, state.app, leading);
+  assertServed(state, servers);
   return { app: state.app, routes, check: commonCheck(host, state), servers };
+}
+
+/** Better no change at all than one that leaves an app without a server. */
+function assertServed(state: AppState, servers: readonly DesiredServer[]): void {
+  if (servingGeneration(state) === null || servers.some(({ weight }) => weight > 0)) return;
+  throw new Error(`${state.app} has a release that serves, but no slot of it is known`);
 }
 
 /**
@@ -82,6 +89,11 @@ function commonCheck(host: Host, state: AppState): DesiredApp['check'] {
     (check) => check?.path === first?.path && check?.status === first?.status,
   );
   return agree ? first : null;
+}
+
+/** Whether a release has a process that answers requests. */
+export function takesTraffic(host: Host, app: string, generation: Generation): boolean {
+  return configOf(host, app, generation).processes['web'] !== undefined;
 }
 
 /** The slots of a generation that HAProxy sends requests to. */

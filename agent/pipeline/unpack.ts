@@ -47,7 +47,10 @@ export async function unpack(
     bytes: content.bytes,
     hasReleaseCommand: config.release !== undefined,
   };
-  if (known !== null && (await verifyRelease(host.layout.release(app, known.release)))) {
+  if (
+    known !== null &&
+    (await verifyRelease(host.layout.release(app, known.release), known.digest))
+  ) {
     await removeTree(staging);
     return { ...summary, release: known.release, reused: true };
   }

@@ -14,7 +14,9 @@ const host = z
 
 const command = z
   .union([z.string().min(1), z.array(z.string().min(1)).min(1)])
-  .describe('A shell line (it replaces its shell), or a list of arguments run without a shell.');
+  .describe(
+    'A shell line (a single command replaces its shell), or a list of arguments run without a shell.',
+  );
 
 const health = z
   .union([
@@ -162,6 +164,19 @@ export const appConfig = z
         code: 'custom',
         path: ['processes', 'web', 'overlap'],
         message: 'web must overlap: the old one serves until the new one is healthy',
+      });
+    }
+    for (const [index, inner] of config.shared.entries()) {
+      const outer = config.shared.find(
+        (other, at) =>
+          at !== index && (inner === other ? at < index : inner.startsWith(`${other}/`)),
+      );
+      if (outer === undefined) continue;
+      context.addIssue({
+        code: 'custom',
+        path: ['shared', index],
+        message:
+          inner === outer ? 'it is listed twice' : `it lies inside ${outer}, which is shared whole`,
       });
     }
     if (!web && config.smoke.length > 0) {

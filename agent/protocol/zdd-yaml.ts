@@ -148,5 +148,8 @@ function invalid(fileName: string, lines: LineCounter, problems: readonly Locate
   });
   if (ordered.length > MAX_SHOWN) evidence.push(['', `and ${ordered.length - MAX_SHOWN} more`]);
   const count = ordered.length === 1 ? '1 problem' : `${ordered.length} problems`;
-  return new ZddError('ZDD_CONFIG_INVALID', `${fileName} has ${count}`, { evidence });
+  return new ZddError('ZDD_CONFIG_INVALID', `${fileName} has ${count}`, {
+    evidence,
+    tries: ['zdd-agent config check'],
+  });
 }

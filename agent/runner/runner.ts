@@ -9,7 +9,10 @@ export type Listen =
   | { readonly kind: 'unix'; readonly path: string; readonly activation: boolean }
   | { readonly kind: 'tcp'; readonly port: number; readonly activation: boolean };
 
-/** A shell line (run as `exec LINE` so that the app replaces the shell) or plain arguments. */
+/**
+ * A shell line or plain arguments. A line of one command replaces its shell (`exec`), so that the
+ * process is the app; a line of several keeps a shell of its own.
+ */
 export type Command = string | readonly string[];
 
 /** Everything needed to run one instance; stored as JSON so that a restart can start it again. */

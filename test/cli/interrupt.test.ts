@@ -148,7 +148,7 @@ test('Ctrl-C on a terminal asks; keep goes on, detach leaves', async () => {
 test('a terminal that is closed asks nobody: the CLI detaches and leaves nothing behind', async () => {
   const temporary = join(folder.path, 'tmp');
   await mkdir(temporary);
-  const push = onTerminal('TMPDIR=../tmp', CLI, 'push', '&', 'echo pid=$!;', 'wait');
+  const push = onTerminal('echo pid=$$;', 'TMPDIR=../tmp', 'exec', CLI, 'push');
   await push.says('bake');
   const pid = Number(/pid=(\d+)/.exec(push.stdout())?.[1]);
   process.kill(pid, 'SIGHUP');

@@ -22,6 +22,8 @@ export interface StandIn {
   readonly bodies: Map<string, Buffer>;
   readonly headers: Map<string, IncomingMessage['headers']>;
   on(route: string, answer: Answer): void;
+  /** Connections that are open now. */
+  connections(): Promise<number>;
   close(): Promise<void>;
 }
 
@@ -48,6 +50,10 @@ export async function standIn(socket: string): Promise<StandIn> {
     bodies,
     headers,
     on: (route, answer) => void routes.set(route, answer),
+    connections: () =>
+      new Promise((resolve, reject) => {
+        server.getConnections((error, count) => (error ? reject(error) : resolve(count)));
+      }),
     async close() {
       server.closeAllConnections();
       await new Promise<void>((resolve) => server.close(() => resolve()));

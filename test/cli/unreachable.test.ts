@@ -5,6 +5,7 @@ import { Readable } from 'node:stream';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { z } from 'zod';
 import { DEFAULT_SOCKET } from '../../agent/protocol/api.ts';
+import { ZddError } from '../../agent/protocol/errors.ts';
 import { agentOver } from '../../cli/connect/agent.ts';
 import { localSocket } from '../../cli/connect/local-socket.ts';
 import { unreachable } from '../../cli/connect/unreachable.ts';
@@ -132,6 +133,22 @@ test('an upload that stands still is given up on, one that moves is not', async 
     }
   }
   await expect(upload(many, 100)).resolves.toEqual({ bytes: 100 });
+});
+
+test('a refusal in the middle of an upload is heard every time, and its connection let go', async () => {
+  const server = await start();
+  server.on('POST /v1/artifacts', refuses(400, 'ZDD_ARTIFACT_TOO_LARGE', 'the limit is 1 MB'));
+  const bytes = 8 * 1024 * 1024;
+  const codes = new Set<unknown>();
+  for (let n = 0; n < 30; n += 1) {
+    const upload = { bytes, open: () => Readable.from([Buffer.alloc(bytes)]) };
+    await localSocket(server.socket)
+      .request('POST', '/v1/artifacts', z.any(), { upload })
+      .catch((cause: unknown) => codes.add(cause instanceof ZddError ? cause.code : cause));
+  }
+  expect([...codes]).toEqual(['ZDD_ARTIFACT_TOO_LARGE']);
+  let open = 1;
+  while (open > 0) open = await server.connections();
 });
 
 test('an agent that is starting or stopping is busy', async () => {

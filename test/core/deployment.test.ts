@@ -5,7 +5,16 @@ import { effectsOf } from '../../agent/core/effects.ts';
 import { type AppState, newApp, sameGeneration } from '../../agent/core/model.ts';
 import { recover } from '../../agent/core/recover.ts';
 import { servingGeneration, trafficOf } from '../../agent/core/traffic.ts';
-import { deployed, FAILURE, failing, PHASE_OF, POLICY, requested, settle, success } from './worlds.ts';
+import {
+  deployed,
+  FAILURE,
+  failing,
+  PHASE_OF,
+  POLICY,
+  requested,
+  settle,
+  success,
+} from './worlds.ts';
 
 /** One thing that may happen next, whatever the state is. */
 type Move =

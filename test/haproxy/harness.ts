@@ -11,7 +11,7 @@ import type {
   DesiredApp,
   DesiredProxy,
   DesiredServer,
-  Proxy as ProxyRoom,
+  Haproxy,
 } from '../../agent/haproxy/proxy.ts';
 import { converse, type Endpoint } from '../../agent/haproxy/runtime.ts';
 import { acceptWebSocket } from './websocket.ts';
@@ -51,7 +51,7 @@ export interface Lab {
   readonly options: ProxyOptions;
   readonly admin: Endpoint;
   readonly master: Endpoint;
-  readonly proxy: ProxyRoom;
+  readonly proxy: Haproxy;
   readonly log: string[];
   app(name: string, answer?: Answer): Promise<App>;
   /** A server of the app `shop` that points to an app of this lab. */
@@ -59,7 +59,7 @@ export interface Lab {
   config(): Promise<string>;
   ask(command: string): Promise<string>;
   /** Another room for the same HAProxy, as a restarted daemon would have it. */
-  again(changes?: Partial<ProxyOptions>): ProxyRoom;
+  again(changes?: Partial<ProxyOptions>): Haproxy;
   close(): Promise<void>;
 }
 

@@ -153,6 +153,13 @@ foo: 1
     ]);
   });
 
+  test('where they stand, also when an alias repeats them', () => {
+    expect(problems('app: x\nprocesses:\n  web: &w { run: a, keep: 1 }\n  b: *w\n')).toEqual([
+      'zdd.yaml:3:21 unknown key "keep" under processes.web',
+      'zdd.yaml:3:21 unknown key "keep" under processes.b',
+    ]);
+  });
+
   test('counted in the message, under the name of the file', () => {
     const error = refusal('app: 1', 'shop-1/zdd.yaml');
     expect(error.message).toBe('shop-1/zdd.yaml has 2 problems');

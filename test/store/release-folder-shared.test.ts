@@ -5,6 +5,7 @@ import {
   readdir,
   readFile,
   readlink,
+  rm,
   writeFile,
 } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -121,6 +122,8 @@ describe('linking', () => {
       await commitRelease(release, join(dir, 'releases'), 'r1');
       expect(await verifyRelease(join(dir, 'releases/r1'))).toBe(true);
       expect(await readdir(join(dir, 'releases/r1/uploads'))).toEqual(['a']);
+      await rm(join(shared, 'uploads/a'));
+      expect(await verifyRelease(join(dir, 'releases/r1'))).toBe(true);
     });
   });
 

@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { hash } from 'node:crypto';
-import { lstat, mkdir, readdir, readFile, readlink, writeFile } from 'node:fs/promises';
+import { lstat, mkdir, readdir, readFile, readlink, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import {
@@ -123,6 +123,21 @@ describe('unpacking', () => {
       expect(await readFile(join(staging, 'link'), 'utf8')).toBe('gnu');
       expect(await readFile(join(staging, 'sized'), 'utf8')).toBe('hello');
     });
+  });
+
+  test('waits for what is still being written, to link to it and to remove it', async () => {
+    const written = Array.from({ length: 8 }, (_, at) => file(`f${at}`, Buffer.alloc(250_000)));
+    const pieces = [file('zdd.yaml', CONFIG), ...written];
+    for (let times = 0; times < 10; times += 1) {
+      const linked = tarOf([...pieces, hardlink('again', 'f7')]);
+      await unpacked(linked, async (_, { files }) => expect(files).toBe(10));
+      await inFolder(async (dir) => {
+        const artifact = await artifactIn(dir, tarOf([...pieces, file('../out')]));
+        const staging = join(dir, 'staging/d1');
+        await expect(unpackArtifact(artifact, staging, LIMITS, never)).rejects.toThrow();
+        expect(await readdir(join(dir, 'staging'))).toEqual([]);
+      });
+    }
   });
 
   test('makes room for itself where an earlier attempt was killed', async () => {
@@ -264,6 +279,7 @@ describe('committing', () => {
       await writeFile(join(release, 'cache'), 'of the app');
       await again();
       expect(await readdir(release)).toContain('cache');
+      await rm(join(release, 'server.js'));
       await writeFile(join(release, 'server.js'), 'changed');
       await again();
       expect(await readdir(release)).not.toContain('cache');

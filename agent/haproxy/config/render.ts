@@ -53,32 +53,40 @@ function render(
       `  # Tells which region a running worker has loaded.`,
       `  setenv ZDD_SHAPE "${shape}"`,
     ],
-    defaults(),
     ...(options.bind.length === 0 ? [] : [frontend(apps, options.bind), nobody()]),
     ...apps.map((app) => backend(app, options.chroot, withServers)),
   ];
   return sections.map((lines) => `${lines.join('\n')}\n`).join('\n');
 }
 
-function defaults(): string[] {
+/**
+ * No `defaults` of ours: whatever an admin writes below the region would inherit it. So each section
+ * says everything that matters, whatever the admin's own defaults are.
+ */
+function frontendSettings(): string[] {
   return [
-    'defaults zdd',
     '  mode http',
-    '  balance roundrobin',
     '  log global',
     '  option httplog',
     '  option dontlognull',
     '  # After a reload an idle client is told to reconnect by its next answer, not by a reset.',
     '  option idle-close-on-response',
+    '  timeout http-request 10s',
+    '  timeout http-keep-alive 30s',
+    '  timeout client 60s',
+  ];
+}
+
+function backendSettings(): string[] {
+  return [
+    '  mode http',
+    '  balance roundrobin',
     '  option redispatch 1',
     '  retries 3',
     '  retry-on conn-failure empty-response',
     '  timeout connect 5s',
     '  timeout check 2s',
     '  timeout queue 10s',
-    '  timeout http-request 10s',
-    '  timeout http-keep-alive 30s',
-    '  timeout client 60s',
     '  timeout server 60s',
     '  timeout tunnel 1h',
     `  http-error status 502 content-type "${PLAIN}" string "The app broke off its answer.\\n"`,
@@ -108,7 +116,8 @@ function frontend(apps: readonly DesiredApp[], bind: readonly string[]): string[
     .flatMap(({ app, suffix }) => rules(app, 'end', [suffix]));
   const everyHost = apps.find((app) => app.routes.includes('*'));
   return [
-    'frontend zdd from zdd',
+    'frontend zdd',
+    ...frontendSettings(),
     ...bind.map((address) => `  bind ${address}`),
     '  http-request set-var(txn.zdd_host) req.hdr(host),field(1,:),lower',
     ...exact,
@@ -131,14 +140,18 @@ function rules(app: DesiredApp, match: 'str' | 'end', values: readonly string[])
 /** Where requests for a host that no app answers for end. */
 function nobody(): string[] {
   return [
-    'backend zdd from zdd',
+    'backend zdd',
+    '  mode http',
+    '  timeout connect 5s',
+    '  timeout server 60s',
     `  http-request return status 404 content-type "${PLAIN}" string "No app answers for this host.\\n"`,
   ];
 }
 
 function backend(app: DesiredApp, chroot: string | undefined, withServers: boolean): string[] {
   return [
-    `backend ${backendOf(app.app)} from zdd`,
+    `backend ${backendOf(app.app)}`,
+    ...backendSettings(),
     '  # A request that is not idempotent is never sent to an instance twice.',
     '  http-request disable-l7-retry unless { method GET HEAD OPTIONS PUT DELETE TRACE }',
     ...healthCheck(app),

@@ -69,9 +69,13 @@ export function isPastExec(pid: number, script: string): boolean {
   return program !== undefined && argument !== script && basename(program) !== 'env';
 }
 
+let knownBootId: string | undefined;
+
 /** Changes with each boot: identities of an earlier boot mean nothing. */
 export function bootId(): string {
-  return readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim();
+  // Asked for each slot at each tick, and no process sees two boots.
+  knownBootId ??= readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim();
+  return knownBootId;
 }
 
 /** Seconds since boot, on the clock by which the holder notes ends. */
