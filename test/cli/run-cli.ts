@@ -95,9 +95,12 @@ export function watchChild(child: ChildProcess, name: string): Running {
 }
 
 /** Waits for a condition, never for a time. */
-export async function until(holds: () => boolean, what: () => string): Promise<void> {
+export async function until(
+  holds: () => boolean | Promise<boolean>,
+  what: () => string,
+): Promise<void> {
   const end = Date.now() + DEADLINE_MS;
-  while (!holds()) {
+  while (!(await holds())) {
     if (Date.now() > end) throw new Error(`waited in vain for ${what()}`);
     await new Promise((resolve) => setTimeout(resolve, 10));
   }

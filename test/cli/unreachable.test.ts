@@ -1,3 +1,4 @@
+import { createReadStream } from 'node:fs';
 import { chmod, link, mkdir, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
@@ -9,7 +10,7 @@ import { ZddError } from '../../agent/protocol/errors.ts';
 import { agentOver } from '../../cli/connect/agent.ts';
 import { localSocket } from '../../cli/connect/local-socket.ts';
 import { unreachable } from '../../cli/connect/unreachable.ts';
-import { cli, temporaryFolder, tooWide } from './run-cli.ts';
+import { cli, temporaryFolder, tooWide, until } from './run-cli.ts';
 import { json, refuses, replies, type StandIn, standIn, VERSION } from './stand-in.ts';
 
 let folder: Awaited<ReturnType<typeof temporaryFolder>>;
@@ -141,14 +142,21 @@ test('a refusal in the middle of an upload is heard every time, and its connecti
   const bytes = 8 * 1024 * 1024;
   const codes = new Set<unknown>();
   for (let n = 0; n < 30; n += 1) {
-    const upload = { bytes, open: () => Readable.from([Buffer.alloc(bytes)]) };
+    // In pieces, and in one that the refusal finds half written: each leaves by another way.
+    const open = () =>
+      n % 2 === 0
+        ? createReadStream('/dev/zero', { end: bytes - 1 })
+        : Readable.from([Buffer.alloc(bytes)]);
+    const upload = { bytes, open };
     await localSocket(server.socket)
       .request('POST', '/v1/artifacts', z.any(), { upload })
       .catch((cause: unknown) => codes.add(cause instanceof ZddError ? cause.code : cause));
   }
   expect([...codes]).toEqual(['ZDD_ARTIFACT_TOO_LARGE']);
-  let open = 1;
-  while (open > 0) open = await server.connections();
+  await until(
+    async () => (await server.connections()) === 0,
+    () => 'the end of every connection',
+  );
 });
 
 test('an agent that is starting or stopping is busy', async () => {

@@ -76,7 +76,7 @@ describe('an artifact that is no good', () => {
     await refused(result, 'ZDD_CONFIG_INVALID', 10);
     expect(result.stderr).toContain('zdd.yaml:5:');
     expect(result.stderr).toContain('zdd.yaml:6:');
-    expect(result.stderr).toContain('did you mean "health"');
+    expect(result.stderr).toMatch(/did you mean\s+"health"/);
   });
 
   test('whose bytes are not the bytes announced', async () => {
