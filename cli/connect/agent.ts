@@ -23,6 +23,7 @@ import { ZddError } from '../../agent/protocol/errors.ts';
 import { event, type ZddEvent } from '../../agent/protocol/events.ts';
 import type { Connection, StreamOptions, Upload } from './connection.ts';
 import { followed } from './follow.ts';
+import { logPlace } from './log-place.ts';
 
 /** One event, as it came (`raw`, for `--json`: nothing a newer agent adds is lost) and as read. */
 export interface ReadEvent {
@@ -239,35 +240,4 @@ function unreadable(connection: Connection, what: string, raw: unknown): ZddErro
     ],
     tries: ['zdd-agent --version'],
   });
-}
-
-/**
- * Lines of output have no number, so the place in a stream is the time of the last line and how
- * many lines came at exactly that time.
- */
-function logPlace() {
-  let at = -1;
-  let count = 0;
-  let skip = 0;
-  return {
-    /** Call before asking again. @returns whether anything came before. */
-    resume(): boolean {
-      skip = count;
-      return at >= 0;
-    },
-    isNew(line: LogLine): boolean {
-      if (line.at < at) return skip === 0;
-      if (line.at === at && skip > 0) {
-        skip -= 1;
-        return false;
-      }
-      if (line.at > at) {
-        at = line.at;
-        count = 0;
-      }
-      skip = 0;
-      count += 1;
-      return true;
-    },
-  };
 }
