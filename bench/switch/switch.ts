@@ -10,8 +10,9 @@ import { pm2 } from './pm2.ts';
 import type { Row } from './row.ts';
 import { openStage } from './stage.ts';
 import type { Tool } from './tool.ts';
+import { zddAgent } from './zdd-agent.ts';
 
-const TOOLS: readonly Tool[] = [nginx, caddy, pm2, plainRestart];
+const TOOLS: readonly Tool[] = [zddAgent, nginx, caddy, pm2, plainRestart];
 const DEFAULT_SWITCHES = 8;
 
 /** A tool that could not be measured, and why. */

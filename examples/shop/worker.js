@@ -49,11 +49,12 @@ function isWorker(pid) {
 let leave = () => {};
 if (ledgerFolder === undefined) setInterval(() => {}, BEAT_MS);
 else leave = start(ledgerFolder);
-console.log(`worker runs, release ${release}, instance ${instance}`);
-
 function stop() {
   leave();
   process.exit(0);
 }
 process.on('SIGTERM', stop);
 process.on('SIGINT', stop);
+
+// Last, because whoever reads it may send a signal at once.
+console.log(`worker runs, release ${release}, instance ${instance}`);
