@@ -20,10 +20,10 @@ import {
   versionReply,
 } from '../protocol/api.ts';
 import { ZddError } from '../protocol/errors.ts';
+import type { Daemon } from './daemon.ts';
 import { examine } from './doctor.ts';
 import { streamEvents } from './event-stream.ts';
 import { clientGone, sendLines } from './ndjson.ts';
-import type { Daemon } from './server.ts';
 import { appStatus, attention } from './status.ts';
 
 const inApp = z.object({ app: z.string() });

@@ -10,20 +10,9 @@ import {
   serializerCompiler,
   validatorCompiler,
 } from 'fastify-type-provider-zod';
-import type { Deploys } from '../pipeline/deploys.ts';
-import type { Host } from '../pipeline/host.ts';
 import { type ErrorCode, toErrorBody, ZddError } from '../protocol/errors.ts';
+import type { Daemon } from './daemon.ts';
 import { registerRoutes } from './routes.ts';
-
-/** What the routes need to know about the daemon itself. */
-export interface Daemon {
-  readonly host: Host;
-  readonly deploys: Deploys;
-  readonly version: string;
-  readonly runner: 'process' | 'systemd';
-  /** Ends the streams that clients follow. */
-  readonly signal: AbortSignal;
-}
 
 /** The control API; who may connect is decided by the permissions of its socket. */
 export async function createServer(daemon: Daemon): Promise<FastifyInstance> {

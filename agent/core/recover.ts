@@ -1,4 +1,4 @@
-import type { AppEvent } from './deployment.ts';
+import type { AppEvent } from './events.ts';
 import type { AppState, Failure } from './model.ts';
 
 /** What the daemon finds when it starts again in the middle of a deployment. */

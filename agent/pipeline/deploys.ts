@@ -1,5 +1,5 @@
-import type { Target } from '../core/deployment.ts';
 import { isWarm, trafficMoved } from '../core/deployment.ts';
+import type { Target } from '../core/events.ts';
 import type { AppState, Failure, Generation, Policy } from '../core/model.ts';
 import type { DeploymentReply } from '../protocol/api.ts';
 import type { AppConfig } from '../protocol/app-config.ts';

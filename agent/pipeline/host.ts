@@ -1,6 +1,6 @@
 import type { Logger } from 'pino';
 import type { Generation } from '../core/model.ts';
-import type { Haproxy } from '../haproxy/proxy.ts';
+import type { Applied, Difference, Haproxy } from '../haproxy/proxy.ts';
 import type { AppConfig } from '../protocol/app-config.ts';
 import { ZddError } from '../protocol/errors.ts';
 import type { NewEvent } from '../protocol/events.ts';
@@ -11,13 +11,19 @@ import type { Journal } from '../store/journal.ts';
 import type { Layout } from '../store/layout.ts';
 import type { Releases } from '../store/releases.ts';
 import type { SlotRecord, Slots } from '../store/slots.ts';
-import type { Traffic } from './traffic.ts';
 
 /** Limits that protect the disk; see `agent.yaml`. */
 export interface DiskLimits {
   readonly unpackedBytes: number;
   readonly entries: number;
   readonly reserveBytes: number;
+}
+
+/** The one door to HAProxy: it says what the journal says, of all apps at once. See `traffic.ts`. */
+export interface TrafficControl {
+  apply(host: Host, signal: AbortSignal): Promise<Applied>;
+  move(host: Host, signal: AbortSignal): Promise<Applied>;
+  inspect(host: Host, signal: AbortSignal): Promise<readonly Difference[]>;
 }
 
 /** The VPS as the verbs of this folder see it. */
@@ -30,7 +36,7 @@ export interface Host {
   readonly limits: DiskLimits;
   readonly runner: Runner;
   readonly proxy: Haproxy;
-  readonly traffic: Traffic;
+  readonly traffic: TrafficControl;
   readonly log: Logger;
   readonly now: () => number;
 }

@@ -1,5 +1,5 @@
-import type { AppEvent } from '../core/deployment.ts';
 import type { Effect } from '../core/effects.ts';
+import type { AppEvent } from '../core/events.ts';
 import { bake } from './bake.ts';
 import { drain } from './drain.ts';
 import type { Host, Task } from './host.ts';

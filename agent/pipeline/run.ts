@@ -1,5 +1,6 @@
-import { type AppEvent, step } from '../core/deployment.ts';
+import { step } from '../core/deployment.ts';
 import { type Effect, effectsOf } from '../core/effects.ts';
+import type { AppEvent } from '../core/events.ts';
 import { type AppState, candidateOf, type Ended, type Failure } from '../core/model.ts';
 import { toErrorBody } from '../protocol/errors.ts';
 import type { NewEvent } from '../protocol/events.ts';

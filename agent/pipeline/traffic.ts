@@ -9,13 +9,13 @@ import type {
   ServerAddress,
 } from '../haproxy/proxy.ts';
 import type { Listen } from '../runner/runner.ts';
-import { configOf, type Host, type HostSlot } from './host.ts';
+import { configOf, type Host, type HostSlot, type TrafficControl } from './host.ts';
 
 /**
  * What HAProxy shall do, read off the journal: always the whole of it, so that file and running
  * process can be made true from any state, by whoever comes first.
  */
-export class Traffic {
+export class Traffic implements TrafficControl {
   #lastMove: Applied = { reloaded: false, switchMs: 0, changed: false };
 
   /** Makes HAProxy say what the journal says. */

@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events';
 import type { DatabaseSync } from 'node:sqlite';
-import type { AppEvent } from '../core/deployment.ts';
+import type { AppEvent } from '../core/events.ts';
 import { type AppState, newApp } from '../core/model.ts';
 import type { NewEvent, Receipt, ZddEvent } from '../protocol/events.ts';
 import { inTransaction } from './database.ts';

@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { type AppEvent, currentCandidate, step } from '../../agent/core/deployment.ts';
+import { currentCandidate, step } from '../../agent/core/deployment.ts';
 import { effectsOf } from '../../agent/core/effects.ts';
+import type { AppEvent } from '../../agent/core/events.ts';
 import { type AppState, newApp, sameGeneration } from '../../agent/core/model.ts';
 import { recover } from '../../agent/core/recover.ts';
 import { servingGeneration, trafficOf } from '../../agent/core/traffic.ts';

@@ -1,5 +1,6 @@
-import { type AppEvent, step } from '../../agent/core/deployment.ts';
+import { step } from '../../agent/core/deployment.ts';
 import type { Effect } from '../../agent/core/effects.ts';
+import type { AppEvent } from '../../agent/core/events.ts';
 import { type AppState, type Failure, newApp, type Policy } from '../../agent/core/model.ts';
 
 export const POLICY: Policy = {

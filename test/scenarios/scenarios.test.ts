@@ -1,8 +1,9 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { type AppEvent, type Step, step } from '../../agent/core/deployment.ts';
+import { type Step, step } from '../../agent/core/deployment.ts';
 import { type Effect, effectsOf } from '../../agent/core/effects.ts';
+import type { AppEvent } from '../../agent/core/events.ts';
 import { type AppState, type Generation, newApp } from '../../agent/core/model.ts';
 import { recover } from '../../agent/core/recover.ts';
 import { trafficOf } from '../../agent/core/traffic.ts';

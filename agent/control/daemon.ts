@@ -1,0 +1,12 @@
+import type { Deploys } from '../pipeline/deploys.ts';
+import type { Host } from '../pipeline/host.ts';
+
+/** What the routes need to know about the daemon itself. */
+export interface Daemon {
+  readonly host: Host;
+  readonly deploys: Deploys;
+  readonly version: string;
+  readonly runner: 'process' | 'systemd';
+  /** Ends the streams that clients follow. */
+  readonly signal: AbortSignal;
+}
