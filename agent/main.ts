@@ -15,7 +15,7 @@ import { Traffic } from './pipeline/traffic.ts';
 import { EXIT, ZddError } from './protocol/errors.ts';
 import { createProcessRunner } from './runner/process/process-runner.ts';
 import type { InstanceSpec } from './runner/runner.ts';
-import { createArtifactStore } from './store/artifacts.ts';
+import { createArtifactStore } from './store/artifact/artifacts.ts';
 import { openDatabase } from './store/database.ts';
 import { Journal } from './store/journal.ts';
 import { Layout } from './store/layout.ts';

@@ -4,7 +4,7 @@ import type { AppState, Failure, Generation, Policy } from '../core/model.ts';
 import type { DeploymentReply } from '../protocol/api.ts';
 import type { AppConfig } from '../protocol/app-config.ts';
 import { type ErrorCode, ZddError } from '../protocol/errors.ts';
-import { readAppConfig } from '../store/artifacts.ts';
+import { readAppConfig } from '../store/artifact/artifacts.ts';
 import { configOf, type Host } from './host.ts';
 import { AppRun } from './run.ts';
 

@@ -6,7 +6,7 @@ import { ZddError } from '../protocol/errors.ts';
 import type { NewEvent } from '../protocol/events.ts';
 import { parseAppConfig } from '../protocol/zdd-yaml.ts';
 import type { InstanceSpec, Runner } from '../runner/runner.ts';
-import type { ArtifactStore } from '../store/artifacts.ts';
+import type { ArtifactStore } from '../store/artifact/artifacts.ts';
 import type { Journal } from '../store/journal.ts';
 import type { Layout } from '../store/layout.ts';
 import type { Releases } from '../store/releases.ts';

@@ -8,7 +8,7 @@ import {
 import { startsBeforeTraffic } from '../core/plan.ts';
 import { recover } from '../core/recover.ts';
 import { removeTree } from '../store/atomic-file.ts';
-import { sweepReleases } from '../store/release-folder.ts';
+import { sweepReleases } from '../store/release-folder/release-folder.ts';
 import type { Deploys } from './deploys.ts';
 import type { Host, HostSlot } from './host.ts';
 import { startSlots } from './instances.ts';

@@ -1,13 +1,13 @@
 import { join } from 'node:path';
 import { ZddError } from '../protocol/errors.ts';
-import { readAppConfig } from '../store/artifacts.ts';
+import { readAppConfig } from '../store/artifact/artifacts.ts';
 import { removeTree } from '../store/atomic-file.ts';
 import {
   commitRelease,
   linkShared,
   unpackArtifact,
   verifyRelease,
-} from '../store/release-folder.ts';
+} from '../store/release-folder/release-folder.ts';
 import type { Host, Task } from './host.ts';
 
 /** What became of an artifact. */

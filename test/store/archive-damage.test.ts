@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { ZddError } from '../../agent/protocol/errors.ts';
-import { readAppConfig } from '../../agent/store/artifacts.ts';
-import { unpackArtifact, verifyRelease } from '../../agent/store/release-folder.ts';
+import { readAppConfig } from '../../agent/store/artifact/artifacts.ts';
+import { unpackArtifact, verifyRelease } from '../../agent/store/release-folder/release-folder.ts';
 import {
   artifactIn,
   CONFIG,

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync, zstdCompressSync } from 'node:zlib';
 import { ZddError } from '../../agent/protocol/errors.ts';
-import type { UnpackLimits } from '../../agent/store/artifact-limits.ts';
+import type { UnpackLimits } from '../../agent/store/artifact/limits.ts';
 
 /** The smallest zdd.yaml that is valid. */
 export const CONFIG = 'app: shop\nprocesses:\n  web:\n    run: node server.js\n';

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { ZddError } from '../../agent/protocol/errors.ts';
-import { type AppConfigFile, readAppConfig } from '../../agent/store/artifacts.ts';
+import { type AppConfigFile, readAppConfig } from '../../agent/store/artifact/artifacts.ts';
 import {
   artifactIn,
   CONFIG,

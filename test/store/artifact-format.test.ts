@@ -2,8 +2,8 @@ import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { gzipSync, zstdCompressSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
-import { readEntries } from '../../agent/store/artifact-entries.ts';
-import { detectFormat, openArchive } from '../../agent/store/artifact-format.ts';
+import { readEntries } from '../../agent/store/artifact/entries.ts';
+import { detectFormat, openArchive } from '../../agent/store/artifact/format.ts';
 import {
   artifactIn,
   file,

@@ -6,7 +6,10 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { describe, expect, test } from 'vitest';
 import type { ZddError } from '../../agent/protocol/errors.ts';
-import { type ArtifactStoreOptions, createArtifactStore } from '../../agent/store/artifacts.ts';
+import {
+  type ArtifactStoreOptions,
+  createArtifactStore,
+} from '../../agent/store/artifact/artifacts.ts';
 import { inFolder, rejection } from './archives.ts';
 
 const BYTES = randomBytes(300_000);

@@ -3,8 +3,12 @@ import { once } from 'node:events';
 import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { createArtifactStore } from '../../agent/store/artifacts.ts';
-import { sweepStaging, unpackArtifact, verifyRelease } from '../../agent/store/release-folder.ts';
+import { createArtifactStore } from '../../agent/store/artifact/artifacts.ts';
+import {
+  sweepStaging,
+  unpackArtifact,
+  verifyRelease,
+} from '../../agent/store/release-folder/release-folder.ts';
 import { artifactIn, CONFIG, file, inFolder, LIMITS, PACKERS, tarOf } from './archives.ts';
 
 const never = new AbortController().signal;

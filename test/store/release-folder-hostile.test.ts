@@ -2,8 +2,8 @@ import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { ZddError } from '../../agent/protocol/errors.ts';
-import type { UnpackLimits } from '../../agent/store/artifact-limits.ts';
-import { unpackArtifact } from '../../agent/store/release-folder.ts';
+import type { UnpackLimits } from '../../agent/store/artifact/limits.ts';
+import { unpackArtifact } from '../../agent/store/release-folder/release-folder.ts';
 import {
   artifactIn,
   CONFIG,

@@ -15,7 +15,7 @@ import {
   linkShared,
   unpackArtifact,
   verifyRelease,
-} from '../../agent/store/release-folder.ts';
+} from '../../agent/store/release-folder/release-folder.ts';
 import {
   artifactIn,
   CONFIG,

@@ -11,7 +11,7 @@ import {
   type UnpackedRelease,
   unpackArtifact,
   verifyRelease,
-} from '../../agent/store/release-folder.ts';
+} from '../../agent/store/release-folder/release-folder.ts';
 import {
   artifactIn,
   CONFIG,

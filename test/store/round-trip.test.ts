@@ -2,8 +2,8 @@ import { lstat, readFile, readlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { collisionKey } from '../../agent/store/artifact-names.ts';
-import { unpackArtifact, verifyRelease } from '../../agent/store/release-folder.ts';
+import { collisionKey } from '../../agent/store/artifact/names.ts';
+import { unpackArtifact, verifyRelease } from '../../agent/store/release-folder/release-folder.ts';
 import {
   artifactIn,
   CONFIG,

@@ -1,6 +1,6 @@
-import { CONFIG_NAME, configMissing } from './artifact-config.ts';
-import { empty, unsafe } from './artifact-errors.ts';
-import { checkedName, checkedTarget, collisionKey } from './artifact-names.ts';
+import { CONFIG_NAME, configMissing } from '../artifact/config.ts';
+import { empty, unsafe } from '../artifact/errors.ts';
+import { checkedName, checkedTarget, collisionKey } from '../artifact/names.ts';
 
 /** One thing in a release, with its path from the root of the release. */
 export type ReleaseEntry =

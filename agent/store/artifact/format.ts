@@ -4,9 +4,9 @@ import { pipeline, Readable, type Transform } from 'node:stream';
 import { createGunzip, createZstdDecompress } from 'node:zlib';
 import { Header } from 'tar';
 import xz from 'xz-decompress';
-import { ZddError } from '../protocol/errors.ts';
-import { corrupt, empty, unknownFormat } from './artifact-errors.ts';
-import { errnoOf } from './atomic-file.ts';
+import { ZddError } from '../../protocol/errors.ts';
+import { errnoOf } from '../atomic-file.ts';
+import { corrupt, empty, unknownFormat } from './errors.ts';
 
 /** How an artifact is packed. */
 export type ArchiveFormat = 'tar' | 'gzip' | 'zstd' | 'xz';

@@ -1,5 +1,5 @@
-import { ZddError } from '../protocol/errors.ts';
-import { errnoOf } from './atomic-file.ts';
+import { ZddError } from '../../protocol/errors.ts';
+import { errnoOf } from '../atomic-file.ts';
 
 const TRIES = ['zdd-agent push'];
 

@@ -1,9 +1,9 @@
 import { Header } from 'tar';
-import { ByteReader } from './artifact-bytes.ts';
-import { corrupt, empty, tooLarge, unknownFormat, unsafe } from './artifact-errors.ts';
-import { BLOCK, openArchive } from './artifact-format.ts';
-import { MAX_META_BYTES, type UnpackLimits, withinExpansion } from './artifact-limits.ts';
-import { type PaxFields, parsePax, textOf } from './artifact-pax.ts';
+import { ByteReader } from './bytes.ts';
+import { corrupt, empty, tooLarge, unknownFormat, unsafe } from './errors.ts';
+import { BLOCK, openArchive } from './format.ts';
+import { MAX_META_BYTES, type UnpackLimits, withinExpansion } from './limits.ts';
+import { type PaxFields, parsePax, textOf } from './pax.ts';
 
 /** One entry of an archive, in the order of the archive. */
 export interface ArchiveEntry {

@@ -1,12 +1,12 @@
 import { createHash, hash } from 'node:crypto';
 import { type FileHandle, link, mkdir, open, rename, rmdir, symlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import type { ArchiveEntry } from './artifact-entries.ts';
-import { sizeText, tooLarge, unsafe } from './artifact-errors.ts';
-import type { SpaceGuard, UnpackLimits } from './artifact-limits.ts';
-import { MANIFEST_NAME, manifestOf } from './release-folder-manifest.ts';
-import { type ReleaseEntry, ReleaseTree } from './release-folder-tree.ts';
-import type { WorkQueue } from './release-folder-work.ts';
+import type { ArchiveEntry } from '../artifact/entries.ts';
+import { sizeText, tooLarge, unsafe } from '../artifact/errors.ts';
+import type { SpaceGuard, UnpackLimits } from '../artifact/limits.ts';
+import { MANIFEST_NAME, manifestOf } from './manifest.ts';
+import { type ReleaseEntry, ReleaseTree } from './tree.ts';
+import type { WorkQueue } from './work.ts';
 
 /** A release in its staging folder, whole and durable. */
 export interface UnpackedRelease {

@@ -2,8 +2,8 @@ import { createHash, hash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { lstat, readFile, readlink } from 'node:fs/promises';
 import { dirname, isAbsolute, join } from 'node:path';
-import { errnoOf } from './atomic-file.ts';
-import type { ReleaseEntry } from './release-folder-tree.ts';
+import { errnoOf } from '../atomic-file.ts';
+import type { ReleaseEntry } from './tree.ts';
 
 /** Lies at the root of each release: what was unpacked. */
 export const MANIFEST_NAME = '.zdd-manifest';

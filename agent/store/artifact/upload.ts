@@ -1,5 +1,5 @@
 import type { Readable } from 'node:stream';
-import { corrupt } from './artifact-errors.ts';
+import { corrupt } from './errors.ts';
 
 /**
  * The chunks of an upload, with an end to waiting for each. Leaves the stream as it is when it ends.

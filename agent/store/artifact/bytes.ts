@@ -1,5 +1,5 @@
 import { setImmediate } from 'node:timers/promises';
-import { corrupt } from './artifact-errors.ts';
+import { corrupt } from './errors.ts';
 
 const YIELD_BYTES = 4 * 1024 * 1024;
 

@@ -1,5 +1,5 @@
-import { tooLarge, unsafe } from './artifact-errors.ts';
-import { MAX_DEPTH, MAX_NAME_BYTES, MAX_PATH_BYTES } from './artifact-limits.ts';
+import { tooLarge, unsafe } from './errors.ts';
+import { MAX_DEPTH, MAX_NAME_BYTES, MAX_PATH_BYTES } from './limits.ts';
 
 /** The components of a name, without `.` and empty ones: `./a//b/` is `a`, `b`. Checks nothing. */
 export function splitName(name: string): string[] {

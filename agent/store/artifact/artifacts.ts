@@ -3,13 +3,13 @@ import { existsSync } from 'node:fs';
 import { type FileHandle, mkdir, open, rename, rm, stat, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
-import { ZddError } from '../protocol/errors.ts';
-import { corrupt, diskFull, diskFullOr, sizeText, tooLarge } from './artifact-errors.ts';
-import { freeBytesOf } from './artifact-limits.ts';
-import { chunksOf } from './artifact-upload.ts';
-import { fsyncDir, namesIn, sweepTemporaryFiles, temporaryPath } from './atomic-file.ts';
+import { ZddError } from '../../protocol/errors.ts';
+import { fsyncDir, namesIn, sweepTemporaryFiles, temporaryPath } from '../atomic-file.ts';
+import { corrupt, diskFull, diskFullOr, sizeText, tooLarge } from './errors.ts';
+import { freeBytesOf } from './limits.ts';
+import { chunksOf } from './upload.ts';
 
-export { type AppConfigFile, readAppConfig } from './artifact-config.ts';
+export { type AppConfigFile, readAppConfig } from './config.ts';
 
 const DIGEST = /^[0-9a-f]{64}$/;
 const IDLE_MS = 60_000;

@@ -1,17 +1,17 @@
 import { randomBytes } from 'node:crypto';
 import { lstat, mkdir } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { readEntries } from './artifact-entries.ts';
-import { diskFullOr } from './artifact-errors.ts';
-import { freeBytesOf, SpaceGuard, type UnpackLimits } from './artifact-limits.ts';
-import { namesIn, removeTree, renameDurably } from './atomic-file.ts';
-import { verifyRelease } from './release-folder-manifest.ts';
-import { type UnpackedRelease, Unpacking } from './release-folder-unpacking.ts';
-import { WorkQueue } from './release-folder-work.ts';
+import { readEntries } from '../artifact/entries.ts';
+import { diskFullOr } from '../artifact/errors.ts';
+import { freeBytesOf, SpaceGuard, type UnpackLimits } from '../artifact/limits.ts';
+import { namesIn, removeTree, renameDurably } from '../atomic-file.ts';
+import { verifyRelease } from './manifest.ts';
+import { type UnpackedRelease, Unpacking } from './unpacking.ts';
+import { WorkQueue } from './work.ts';
 
-export { inspectRelease, verifyRelease } from './release-folder-manifest.ts';
-export { linkShared, type SharedLink } from './release-folder-shared.ts';
-export type { UnpackedRelease } from './release-folder-unpacking.ts';
+export { inspectRelease, verifyRelease } from './manifest.ts';
+export { linkShared, type SharedLink } from './shared.ts';
+export type { UnpackedRelease } from './unpacking.ts';
 
 const PARALLEL_FILES = 8;
 

@@ -1,5 +1,5 @@
 import { statfs } from 'node:fs/promises';
-import { diskFull, sizeText, tooLarge } from './artifact-errors.ts';
+import { diskFull, sizeText, tooLarge } from './errors.ts';
 
 const MiB = 1024 * 1024;
 

@@ -1,10 +1,10 @@
-import type { AppConfig } from '../protocol/app-config.ts';
-import { ZddError } from '../protocol/errors.ts';
-import { parseAppConfig } from '../protocol/zdd-yaml.ts';
-import { type ArchiveEntry, readEntries } from './artifact-entries.ts';
-import { empty, sizeText, tooLarge } from './artifact-errors.ts';
-import { DEFAULT_UNPACK_LIMITS, MAX_CONFIG_BYTES } from './artifact-limits.ts';
-import { splitName } from './artifact-names.ts';
+import type { AppConfig } from '../../protocol/app-config.ts';
+import { ZddError } from '../../protocol/errors.ts';
+import { parseAppConfig } from '../../protocol/zdd-yaml.ts';
+import { type ArchiveEntry, readEntries } from './entries.ts';
+import { empty, sizeText, tooLarge } from './errors.ts';
+import { DEFAULT_UNPACK_LIMITS, MAX_CONFIG_BYTES } from './limits.ts';
+import { splitName } from './names.ts';
 
 /** The name of the file that makes a folder an app. */
 export const CONFIG_NAME = 'zdd.yaml';

@@ -1,4 +1,4 @@
-import { corrupt, unsafe } from './artifact-errors.ts';
+import { corrupt, unsafe } from './errors.ts';
 
 /** What an extended header may say about the next entry, as far as it matters to a release. */
 export interface PaxFields {
