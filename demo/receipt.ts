@@ -95,7 +95,7 @@ export async function composeDemoReceipt(
       app: receipt.app,
       release: receipt.release,
       outcome: receipt.outcome,
-      switchMs: receipt.switchMs,
+      switchMs: receipt.switchMs === null ? null : Math.round(receipt.switchMs * 1_000) / 1_000,
       totalMs: receipt.totalMs,
       lost: load.window(from, to).lost,
     })),
@@ -158,7 +158,7 @@ export function printDemoReceipt(receipt: DemoReceipt): string {
       ({ id, release, outcome, switchMs, totalMs, lost }) =>
         [
           `#${id}`,
-          `${(release ?? 'no release').padEnd(12)} ${outcome.padEnd(11)} switch ${switchMs === null ? '  –' : `${switchMs.toFixed(1)} ms`}   ${(totalMs / 1_000).toFixed(1)}s   lost ${lost}`,
+          `${(release ?? 'no release').padEnd(12)} ${outcome.padEnd(11)} switch ${(switchMs === null ? '–' : `${switchMs.toFixed(1)} ms`).padEnd(7)}  ${(totalMs / 1_000).toFixed(1)}s   lost ${lost}`,
         ] as const,
     ),
   ];

@@ -115,7 +115,7 @@ test('an upload that stands still is given up on, one that moves is not', async 
   const upload = (chunks: () => AsyncIterable<Buffer>, bytes: number) =>
     connection.request('POST', '/v1/artifacts', z.any(), {
       upload: { bytes, open: () => Readable.from(chunks()) },
-      deadlineMs: 300,
+      deadlineMs: 1_000,
     });
   async function* one() {
     yield Buffer.alloc(10);
@@ -129,7 +129,7 @@ test('an upload that stands still is given up on, one that moves is not', async 
   // Longer in all than the deadline, never silent for so long.
   async function* many() {
     for (let n = 0; n < 10; n += 1) {
-      await new Promise((resolve) => setTimeout(resolve, 60));
+      await new Promise((resolve) => setTimeout(resolve, 150));
       yield Buffer.alloc(10);
     }
   }
