@@ -50,6 +50,8 @@ function reduce(state: AppState, event: AppEvent, now: number): Reduced {
     }
     case 'told':
       return state.deployment === null ? same(state) : told(state, state.deployment, event, now);
+    case 'resumed':
+      return state.deployment === null ? same(state) : resumed(state, state.deployment, now);
     case 'drained':
       return same({
         ...state,
@@ -270,6 +272,14 @@ function told(
         deployment: { ...deployment, policy: { ...deployment.policy, bakeMs: 0 } },
       });
   }
+}
+
+/** While the daemon was away nobody watched the candidate: its bake begins anew. */
+function resumed(state: AppState, deployment: Deployment, now: number): Reduced {
+  const { phase, policy } = deployment;
+  if (phase.name !== 'baking') return same(state);
+  const baking: Phase = { ...phase, until: now + policy.bakeMs };
+  return same({ ...state, deployment: { ...deployment, phase: baking } });
 }
 
 /** Whether some new requests may have gone to the candidate by now. */

@@ -35,6 +35,8 @@ export type AppEvent =
       readonly verb: 'abort' | 'rollback' | 'promote';
       readonly failure: Failure;
     }
+  /** The daemon is back, in the middle of a deployment that goes on. */
+  | { readonly type: 'resumed' }
   | { readonly type: 'drained'; readonly generation: Generation }
   | { readonly type: 'stopped'; readonly generation: Generation }
   | { readonly type: 'tidied'; readonly departures: number };

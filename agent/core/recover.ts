@@ -13,7 +13,7 @@ export interface Observed {
 export type Recovery =
   | { readonly decision: 'nothing' }
   /** Its phase is done again: every effect is idempotent. */
-  | { readonly decision: 'finish'; readonly reason: string }
+  | { readonly decision: 'finish'; readonly reason: string; readonly event: AppEvent }
   | { readonly decision: 'undo'; readonly reason: string; readonly event: AppEvent };
 
 /**
@@ -24,6 +24,11 @@ export function recover(state: AppState, observed: Observed): Recovery {
   const { deployment } = state;
   if (deployment === null) return { decision: 'nothing' };
   const { phase, id } = deployment;
+  const finish = (reason: string): Recovery => ({
+    decision: 'finish',
+    reason,
+    event: { type: 'resumed' },
+  });
   const undo = (reason: string): Recovery => ({
     decision: 'undo',
     reason,
@@ -32,12 +37,12 @@ export function recover(state: AppState, observed: Observed): Recovery {
   switch (phase.name) {
     case 'unpacking':
       return observed.artifactThere
-        ? { decision: 'finish', reason: 'unpacking starts afresh' }
+        ? finish('unpacking starts afresh')
         : undo('the artifact is gone');
     case 'releasing':
       return undo('the release command was running: nobody knows how far it came');
     case 'starting':
-      return { decision: 'finish', reason: 'instances are adopted or started' };
+      return finish('instances are adopted or started');
     case 'probing':
     case 'smoking':
     case 'admitting':
@@ -45,10 +50,10 @@ export function recover(state: AppState, observed: Observed): Recovery {
     case 'baking':
     case 'promoting':
       return observed.candidateAlive
-        ? { decision: 'finish', reason: `${phase.name} goes on` }
+        ? finish(`${phase.name} goes on`)
         : undo('the instances of the new release are gone');
     case 'reverting':
-      return { decision: 'finish', reason: 'the way back goes on' };
+      return finish('the way back goes on');
   }
 }
 

@@ -195,7 +195,7 @@ async function undo(
 ): Promise<void> {
   const { options } = context;
   const signal = AbortSignal.timeout(UNDO_MS);
-  options.log('warn', 'haproxy: taking back what was prepared', { reason: String(reason) });
+  options.log('debug', 'haproxy: taking back what was prepared', { reason: String(reason) });
   try {
     const now = await readConfig(options.configPath);
     if (now !== text) await writeConfig(options.configPath, text, options.binary, signal);

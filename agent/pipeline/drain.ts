@@ -28,7 +28,7 @@ export async function drain(host: Host, task: Task, retirement: Retirement): Pro
     if (now >= closeFrom && left.websockets > 0) {
       // At most one second's worth, however long a look took: a pace, not a debt.
       credit = Math.min(credit + ((now - lastLook) / 1_000) * pacePerSecond, pacePerSecond);
-      const count = Math.floor(Math.max(credit, pacePerSecond < 5 ? 0 : 1));
+      const count = Math.floor(credit);
       if (count > 0) {
         credit -= await host.proxy.closeWebSockets(task.app, servers, count, task.signal);
       }

@@ -107,7 +107,7 @@ async function recoverApp(host: Host, deploys: Deploys, app: string): Promise<vo
     const { decision, reason } = recovery;
     host.journal.tell({ type: 'recovered', app, deployment: deployment.id, decision, reason });
   }
-  if (recovery.decision === 'undo') await run.post(recovery.event);
+  if (recovery.decision !== 'nothing') await run.post(recovery.event);
   run.resume();
 }
 

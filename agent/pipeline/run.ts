@@ -6,6 +6,7 @@ import { toErrorBody } from '../protocol/errors.ts';
 import type { NewEvent } from '../protocol/events.ts';
 import type { Host } from './host.ts';
 import { Meter } from './meter.ts';
+import { untilDone } from './pause.ts';
 import { perform } from './perform.ts';
 import { composeReceipt } from './receipt.ts';
 
@@ -116,20 +117,38 @@ export class AppRun {
   }
 
   async #run(effect: Effect, signal: AbortSignal): Promise<void> {
-    const { app } = this;
+    const began = performance.now();
+    const { event, summary } = await this.#outcome(effect, signal);
+    if (event === null) return;
+    // Under way until its step is journaled, so that nothing begins it a second time. A journal that
+    // cannot be written (a full disk) is waited for: nothing is done that is not written down.
+    await untilDone(
+      () => this.post(event, summary, performance.now() - began),
+      signal,
+      (error) => this.#host.log.error({ app: this.app, err: error }, 'step cannot be journaled'),
+    ).catch(() => undefined);
+  }
+
+  async #outcome(
+    effect: Effect,
+    signal: AbortSignal,
+  ): Promise<{ event: AppEvent | null; summary: string | null }> {
     const deployment = 'deployment' in effect ? effect.deployment : null;
-    const started = performance.now();
+    const tell = (event: NewEvent): void => this.#tell(event);
     try {
-      const { event, summary } = await perform(
-        this.#host,
-        { app, deployment, signal, tell: (event) => this.#host.journal.tell(event) },
-        effect,
-      );
-      // Under way until its step is journaled, so that nothing begins it a second time.
-      await this.post(event, summary, performance.now() - started);
+      return await perform(this.#host, { app: this.app, deployment, signal, tell }, effect);
     } catch (error) {
-      if (signal.aborted || this.#closed) return;
-      await this.post(this.#failed(effect, error));
+      const givenUp = signal.aborted || this.#closed;
+      return { event: givenUp ? null : this.#failed(effect, error), summary: null };
+    }
+  }
+
+  /** The story is for people: that it cannot be told now must not fail what is being done. */
+  #tell(event: NewEvent): void {
+    try {
+      this.#host.journal.tell(event);
+    } catch (error) {
+      this.#host.log.error({ app: this.app, err: error }, 'event cannot be journaled');
     }
   }
 

@@ -47,8 +47,6 @@ function isWorker(pid) {
 }
 
 let leave = () => {};
-if (ledgerFolder === undefined) setInterval(() => {}, BEAT_MS);
-else leave = start(ledgerFolder);
 function stop() {
   leave();
   process.exit(0);
@@ -56,5 +54,6 @@ function stop() {
 process.on('SIGTERM', stop);
 process.on('SIGINT', stop);
 
-// Last, because whoever reads it may send a signal at once.
+if (ledgerFolder === undefined) setInterval(() => {}, BEAT_MS);
+else leave = start(ledgerFolder);
 console.log(`worker runs, release ${release}, instance ${instance}`);

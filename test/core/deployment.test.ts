@@ -84,7 +84,7 @@ function eventOf(state: AppState, made: Move, id: number): AppEvent | null {
     }
     case 'crash': {
       const recovery = recover(state, made);
-      return recovery.decision === 'undo' ? recovery.event : null;
+      return recovery.decision === 'nothing' ? null : recovery.event;
     }
   }
 }
@@ -222,7 +222,7 @@ describe('recovery', () => {
         for (const entry of entries) {
           const recovery = recover(entry, { candidateAlive, artifactThere });
           const resumed =
-            recovery.decision === 'undo' ? step(entry, recovery.event, 0).state : entry;
+            recovery.decision === 'nothing' ? entry : step(entry, recovery.event, 0).state;
           const settled = settle(resumed);
           expect(settled.deployment).toBeNull();
           if (entry.stable !== null) expect(settled.stable).not.toBeNull();
@@ -230,6 +230,23 @@ describe('recovery', () => {
       }),
       { numRuns: 200 },
     );
+  });
+
+  test('bakes anew after the daemon was away: nobody watched meanwhile', () => {
+    let state = step(deployed(1), requested(3), 0).state;
+    while (state.deployment !== null && state.deployment.phase.name !== 'baking') {
+      const [effect] = effectsOf(state);
+      if (effect === undefined) throw new Error('stuck');
+      state = step(state, success(effect), 0).state;
+    }
+    const later = 10 * POLICY.bakeMs;
+    const recovery = recover(state, { candidateAlive: true, artifactThere: true });
+    if (recovery.decision !== 'finish') throw new Error('not finished');
+    const resumed = step(state, recovery.event, later).state;
+    expect(resumed.deployment?.phase).toMatchObject({
+      name: 'baking',
+      until: later + POLICY.bakeMs,
+    });
   });
 
   test('never runs a release command a second time', () => {

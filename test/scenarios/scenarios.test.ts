@@ -90,8 +90,10 @@ class Story {
     if (recovery.decision === 'undo') {
       return `  undo: ${recovery.reason}\n${this.#take(recovery.event)}`;
     }
-    const reason = recovery.decision === 'finish' ? `finish: ${recovery.reason}` : 'nothing to do';
-    return `  ${reason}\n${describe(step(this.#state, { type: 'tidied', departures: 0 }, 0))}`;
+    if (recovery.decision === 'finish') {
+      return `  finish: ${recovery.reason}\n${this.#take(recovery.event)}`;
+    }
+    return `  nothing to do\n${describe(step(this.#state, { type: 'tidied', departures: 0 }, 0))}`;
   }
 
   #take(event: AppEvent): string {
