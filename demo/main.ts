@@ -8,6 +8,7 @@ const HELP = `npm run demo: deploys an example app six times while traffic runs,
   npm run demo                 the play, then the receipt
   npm run demo -- --json       the receipt as one JSON object on the last line of stdout
   npm run demo -- --keep       leaves HAProxy, agent and app running, and says how to play with them
+  npm run demo -- --end DIR    ends what --keep has left running, and removes its folder
 `;
 
 async function main(): Promise<number> {
@@ -15,11 +16,16 @@ async function main(): Promise<number> {
     options: {
       json: { type: 'boolean', default: false },
       keep: { type: 'boolean', default: false },
+      end: { type: 'string' },
       help: { type: 'boolean', short: 'h', default: false },
     },
   });
   if (values.help) {
     process.stdout.write(HELP);
+    return 0;
+  }
+  if (values.end !== undefined) {
+    await PrivateHost.removeAt(values.end.replace(/\/+$/, ''));
     return 0;
   }
   const out = values.json ? process.stderr : process.stdout;
@@ -56,7 +62,7 @@ function howToPlay(host: PrivateHost): string {
   bin/zdd-agent rollback --app shop
   bin/zdd-agent events -f
 And when you are done:
-  kill ${host.daemonPid}; pkill -f ${host.dir}; rm -r ${host.dir}`;
+  npm run demo -- --end ${host.dir}`;
 }
 
 process.exitCode = await main();

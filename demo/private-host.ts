@@ -230,22 +230,32 @@ export class PrivateHost {
   /** Stops everything this host started, by pid, and removes the folder. */
   async remove(): Promise<void> {
     await this.stopDaemon('SIGKILL');
-    for (const pid of await this.#instancePids()) kill(pid, 'SIGKILL');
-    await stopEmbedded(join(this.stateDir, 'haproxy'));
-    await rm(this.dir, { recursive: true, force: true });
+    await PrivateHost.removeAt(this.dir);
   }
 
-  /** Processes whose folder or socket lies in this host's folder: its instances. */
-  async #instancePids(): Promise<number[]> {
-    const pids: number[] = [];
-    for (const entry of await readdir('/proc')) {
-      const pid = Number(entry);
-      if (!Number.isInteger(pid) || pid === process.pid) continue;
-      const cwd = await readlink(`/proc/${pid}/cwd`).catch(() => '');
-      if (cwd.startsWith(`${this.dir}/`)) pids.push(pid);
-    }
-    return pids;
+  /** The same for a host that some other process has started: what a kept demo leaves. */
+  static async removeAt(dir: string): Promise<void> {
+    // The daemon first: it would start again what is stopped here.
+    for (const pid of await pidsOf(dir, 'agent.yaml')) kill(pid, 'SIGKILL');
+    await stopEmbedded(join(dir, 'state', 'haproxy'));
+    for (const pid of await pidsOf(dir, '')) kill(pid, 'SIGKILL');
+    await rm(dir, { recursive: true, force: true });
   }
+}
+
+/** Processes that work in this folder, or whose command line names a file in it. */
+async function pidsOf(dir: string, file: string): Promise<number[]> {
+  const pids: number[] = [];
+  for (const entry of await readdir('/proc')) {
+    const pid = Number(entry);
+    if (!Number.isInteger(pid) || pid === process.pid) continue;
+    const command = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
+    const cwd = await readlink(`/proc/${pid}/cwd`).catch(() => '');
+    if (command.includes(`${dir}/${file}`) || (file === '' && cwd.startsWith(`${dir}/`))) {
+      pids.push(pid);
+    }
+  }
+  return pids;
 }
 
 function kill(pid: number, signal: NodeJS.Signals): void {

@@ -44,7 +44,16 @@ export async function createServer(daemon: Daemon): Promise<FastifyInstance> {
   return server;
 }
 
+/** SQLITE_FULL (https://sqlite.org/rescode.html#full): the journal could not be written. */
+const SQLITE_FULL = 13;
+
 function asZddError(error: unknown): unknown {
+  if (error instanceof Error && 'errcode' in error && error.errcode === SQLITE_FULL) {
+    return new ZddError('ZDD_DISK_FULL', 'the journal cannot be written: the disk is full', {
+      traffic: 'untouched',
+      tries: ['df -h', 'zdd-agent status'],
+    });
+  }
   if (hasZodFastifySchemaValidationErrors(error)) {
     return new ZddError('ZDD_USAGE', error.message);
   }
@@ -57,7 +66,6 @@ function asZddError(error: unknown): unknown {
 function httpStatus(code: ErrorCode): number {
   switch (code) {
     case 'ZDD_LOCKED':
-    case 'ZDD_TOO_LATE':
     case 'ZDD_NOTHING_RUNNING':
     case 'ZDD_NOTHING_TO_ROLL_BACK':
     case 'ZDD_ROUTE_CONFLICT':

@@ -49,7 +49,6 @@ export const ERRORS = {
   ZDD_RELEASE_UNKNOWN: { exit: EXIT.usage, means: 'no such release of this app' },
   ZDD_NOTHING_TO_ROLL_BACK: { exit: EXIT.usage, means: 'there is no earlier good release' },
   ZDD_NOTHING_RUNNING: { exit: EXIT.usage, means: 'no deployment is running' },
-  ZDD_TOO_LATE: { exit: EXIT.usage, means: 'the deployment has passed the point for this' },
   ZDD_RELEASE_COMMAND_FAILED: {
     exit: EXIT.failedTrafficUntouched,
     means: 'the release command failed or ran out of time',
