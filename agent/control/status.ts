@@ -1,5 +1,5 @@
 import { type AppState, candidateOf, type Generation } from '../core/model.ts';
-import { trafficOf } from '../core/traffic.ts';
+import { isMoving, trafficOf } from '../core/traffic.ts';
 import { configOf, type Host, type HostSlot } from '../pipeline/host.ts';
 import { trafficSlots } from '../pipeline/traffic.ts';
 import type { AppStatus, Finding, GenerationStatus } from '../protocol/api.ts';
@@ -126,8 +126,10 @@ function addressText(listen: Listen): string | null {
 /** What somebody should look at now, each with the command that mends it. */
 export async function attention(host: Host, signal: AbortSignal): Promise<Finding[]> {
   const findings: Finding[] = [];
+  const moving = host.journal.apps().some((app) => isMoving(host.journal.state(app)));
   try {
-    for (const { what } of await host.traffic.inspect(host, signal)) {
+    const differences = await host.traffic.inspect(host, signal);
+    for (const { what } of moving ? [] : differences) {
       findings.push({
         level: 'warning',
         code: 'ZDD_DRIFT',

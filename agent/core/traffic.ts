@@ -56,3 +56,18 @@ export function servingGeneration(state: AppState): Generation | null {
       return state.stable;
   }
 }
+
+/**
+ * Whether traffic is being moved just now: what differs between journal and HAProxy then differs on
+ * purpose.
+ */
+export function isMoving(state: AppState): boolean {
+  const phase = state.deployment?.phase.name;
+  return (
+    phase === 'admitting' ||
+    phase === 'switching' ||
+    phase === 'reverting' ||
+    state.tidied < state.departures ||
+    state.retiring.some((retirement) => retirement.phase === 'stopping')
+  );
+}

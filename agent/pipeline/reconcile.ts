@@ -7,6 +7,7 @@ import {
 } from '../core/model.ts';
 import { startsBeforeTraffic } from '../core/plan.ts';
 import { recover } from '../core/recover.ts';
+import { isMoving } from '../core/traffic.ts';
 import { removeTree } from '../store/atomic-file.ts';
 import { sweepReleases } from '../store/release-folder/release-folder.ts';
 import type { Deploys } from './deploys.ts';
@@ -144,21 +145,12 @@ export async function keepTrue(
   }
 }
 
-/** While traffic is being moved, differences are on purpose. */
-function isMoving(state: AppState): boolean {
-  const phase = state.deployment?.phase.name;
-  return (
-    phase === 'admitting' ||
-    phase === 'switching' ||
-    phase === 'reverting' ||
-    state.tidied < state.departures ||
-    state.retiring.some((retirement) => retirement.phase === 'stopping')
-  );
-}
-
 async function repair(host: Host, signal: AbortSignal): Promise<void> {
-  await host.proxy.open(signal);
-  const differences = await host.traffic.inspect(host, signal);
+  const differences = await host.traffic.inspect(host, signal).catch(async () => {
+    // An embedded HAProxy that died is started again by this, another one is waited for.
+    await host.proxy.open(signal);
+    return await host.traffic.inspect(host, signal);
+  });
   if (differences.length === 0) return;
   await host.traffic.apply(host, signal);
   for (const { what } of differences) {
