@@ -1,4 +1,5 @@
 import type { Load } from '../../load/load.ts';
+import { isLost } from '../../load/outcome.ts';
 import type { LoadReport, Window } from '../../load/report.ts';
 import type { WebSocketClose } from '../../load/websocket.ts';
 import type { Switched } from './tool.ts';
@@ -10,6 +11,11 @@ export interface Row {
   readonly requests: number;
   /** Requests refused, reset, cut, timed out, or answered by the proxy instead of the app. */
   readonly lost: number;
+  /**
+   * Of these, those that ended once the old processes had been told to stop. Zero for a tool whose
+   * one command does all, and for one that leaves the old processes running during the run.
+   */
+  readonly lostAtStop: number;
   readonly wsOpened: number;
   /** WebSockets closed by the switch itself: see `wsOf`. */
   readonly wsCut: number;
@@ -64,6 +70,7 @@ export function rowOf(tool: string, observed: Observed, seen: readonly Seen[]): 
     switches: seen.length,
     requests: report.requests,
     lost: report.lost,
+    lostAtStop: lostAtStop(observed.rows(), seen),
     wsOpened: report.websockets.opened,
     wsCut: ws.cut,
     wsClosedAtStop: ws.closedAtStop,
@@ -103,6 +110,19 @@ export function wsOf(
     else cut += 1;
   }
   return { cut, closedAtStop };
+}
+
+function lostAtStop(rows: ReturnType<Load['rows']>, seen: readonly Seen[]): number {
+  let lost = 0;
+  for (const row of rows) {
+    if (!isLost(row.outcome)) continue;
+    const stopping = seen.some(
+      ({ stopAt, endedAt }) =>
+        stopAt < endedAt && row.end >= stopAt && row.start <= endedAt + LATE_CLOSE_MS,
+    );
+    if (stopping) lost += 1;
+  }
+  return lost;
 }
 
 /** How long old releases got new requests after a switch: the longest of all switches. */

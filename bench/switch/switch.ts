@@ -99,11 +99,28 @@ function parsed(args: readonly string[]) {
 }
 
 function textOf(rows: readonly Row[], skipped: readonly Skipped[]): string {
-  const head = ['tool', 'switches', 'requests', 'lost', 'WS opened', 'WS cut', 'WS at stop'];
+  const head = [
+    'tool',
+    'switches',
+    'requests',
+    'lost',
+    'at stop',
+    'WS opened',
+    'WS cut',
+    'WS at stop',
+  ];
   const times = ['switch ms', 'max', 'old until', 'deploy', 'p99 near', 'p99 far'];
   const lines = rows.map((row) => [
     row.tool,
-    ...[row.switches, row.requests, row.lost, row.wsOpened, row.wsCut, row.wsClosedAtStop],
+    ...[
+      row.switches,
+      row.requests,
+      row.lost,
+      row.lostAtStop,
+      row.wsOpened,
+      row.wsCut,
+      row.wsClosedAtStop,
+    ],
     ...[row.switchMs, row.switchMaxMs, row.oldUntilMs, row.deployMs, row.p99NearMs, row.p99FarMs],
   ]);
   return [

@@ -9,6 +9,7 @@ import { plainRestart } from '../../bench/switch/plain-restart.ts';
 import { rowOf, wsOf } from '../../bench/switch/row.ts';
 import { openStage, type Stage } from '../../bench/switch/stage.ts';
 import { table } from '../../bench/table.ts';
+import type { Outcome } from '../../load/outcome.ts';
 import { Records } from '../../load/records.ts';
 import { reportWindows } from '../../load/report.ts';
 
@@ -52,7 +53,7 @@ test('a WebSocket closed by the switch is cut, one that the old app ends at its 
 
 test('the row tells near from far, and how long the old release was asked', () => {
   const records = new Records(1_000);
-  const add = (start: number, ms: number, release: string) =>
+  const add = (start: number, ms: number, release: string, outcome: Outcome = 'ok') =>
     records.add({
       kind: 'busy',
       start,
@@ -60,7 +61,7 @@ test('the row tells near from far, and how long the old release was asked', () =
       end: start + ms,
       status: 200,
       release,
-      outcome: 'ok',
+      outcome,
       reused: true,
       detail: '',
     });
@@ -70,6 +71,8 @@ test('the row tells near from far, and how long the old release was asked', () =
   add(10_080, 20, 'v2');
   add(10_700, 70, 'v2');
   add(12_000, 4, 'v2');
+  add(10_050, 2, '', 'reset');
+  add(10_290, 15, '', 'reset');
   const switched = {
     release: 'v2',
     beganAt: 9_500,
@@ -80,7 +83,7 @@ test('the row tells near from far, and how long the old release was asked', () =
   const row = rowOf(
     'a tool',
     {
-      report: { requests: 5, lost: 0, lostByReason: {}, websockets: { opened: 7 } },
+      report: { requests: 8, lost: 2, lostByReason: { reset: 2 }, websockets: { opened: 7 } },
       websocketCloses: [],
       rows: () => records.rows(),
       windows: (windows, side) => reportWindows(records, windows, side),
@@ -90,7 +93,9 @@ test('the row tells near from far, and how long the old release was asked', () =
   expect(row).toMatchObject({
     tool: 'a tool',
     switches: 1,
-    requests: 5,
+    requests: 8,
+    lost: 2,
+    lostAtStop: 1,
     wsOpened: 7,
     switchMs: 100,
     switchMaxMs: 100,
