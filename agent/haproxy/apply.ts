@@ -1,5 +1,5 @@
 import { ZddError } from '../protocol/errors.ts';
-import { readConfig, writeConfig } from './config/file.ts';
+import { ConfigEdited, readConfig, writeConfig } from './config/file.ts';
 import { checkDesired } from './config/names.ts';
 import { chrootOf, type WrittenServers, writtenServers } from './config/read.ts';
 import { findRegion, replaceRegion } from './config/region.ts';
@@ -59,8 +59,12 @@ export async function applyDesired(
         return { changed, reloaded, switchMs };
       }
     } catch (error) {
-      if (!(error instanceof WorkerChanged)) throw error;
-      context.options.log('warn', 'haproxy was reloaded by somebody else; looking again', {});
+      if (!isInterference(error)) throw error;
+      context.options.log(
+        'warn',
+        'haproxy was reloaded or its file edited meanwhile; looking again',
+        {},
+      );
     }
   }
   throw new ZddError(
@@ -97,7 +101,7 @@ async function oneRound(
     const running = await reach(context, desired, last, progress, signal);
     return await settled(context, desired, running, signal);
   } catch (error) {
-    if (!progress.moved && !(error instanceof WorkerChanged)) {
+    if (!progress.moved && !isInterference(error)) {
       await undo(context, file.text, before, error);
     }
     throw error;
@@ -117,7 +121,7 @@ async function reach(
   const rendered = renderRegion(desired, { bind: options.bind, chroot: file.chroot });
   const text = replaceRegion(file.text, rendered.text);
   if (text !== file.text) {
-    await writeConfig(options.configPath, text, options.binary, signal);
+    await writeConfig(options.configPath, text, options.binary, signal, file.text);
     progress.changed = true;
   }
   let running = await observeCurrent(context, signal);
@@ -198,7 +202,11 @@ async function undo(
   options.log('debug', 'haproxy: taking back what was prepared', { reason: String(reason) });
   try {
     const now = await readConfig(options.configPath);
-    if (now !== text) await writeConfig(options.configPath, text, options.binary, signal);
+    // Our region only: what an admin wrote beside it meanwhile stays.
+    const was = findRegion(text);
+    const is = findRegion(now ?? '');
+    const restored = was && is ? `${is.before}${was.region}${is.after}` : text;
+    if (now !== restored) await writeConfig(options.configPath, restored, options.binary, signal);
     const running = await observeCurrent(context, signal);
     if (running.shape !== before.shape) await reload(context, signal);
     else await takeBack(context, before, running, signal);
@@ -206,6 +214,10 @@ async function undo(
     // The first error is the one to tell; the next apply puts right what is left.
     options.log('error', 'haproxy: could not take everything back', { error: String(error) });
   }
+}
+
+function isInterference(error: unknown): boolean {
+  return error instanceof WorkerChanged || error instanceof ConfigEdited;
 }
 
 async function readFileOf({ options }: Context): Promise<ConfigFile> {

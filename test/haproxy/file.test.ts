@@ -2,7 +2,7 @@ import { chmod, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { writeConfig } from '../../agent/haproxy/config/file.ts';
+import { ConfigEdited, writeConfig } from '../../agent/haproxy/config/file.ts';
 import { replaceRegion } from '../../agent/haproxy/config/region.ts';
 import { soon } from './harness.ts';
 
@@ -80,4 +80,12 @@ describe('writing haproxy.cfg', () => {
     });
     expect(await readdir(folder)).toEqual([]);
   });
+});
+
+it('an edit made while the new file is checked is not lost', async () => {
+  await writeFile(path, `${admin}# an edit\n`);
+  await expect(
+    writeConfig(path, `${admin}${good}`, 'haproxy', soon(), admin),
+  ).rejects.toBeInstanceOf(ConfigEdited);
+  expect(await readFile(path, 'utf8')).toBe(`${admin}# an edit\n`);
 });

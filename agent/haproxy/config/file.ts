@@ -19,16 +19,22 @@ export async function readConfig(path: string): Promise<string | undefined> {
   }
 }
 
+/** Somebody edited the file while its successor was being checked: theirs must not be lost. */
+export class ConfigEdited extends Error {}
+
 /**
  * Checks `text` with `haproxy -c` and puts it in place of the file in one rename, both durable.
  * The file before is kept beside it as `<name>.previous`; mode and owner stay. A link is followed.
- * @throws ZDD_HAPROXY_CONFIG_INVALID and nothing has changed
+ * @param madeFrom what the file said when `text` was made of it
+ * @throws ZDD_HAPROXY_CONFIG_INVALID, or ConfigEdited when the file says something else by now;
+ * nothing has changed
  */
 export async function writeConfig(
   path: string,
   text: string,
   binary: string,
   signal: AbortSignal,
+  madeFrom?: string,
 ): Promise<void> {
   const target = await realpath(path).catch((error: unknown) => {
     if (isMissing(error)) return path;
@@ -51,6 +57,8 @@ export async function writeConfig(
         await rm(copy, { force: true });
       }
     }
+    const now = (await readConfig(target)) ?? '';
+    if (madeFrom !== undefined && now !== madeFrom) throw new ConfigEdited();
     await rename(temporary, target);
     await syncFolder(folder);
   } finally {
