@@ -1,50 +1,32 @@
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { z } from 'zod';
+import { MODULES, runVitest, sumUp } from './vitest-run.ts';
+import { runOnHosts, whyNoHosts } from './vps/lab/run.ts';
 
-/** `npm test [FILES]`: type check, lint, then every test; the last line counts them. */
+/**
+ * `npm test [FILES]`: type check, lint, then every test, those on real hosts too; the last line
+ * counts them.
+ */
 
-const modules = join(import.meta.dirname, '..', 'node_modules');
-
-function step(title: string, command: string, args: readonly string[]): void {
+function step(title: string, args: readonly string[]): void {
   process.stderr.write(`\n> ${title}\n`);
-  const { status } = spawnSync(command, args, { stdio: 'inherit' });
+  const { status } = spawnSync(process.execPath, args, { stdio: 'inherit' });
   if (status !== 0) process.exit(status ?? 1);
 }
 
-const summary = z.object({
-  numPassedTests: z.number(),
-  numFailedTests: z.number(),
-  numPendingTests: z.number(),
-  success: z.boolean(),
-});
-
 const files = process.argv.slice(2);
-step('types', process.execPath, [join(modules, 'typescript/bin/tsc'), '--noEmit']);
-step('lint', process.execPath, [join(modules, '@biomejs/biome/bin/biome'), 'check', '.']);
+step('types', [join(MODULES, 'typescript/bin/tsc'), '--noEmit']);
+step('lint', [join(MODULES, '@biomejs/biome/bin/biome'), 'check', '.']);
 
 process.stderr.write('\n> tests\n');
-const folder = mkdtempSync(join(tmpdir(), 'zdd-test-report-'));
-const report = join(folder, 'report.json');
-const { status } = spawnSync(
-  process.execPath,
-  [
-    join(modules, 'vitest/vitest.mjs'),
-    'run',
-    '--reporter=default',
-    '--reporter=json',
-    `--outputFile.json=${report}`,
-    ...files,
-  ],
-  { stdio: 'inherit' },
-);
-const result = summary.safeParse(JSON.parse(readFileSync(report, 'utf8')));
-rmSync(folder, { recursive: true });
-if (!result.success) process.exit(1);
-const { numPassedTests, numFailedTests, numPendingTests, success } = result.data;
-process.stdout.write(
-  `${numPassedTests} passed, ${numFailedTests} failed, ${numPendingTests} skipped\n`,
-);
-process.exitCode = status === 0 && success && numPassedTests > 0 ? 0 : 1;
+const counts = [runVitest(files)];
+
+if (files.length === 0) {
+  process.stderr.write('\n> tests on real hosts\n');
+  const why = whyNoHosts();
+  if (why === null) counts.push(runOnHosts([]));
+  else process.stdout.write(`NOT RUN: the tests on real hosts (test/vps): ${why}\n`);
+}
+
+process.stdout.write(sumUp(counts));
+process.exitCode = counts.every(({ ok }) => ok) ? 0 : 1;
