@@ -10,9 +10,12 @@ const schema = z.strictObject({
   state_dir: z.string().default('/var/lib/zdd-agent'),
   /** Sockets: gone after a reboot. */
   run_dir: z.string().default('/run/zdd-agent'),
+  /** Folders of the instances' sockets, one an app; default `<run_dir>`. */
+  sockets_dir: z.string().optional(),
   /** The control socket; default `<run_dir>/agent.sock`. */
   socket: z.string().optional(),
-  runner: z.enum(['process']).default('process'),
+  /** `systemd`: instances are template units. `process`: detached processes of the agent's user. */
+  runner: z.enum(['process', 'systemd']).default('process'),
   /** TCP ports for `listen: port`. */
   ports: z
     .strictObject({ from: z.int().min(1024).max(65535), to: z.int().min(1024).max(65535) })
@@ -29,6 +32,11 @@ const schema = z.strictObject({
       config: z.string().optional(),
       admin_socket: z.string().optional(),
       master_socket: z.string().optional(),
+      /**
+       * The managed region opens `admin_socket` itself, for group `haproxy`: for a HAProxy whose own
+       * `stats socket` the agent may not use.
+       */
+      admin_socket_in_region: z.boolean().default(false),
       /** Addresses of the frontend in the managed region. */
       bind: z.array(z.string()).min(1).default(['*:80']),
     })
@@ -57,8 +65,9 @@ const schema = z.strictObject({
 export interface Configuration {
   readonly stateDir: string;
   readonly runDir: string;
+  readonly socketsDir: string;
   readonly socket: string;
-  readonly runner: 'process';
+  readonly runner: 'process' | 'systemd';
   readonly ports: { readonly from: number; readonly to: number };
   readonly path: string;
   readonly logLevel: string;
@@ -68,6 +77,7 @@ export interface Configuration {
     readonly config: string;
     readonly adminSocket: string;
     readonly masterSocket: string;
+    readonly adminSocketInRegion: boolean;
     readonly bind: readonly string[];
   };
   readonly limits: {
@@ -108,6 +118,7 @@ function derive(data: z.output<typeof schema>): Configuration {
   return {
     stateDir: data.state_dir,
     runDir: data.run_dir,
+    socketsDir: data.sockets_dir ?? data.run_dir,
     socket: data.socket ?? `${data.run_dir}/agent.sock`,
     runner: data.runner,
     ports: data.ports,
@@ -123,6 +134,7 @@ function derive(data: z.output<typeof schema>): Configuration {
       masterSocket:
         haproxy.master_socket ??
         (embedded ? `${data.run_dir}/haproxy-master.sock` : '/run/haproxy-master.sock'),
+      adminSocketInRegion: haproxy.admin_socket_in_region,
       bind: haproxy.bind,
     },
     limits: {

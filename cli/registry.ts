@@ -4,6 +4,7 @@ import { attach } from './commands/attach.ts';
 import { configCheck } from './commands/config-check.ts';
 import { doctor } from './commands/doctor.ts';
 import { events } from './commands/events.ts';
+import { init } from './commands/init.ts';
 import { logs } from './commands/logs.ts';
 import { promote } from './commands/promote.ts';
 import { push } from './commands/push.ts';
@@ -14,6 +15,7 @@ import { why } from './commands/why.ts';
 
 /** Every verb, in the order of a deploy: the order in which help shows them. */
 export const COMMANDS: readonly Command[] = [
+  init,
   configCheck,
   push,
   attach,

@@ -114,15 +114,16 @@ export class PrivateHost {
     });
   }
 
-  /** Ends the daemon; what it runs goes on. */
-  async stopDaemon(signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {
+  /** Ends the daemon; what it runs goes on. Returns its exit code, null when a signal ended it. */
+  async stopDaemon(signal: 'SIGTERM' | 'SIGKILL'): Promise<number | null> {
     const daemon = this.#daemon;
-    if (daemon === null || daemon.exitCode !== null || daemon.signalCode !== null) return;
+    if (daemon === null || daemon.exitCode !== null || daemon.signalCode !== null) return null;
     daemon.ref();
     const gone = new Promise((resolve) => daemon.once('exit', resolve));
     daemon.kill(signal);
     await gone;
     this.#daemon = null;
+    return daemon.exitCode;
   }
 
   /** Runs the real CLI against this host. */

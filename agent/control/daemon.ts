@@ -1,3 +1,4 @@
+import type { Settings } from '../daemon/settings.ts';
 import type { Deploys } from '../pipeline/deploys.ts';
 import type { Host } from '../pipeline/host.ts';
 
@@ -6,7 +7,8 @@ export interface Daemon {
   readonly host: Host;
   readonly deploys: Deploys;
   readonly version: string;
-  readonly runner: 'process' | 'systemd';
+  /** `agent.yaml` as it is in force. */
+  readonly settings: Settings;
   /** Ends the streams that clients follow. */
   readonly signal: AbortSignal;
 }

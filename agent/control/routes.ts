@@ -21,7 +21,7 @@ import {
 } from '../protocol/api.ts';
 import { ZddError } from '../protocol/errors.ts';
 import type { Daemon } from './daemon.ts';
-import { examine } from './doctor.ts';
+import { examine } from './doctor/examine.ts';
 import { streamEvents } from './event-stream.ts';
 import { clientGone, sendLines } from './ndjson.ts';
 import { appStatus, attention } from './status.ts';
@@ -54,7 +54,7 @@ function readRoutes(server: Server, daemon: Daemon): void {
       ({ version }) => version,
       () => null,
     ),
-    runner: daemon.runner,
+    runner: daemon.settings.current.runner,
     pid: process.pid,
   }));
 
@@ -136,7 +136,7 @@ function readRoutes(server: Server, daemon: Daemon): void {
 
   server.get('/v1/doctor', { schema: { response: { 200: doctorReply } } }, async () => ({
     schemaVersion: 1 as const,
-    findings: await examine(host, AbortSignal.timeout(LOOK_MS)),
+    findings: await examine(daemon, AbortSignal.timeout(LOOK_MS)),
   }));
 }
 

@@ -19,7 +19,8 @@ export async function createServer(daemon: Daemon): Promise<FastifyInstance> {
   const server = fastify({
     genReqId: () => randomUUID(),
     bodyLimit: 1024 * 1024,
-    forceCloseConnections: true,
+    // Answers under way are finished; connections that only wait are closed.
+    forceCloseConnections: 'idle',
   });
   server.setValidatorCompiler(validatorCompiler);
   server.setSerializerCompiler(serializerCompiler);

@@ -7,6 +7,8 @@ export interface Observed {
   readonly candidateAlive: boolean;
   /** The artifact is still on disk. */
   readonly artifactThere: boolean;
+  /** Known: it runs on without the daemon, or its end is kept. It is never run a second time. */
+  readonly releaseCommand: 'known' | 'unknown';
 }
 
 /** What becomes of a deployment that was cut by the end of the daemon. */
@@ -40,7 +42,9 @@ export function recover(state: AppState, observed: Observed): Recovery {
         ? finish('unpacking starts afresh')
         : undo('the artifact is gone');
     case 'releasing':
-      return undo('the release command was running: nobody knows how far it came');
+      return observed.releaseCommand === 'known'
+        ? finish('the release command ran on meanwhile')
+        : undo('the release command was running: nobody knows how far it came');
     case 'starting':
       return finish('instances are adopted or started');
     case 'probing':

@@ -3,8 +3,7 @@ import { ConfigEdited, readConfig, writeConfig } from './config/file.ts';
 import { checkDesired } from './config/names.ts';
 import { chrootOf, type WrittenServers, writtenServers } from './config/read.ts';
 import { findRegion, replaceRegion } from './config/region.ts';
-import { renderRegion } from './config/render.ts';
-import type { Context } from './context.ts';
+import { type Context, renderWith } from './context.ts';
 import {
   isEmpty,
   type Plan,
@@ -84,7 +83,7 @@ async function oneRound(
   const file = await readFileOf(context);
   checkDesired(desired, file.chroot);
   const before = await observeCurrent(context, signal);
-  const shape = renderRegion(desired, { bind: context.options.bind, chroot: file.chroot }).shape;
+  const shape = renderWith(context.options, desired, file.chroot).shape;
   const confirm = toConfirm(desired, before);
   const staged = stage(desired, before, shape !== before.shape, file.written, file.chroot);
   const cleared = withoutMisplaced(staged ?? desired, before, file.written, file.chroot);
@@ -118,7 +117,7 @@ async function reach(
 ): Promise<Running> {
   const { options } = context;
   const file = await readFileOf(context);
-  const rendered = renderRegion(desired, { bind: options.bind, chroot: file.chroot });
+  const rendered = renderWith(options, desired, file.chroot);
   const text = replaceRegion(file.text, rendered.text);
   if (text !== file.text) {
     await writeConfig(options.configPath, text, options.binary, signal, file.text);
@@ -179,10 +178,7 @@ async function settled(
   const running = await observeCurrent(context, signal);
   if (current?.pid !== running.pid || running.pid !== reached.pid) return false;
   const file = await readFileOf(context);
-  const rendered = renderRegion(desired, {
-    bind: context.options.bind,
-    chroot: file.chroot,
-  });
+  const rendered = renderWith(context.options, desired, file.chroot);
   return (
     running.shape === rendered.shape &&
     replaceRegion(file.text, rendered.text) === file.text &&

@@ -1,4 +1,4 @@
-import { readdir, readFile, readlink } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { createServer, isIP } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ZddError } from '../protocol/errors.ts';
@@ -19,19 +19,20 @@ export interface Bind {
  * Makes sure that a reload with this file can bind what it says. A worker that cannot makes HAProxy
  * pause all its listeners while it tries again: measured on 2.6.12, 958 of 2513 new connections
  * were refused in about 1.6 s, though the old worker then served on. `haproxy -c` does not see it.
- * Port ranges, names, variables and sockets other than TCP are left to HAProxy.
- * @param owners pids of the running HAProxy, whose listeners the new worker inherits; asked again
- *   when none of them has the port, since somebody may reload at this very moment
+ * Port ranges, names, variables and sockets other than TCP are left to HAProxy. A port that only root
+ * may take cannot be tried; it is refused when somebody else listens there.
+ * @param ownPorts TCP ports of the running HAProxy, whose listeners the new worker inherits; asked
+ *   again when the port is not among them, since somebody may reload at this very moment
  * @throws ZDD_HAPROXY_CONFIG_INVALID naming the line
  */
 export async function requireBindable(
   text: string,
-  owners: () => Promise<readonly number[]>,
+  ownPorts: () => Promise<ReadonlySet<number>>,
 ): Promise<void> {
   for (const bind of bindsOf(text)) {
-    const error = await tryListen(bind);
-    if (error === undefined || error === 'EACCES') continue;
-    if (error === 'EADDRINUSE' && (await isOwn(bind.port, owners))) continue;
+    const error = await obstacle(bind);
+    if (error === undefined) continue;
+    if (error === 'EADDRINUSE' && (await isOwn(bind.port, ownPorts))) continue;
     throw new ZddError(
       'ZDD_HAPROXY_CONFIG_INVALID',
       error === 'EADDRINUSE'
@@ -63,6 +64,13 @@ export function bindsOf(text: string): readonly Bind[] {
   });
 }
 
+/** Why nobody else could listen there now. */
+async function obstacle(bind: Bind): Promise<string | undefined> {
+  const error = await tryListen(bind);
+  if (error !== 'EACCES') return error;
+  return (await isTaken(bind)) ? 'EADDRINUSE' : undefined;
+}
+
 function tryListen({ host, port }: Bind): Promise<string | undefined> {
   return new Promise((resolve) => {
     const server = createServer((socket) => socket.destroy());
@@ -73,37 +81,52 @@ function tryListen({ host, port }: Bind): Promise<string | undefined> {
   });
 }
 
-async function isOwn(port: number, owners: () => Promise<readonly number[]>): Promise<boolean> {
+async function isOwn(port: number, ownPorts: () => Promise<ReadonlySet<number>>): Promise<boolean> {
   for (let looks = 0; looks < MAX_LOOKS; looks += 1) {
     if (looks > 0) await sleep(LOOK_MS);
-    if (await listens(port, await owners())) return true;
+    if ((await ownPorts()).has(port)) return true;
   }
   return false;
 }
 
-/** Whether one of these processes listens on the port; true when we may not look. */
-async function listens(port: number, pids: readonly number[]): Promise<boolean> {
-  const listening = new Set<string>();
+/** Whether a socket listens where this bind would, by the kernel's tables, which all may read. */
+async function isTaken({ host, port }: Bind): Promise<boolean> {
+  const wanted = kernelAddress(host);
   for (const table of ['/proc/net/tcp', '/proc/net/tcp6']) {
     for (const line of (await readFile(table, 'utf8').catch(() => '')).split('\n')) {
-      // proc(5): local address, remote address, state (0A: LISTEN), ..., inode.
-      const fields = line.trim().split(/\s+/);
-      const hex = /:([0-9A-F]{4})$/.exec(fields[1] ?? '')?.[1];
-      if (fields[3] === '0A' && hex !== undefined && Number.parseInt(hex, 16) === port) {
-        listening.add(`socket:[${fields[9]}]`);
-      }
-    }
-  }
-  for (const pid of pids) {
-    const folder = `/proc/${pid}/fd`;
-    const names = await readdir(folder).catch((error: NodeJS.ErrnoException) =>
-      error.code === 'EACCES' ? undefined : [],
-    );
-    if (names === undefined) return true;
-    for (const name of names) {
-      const target = await readlink(`${folder}/${name}`).catch(() => '');
-      if (listening.has(target)) return true;
+      // proc(5): number, local address, remote address, state (0A: LISTEN), ...
+      const [, local = '', , state] = line.trim().split(/\s+/);
+      const [address = '', hex = ''] = local.split(':');
+      if (state !== '0A' || Number.parseInt(hex, 16) !== port) continue;
+      if (/^0+$/.test(address) || /^0*$/.test(wanted) || address === wanted) return true;
     }
   }
   return false;
+}
+
+/**
+ * An address as `/proc/net/tcp` shows it: words of 32 bits in the byte order of the machine, which
+ * is little-endian wherever this runs. `''` for every address.
+ */
+function kernelAddress(host: string): string {
+  if (host === '' || host === '::') return '';
+  const bytes = isIP(host) === 4 ? host.split('.').map(Number) : ipv6Bytes(host);
+  const words: string[] = [];
+  for (let at = 0; at < bytes.length; at += 4) {
+    const word = bytes.slice(at, at + 4).reverse();
+    words.push(word.map((byte) => byte.toString(16).padStart(2, '0')).join(''));
+  }
+  return words.join('').toUpperCase();
+}
+
+function ipv6Bytes(host: string): number[] {
+  // The URL parser writes every form of an address, an embedded IPv4 too, in its one shortest way.
+  const [head = '', tail] = new URL(`http://[${host}]`).hostname.slice(1, -1).split('::');
+  const groups = (part: string): number[] =>
+    part === '' ? [] : part.split(':').map((group) => Number.parseInt(group, 16));
+  const first = groups(head);
+  const last = groups(tail ?? '');
+  const gap = tail === undefined ? 0 : 8 - first.length - last.length;
+  const all = [...first, ...new Array<number>(gap).fill(0), ...last];
+  return all.flatMap((group) => [group >> 8, group & 0xff]);
 }

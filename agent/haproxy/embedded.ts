@@ -6,7 +6,7 @@ import { ZddError } from '../protocol/errors.ts';
 import { renderComplete } from './config/complete.ts';
 import { readConfig, writeConfig } from './config/file.ts';
 import { findRegion, replaceRegion } from './config/region.ts';
-import { renderRegion } from './config/render.ts';
+import { renderWith } from './context.ts';
 import { showProcesses } from './master.ts';
 import { observe } from './observe.ts';
 import type { ResolvedOptions } from './options.ts';
@@ -193,7 +193,7 @@ export async function stopEmbedded(workDir: string, timeoutMs = 10_000): Promise
 async function writeFirstConfig(options: ResolvedOptions, signal: AbortSignal): Promise<void> {
   const text = (await readConfig(options.configPath)) ?? renderComplete(options);
   if (findRegion(text) !== undefined) return;
-  const region = renderRegion({ apps: [] }, { bind: options.bind, chroot: undefined });
+  const region = renderWith(options, { apps: [] }, undefined);
   await writeConfig(options.configPath, replaceRegion(text, region.text), options.binary, signal);
 }
 

@@ -1,9 +1,11 @@
 import { execFile } from 'node:child_process';
 import { ZddError } from '../protocol/errors.ts';
 import { applyDesired } from './apply.ts';
+import { sweepConfig } from './config/file.ts';
 import { closeTunnels, countConnections } from './connections.ts';
 import type { Context } from './context.ts';
 import { createEmbedded } from './embedded.ts';
+import { withGrace } from './grace.ts';
 import { inspectProxy } from './inspect.ts';
 import { showProcesses } from './master.ts';
 import { type ProxyOptions, resolveOptions } from './options.ts';
@@ -18,6 +20,8 @@ export type { LogLevel, ProxyOptions } from './options.ts';
 
 /** How long `haproxy -v` may take, ms. */
 const VERSION_MS = 10_000;
+/** How much longer a change goes on after it was given up, ms. A switch takes about 50. */
+const GRACE_MS = 1_500;
 
 /** The proxy room: HAProxy as the rest of the daemon sees it. Does nothing before `open`. */
 export function createProxy(given: ProxyOptions): Haproxy {
@@ -54,6 +58,7 @@ export function createProxy(given: ProxyOptions): Haproxy {
     open: (signal) =>
       oneAtATime(async () => {
         requireVersion(await installedVersion(options.binary, signal));
+        await sweepConfig(options.configPath);
         await embedded?.ensure(signal);
         const found = await info(signal);
         embedded?.watch();
@@ -63,7 +68,7 @@ export function createProxy(given: ProxyOptions): Haproxy {
     apply: (desired, signal) =>
       oneAtATime(async () => {
         await embedded?.ensure(signal);
-        return applyDesired(context, desired, signal);
+        return withGrace(signal, GRACE_MS, (late) => applyDesired(context, desired, late));
       }),
     inspect: (desired, signal) => inspectProxy(context, desired, signal),
     connections: (app, servers, signal) => countConnections(context, app, servers, signal),

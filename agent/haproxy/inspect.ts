@@ -2,8 +2,7 @@ import { readConfig } from './config/file.ts';
 import { appOf } from './config/names.ts';
 import { chrootOf, writtenServers } from './config/read.ts';
 import { findRegion, replaceRegion } from './config/region.ts';
-import { renderRegion } from './config/render.ts';
-import type { Context } from './context.ts';
+import { type Context, renderWith } from './context.ts';
 import { planServers, type Target, withoutMisplaced } from './converge.ts';
 import { serverOf } from './observe.ts';
 import type { DesiredProxy, Difference } from './proxy.ts';
@@ -21,7 +20,7 @@ export async function inspectProxy(
   const text = await readConfig(context.options.configPath);
   const cut = text === undefined ? undefined : findRegion(text);
   const chroot = chrootOf(cut === undefined ? (text ?? '') : cut.before + cut.after);
-  const rendered = renderRegion(desired, { bind: context.options.bind, chroot });
+  const rendered = renderWith(context.options, desired, chroot);
   const running = await observeCurrent(context, signal);
   const said: string[] = [];
   if (text === undefined) said.push('haproxy.cfg: missing');

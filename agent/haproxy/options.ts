@@ -15,8 +15,10 @@ export interface ProxyOptions {
   readonly adminSocket: string;
   /** The master's socket: `haproxy -S`. Reloads and old workers are reached through it. */
   readonly masterSocket: string;
+  /** The managed region opens `adminSocket` itself, for group `haproxy`. Default false. */
+  readonly adminSocketInRegion?: boolean;
   /** Where the frontend listens: `127.0.0.1:8080`. Empty: the admin's own frontends route. */
-  readonly bind: readonly string[];
+  readonly bind: () => readonly string[];
   /** Folder for the embedded HAProxy's process record and output. */
   readonly workDir: string;
   readonly log: (
@@ -39,6 +41,7 @@ export type ResolvedOptions = Required<ProxyOptions>;
 export function resolveOptions(options: ProxyOptions): ResolvedOptions {
   return {
     ...options,
+    adminSocketInRegion: options.adminSocketInRegion ?? false,
     commandMs: options.commandMs ?? 5_000,
     confirmMs: options.confirmMs ?? 10_000,
     reloadMs: options.reloadMs ?? 20_000,

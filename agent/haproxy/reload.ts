@@ -5,7 +5,8 @@ import { readConfig } from './config/file.ts';
 import type { Context } from './context.ts';
 import { sendReload, showProcesses } from './master.ts';
 import { observe, type Running } from './observe.ts';
-import type { Processes } from './tables.ts';
+import { listeningPorts, type Processes } from './tables.ts';
+import { onCurrentWorker } from './worker.ts';
 
 /** A reload of which the master shows nothing after this long was lost, ms. */
 const LOST_MS = 1_000;
@@ -24,10 +25,9 @@ export async function reload(context: Context, signal: AbortSignal): Promise<Run
   const { master, options } = context;
   const until = performance.now() + options.reloadMs;
   const before = await showProcesses(master, signal, options.reloadMs);
-  await requireBindable((await readConfig(options.configPath)) ?? '', async () => {
-    const { master: pid, current, old } = await showProcesses(master, signal, options.reloadMs);
-    return [pid, ...[current, ...old].flatMap((worker) => worker?.pid ?? [])];
-  });
+  await requireBindable((await readConfig(options.configPath)) ?? '', () =>
+    onCurrentWorker(context, signal, async ({ ask }) => listeningPorts(await ask('show fd'))),
+  );
   let said = '';
   for (let sends = 0; sends < MAX_SENDS; sends += 1) {
     said = await sendReload(master, signal);

@@ -157,3 +157,15 @@ function unreadable(command: string, text: string): ZddError {
     evidence: [['answer', text.slice(0, 300)]],
   });
 }
+
+/**
+ * TCP ports a worker listens on, of `show fd`: `... l.st=RDY fe=www fam=ipv4 lport=80` (2.6 and 3.0).
+ */
+export function listeningPorts(answer: string): ReadonlySet<number> {
+  return new Set(
+    answer.split('\n').flatMap((line) => {
+      const port = / l\.st=\S+ .* lport=(\d+)/.exec(line)?.[1];
+      return port === undefined ? [] : [Number(port)];
+    }),
+  );
+}

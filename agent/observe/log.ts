@@ -94,5 +94,20 @@ export function logEvent(log: Logger, event: ZddEvent): void {
     case 'drift':
       log.warn({ ...fields, repaired: event.repaired }, `drift found: ${event.what}`);
       return;
+    case 'configuration_reloaded':
+      logReload(log, event);
+      return;
+  }
+}
+
+function logReload(
+  log: Logger,
+  { changed, needsRestart, error }: Extract<ZddEvent, { type: 'configuration_reloaded' }>,
+): void {
+  if (error !== null) log.error({}, `configuration kept as it was: ${error}`);
+  else log.info({ changed }, 'configuration read again');
+  if (needsRestart.length > 0) {
+    const what = needsRestart.join(', ');
+    log.warn({ needsRestart }, `a new value takes effect only after a restart: ${what}`);
   }
 }

@@ -91,8 +91,13 @@ export class Deploys {
     return await this.#tell(app, 'promote', owner);
   }
 
-  async close(): Promise<void> {
-    await Promise.all([...this.#runs.values()].map((run) => run.close()));
+  /**
+   * Takes no more wishes, and lets what is under way come to the end of its atomic step.
+   * @param withinMs what has not ended by then is left as it is
+   */
+  async close(withinMs: number): Promise<void> {
+    this.#open = false;
+    await Promise.all([...this.#runs.values()].map((run) => run.close(withinMs)));
   }
 
   #known(app: string): AppRun {
@@ -113,7 +118,7 @@ export class Deploys {
   ): Promise<DeploymentReply> {
     const { journal } = this.#host;
     if (!this.#open) {
-      throw new ZddError('ZDD_AGENT_BUSY', 'the agent is starting', {
+      throw new ZddError('ZDD_AGENT_BUSY', 'the agent is starting or stopping', {
         tries: ['zdd-agent status', 'zdd-agent push'],
       });
     }

@@ -1,8 +1,11 @@
-import type { Generation } from '../core/model.ts';
+import { type Generation, generationsOf } from '../core/model.ts';
 import { slotsOf } from '../core/plan.ts';
 import { type AppConfig, listenOf, type ProcessType } from '../protocol/app-config.ts';
 import type { InstanceSpec, Listen } from '../runner/runner.ts';
 import { configOf, type Host, type HostSlot } from './host.ts';
+
+/** What the host's own timeout of a stop is longer than ours: the agent kills first, ms. */
+const STOP_MARGIN_MS = 5_000;
 
 /**
  * The slots of a generation, given their places to listen the first time they are asked for. They
@@ -91,6 +94,7 @@ function instanceSpec(
       ZDD_SLOT: `${app}.${slot}`,
     },
     listen,
+    limits: type.limits,
   };
 }
 
@@ -106,6 +110,33 @@ function takenPorts(host: Host): Set<number> {
 export function graceOf(host: Host, slot: HostSlot): number {
   const type = configOf(host, slot.app, slot.generation).processes[slot.process];
   return type?.stop.grace ?? 10_000;
+}
+
+/**
+ * Makes ready what an app needs of the host: its user, folders and units. One sandbox is for all of
+ * its instances, so it takes what each release that runs, or is about to, asks for.
+ */
+export async function prepareApp(
+  host: Host,
+  app: string,
+  coming: AppConfig,
+  signal: AbortSignal,
+): Promise<void> {
+  const running = generationsOf(host.journal.state(app))
+    .filter(({ release }) => host.releases.find(app, release) !== null)
+    .map((generation) => configOf(host, app, generation));
+  const configs = [coming, ...running];
+  const graces = configs.flatMap(({ processes }) =>
+    Object.values(processes).map(({ stop }) => stop.grace),
+  );
+  await host.runner.prepare(
+    {
+      app,
+      stopTimeoutMs: Math.max(...graces) + STOP_MARGIN_MS,
+      allow: [...new Set(configs.flatMap(({ sandbox }) => sandbox.allow))].toSorted(),
+    },
+    signal,
+  );
 }
 
 /** Starts these slots; one that runs already is left alone. */

@@ -3,6 +3,7 @@ import { toPrune } from '../core/retention.ts';
 import type { InstanceSpec } from '../runner/runner.ts';
 import { removeTree } from '../store/atomic-file.ts';
 import { configOf, type Host, type Task } from './host.ts';
+import { releaseCommandOf } from './release.ts';
 
 /** An artifact that has just come may be waiting for the request to deploy it. */
 const ARTIFACT_KEPT_MS = 10 * 60_000;
@@ -19,6 +20,7 @@ export async function prune(host: Host, task: Task): Promise<void> {
   forgetSlots(host, app);
   await pruneReleases(host, task);
   await pruneOutput(host, app);
+  await forgetReleaseCommands(host, task);
   await pruneArtifacts(host);
   host.journal.trim(app);
 }
@@ -75,6 +77,12 @@ async function pruneOutput(host: Host, app: string): Promise<void> {
     if (index < KEPT_OUTPUTS && host.releases.find(app, release) !== null) continue;
     await host.runner.forget(slot);
   }
+}
+
+/** How it ended is journaled by now. */
+async function forgetReleaseCommands(host: Host, { app, signal }: Task): Promise<void> {
+  const running = releaseCommandOf(host.journal.state(app));
+  await host.runner.forgetOnce(app, new Set(running === null ? [] : [running]), signal);
 }
 
 function deploymentOf({ env }: InstanceSpec): number {

@@ -13,6 +13,7 @@ import { sweepReleases } from '../store/release-folder/release-folder.ts';
 import type { Deploys } from './deploys.ts';
 import type { Host, HostSlot } from './host.ts';
 import { startSlots } from './instances.ts';
+import { releaseCommandOf } from './release.ts';
 
 /** How often journal, file and running HAProxy are held against each other, ms. */
 const LOOK_EVERY_MS = 5_000;
@@ -26,6 +27,7 @@ export async function reconcile(host: Host, deploys: Deploys, signal: AbortSigna
   await sweep(host);
   const states = host.journal.apps().map((app) => host.journal.state(app));
   await stopOrphans(host, states, signal);
+  await forgetReleaseCommands(host, states, signal);
   for (const state of states) await reviveInstances(host, state, signal);
   await openProxy(host, signal);
   for (const { app } of states) await recoverApp(host, deploys, app);
@@ -57,6 +59,18 @@ async function stopOrphans(
   for (const { slot, app } of orphans) {
     host.log.warn({ app, slot }, 'instance without a place in the journal is stopped');
     await host.runner.stop(slot, 10_000, signal);
+  }
+}
+
+/** A release command whose deployment has ended: it was to be ended too when the daemon was killed. */
+async function forgetReleaseCommands(
+  host: Host,
+  states: readonly AppState[],
+  signal: AbortSignal,
+): Promise<void> {
+  for (const state of states) {
+    const name = releaseCommandOf(state);
+    await host.runner.forgetOnce(state.app, new Set(name === null ? [] : [name]), signal);
   }
 }
 
@@ -103,6 +117,7 @@ async function recoverApp(host: Host, deploys: Deploys, app: string): Promise<vo
   const recovery = recover(run.state, {
     candidateAlive: candidate !== null && isAlive(host, app, candidate),
     artifactThere: deployment?.artifact != null && host.artifacts.has(deployment.artifact),
+    releaseCommand: (await isReleaseKnown(host, run.state)) ? 'known' : 'unknown',
   });
   if (recovery.decision !== 'nothing' && deployment !== null) {
     const { decision, reason } = recovery;
@@ -110,6 +125,11 @@ async function recoverApp(host: Host, deploys: Deploys, app: string): Promise<vo
   }
   if (recovery.decision !== 'nothing') await run.post(recovery.event);
   run.resume();
+}
+
+async function isReleaseKnown(host: Host, state: AppState): Promise<boolean> {
+  const name = releaseCommandOf(state);
+  return name !== null && (await host.runner.knowsOnce(name));
 }
 
 function isAlive(host: Host, app: string, candidate: Generation): boolean {

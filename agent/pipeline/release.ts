@@ -1,7 +1,18 @@
-import type { Generation } from '../core/model.ts';
+import type { AppState, Generation } from '../core/model.ts';
 import { formatDuration } from '../protocol/duration.ts';
 import { ZddError } from '../protocol/errors.ts';
 import { configOf, type Host, type Task } from './host.ts';
+
+/** The name under which the release command of a deployment runs; unique for ever on this host. */
+function releaseCommandName(app: string, { release, deployment }: Generation): string {
+  return `${app}.${release.split('-')[0]}-d${deployment}-release`;
+}
+
+/** The release command that belongs to a state; null when none does. */
+export function releaseCommandOf({ app, deployment }: AppState): string | null {
+  const phase = deployment?.phase;
+  return phase?.name === 'releasing' ? releaseCommandName(app, phase.candidate) : null;
+}
 
 /** Runs the release command (migrations: expand) once, before any instance starts. */
 export async function release(host: Host, task: Task, candidate: Generation): Promise<string> {
@@ -12,6 +23,9 @@ export async function release(host: Host, task: Task, candidate: Generation): Pr
   const shown = typeof run === 'string' ? run : run.join(' ');
   const result = await host.runner.runOnce(
     {
+      name: releaseCommandName(app, candidate),
+      app,
+      release: candidate.release,
       command: run,
       cwd: host.layout.release(app, candidate.release),
       env: {

@@ -4,9 +4,10 @@ import type { AppEvent } from '../core/events.ts';
 import { type AppState, candidateOf, type Ended, type Failure } from '../core/model.ts';
 import { toErrorBody } from '../protocol/errors.ts';
 import type { NewEvent } from '../protocol/events.ts';
+import { Leaving } from '../runner/runner.ts';
 import type { Host } from './host.ts';
 import { Meter } from './meter.ts';
-import { untilDone } from './pause.ts';
+import { pause, untilDone } from './pause.ts';
 import { perform } from './perform.ts';
 import { composeReceipt } from './receipt.ts';
 
@@ -26,6 +27,9 @@ export class AppRun {
   #tail: Promise<void> = Promise.resolve();
   #meter = new Meter();
   readonly #underWay = new Map<string, UnderWay>();
+  /** Nothing is begun any more; what ends well is still journaled. */
+  #closing = false;
+  /** Nothing is journaled any more either. */
   #closed = false;
 
   constructor(host: Host, app: string) {
@@ -56,11 +60,21 @@ export class AppRun {
     return await turn;
   }
 
-  /** Ends all effects where they can be ended, journals nothing more. Apps run on. */
-  async close(): Promise<void> {
-    this.#closed = true;
+  /**
+   * Ends all effects where they can be ended: waits are cut, an atomic step is finished and
+   * journaled. The next start goes on from there. Apps run on.
+   * @param withinMs what has not ended by then is left as it is: every step is safe under SIGKILL
+   */
+  async close(withinMs: number): Promise<void> {
+    this.#closing = true;
     for (const { controller } of this.#underWay.values()) controller.abort(closing());
-    await Promise.all([...this.#underWay.values()].map(({ finished }) => finished));
+    const enough = new AbortController();
+    await Promise.race([
+      Promise.all([...this.#underWay.values()].map(({ finished }) => finished)),
+      pause(withinMs, enough.signal).catch(() => undefined),
+    ]);
+    enough.abort();
+    this.#closed = true;
     await this.#tail;
   }
 
@@ -97,6 +111,7 @@ export class AppRun {
 
   /** Ends effects that no longer belong to the state, begins those that now do. */
   #balance(): void {
+    if (this.#closing) return;
     const wanted = new Map(effectsOf(this.#state).map((effect) => [keyOf(effect), effect]));
     for (const [key, { controller }] of this.#underWay) {
       if (!wanted.has(key)) controller.abort(new Error('the state moved on'));
@@ -111,7 +126,7 @@ export class AppRun {
     const finished = this.#run(effect, controller.signal).finally(() => {
       this.#underWay.delete(key);
       // Wanted again while it was being ended: a release that was revived and retired once more.
-      if (!this.#closed && controller.signal.aborted) this.#balance();
+      if (controller.signal.aborted) this.#balance();
     });
     this.#underWay.set(key, { controller, finished });
   }
@@ -138,7 +153,7 @@ export class AppRun {
     try {
       return await perform(this.#host, { app: this.app, deployment, signal, tell }, effect);
     } catch (error) {
-      const givenUp = signal.aborted || this.#closed;
+      const givenUp = signal.aborted || this.#closing;
       return { event: givenUp ? null : this.#failed(effect, error), summary: null };
     }
   }
@@ -228,5 +243,5 @@ function keyOf(effect: Effect): string {
 }
 
 function closing(): Error {
-  return new Error('the agent is stopping');
+  return new Leaving('the agent is stopping');
 }

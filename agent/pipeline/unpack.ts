@@ -9,6 +9,7 @@ import {
   verifyRelease,
 } from '../store/release-folder/release-folder.ts';
 import type { Host, Task } from './host.ts';
+import { prepareApp } from './instances.ts';
 
 /** What became of an artifact. */
 export interface Unpacked {
@@ -38,6 +39,7 @@ export async function unpack(
   }
   const path = host.artifacts.path(artifact);
   const { text, config } = await readAppConfig(path);
+  await prepareApp(host, app, config, signal);
   const staging = join(host.layout.staging(app), `d${deployment}`);
   await removeTree(staging);
   const content = await unpackArtifact(path, staging, host.limits, signal);

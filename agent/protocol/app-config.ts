@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { duration } from './duration.ts';
+import { size } from './size.ts';
 
 const name = z
   .string()
@@ -47,6 +48,30 @@ const health = z
     ...value,
   }));
 
+const limits = z.strictObject({
+  memory: size()
+    .refine((bytes) => bytes >= 16 * 1024 ** 2, 'expected at least 16M')
+    .optional()
+    .describe('Memory of an instance, all its processes together.'),
+  cpu: z
+    .string()
+    .regex(/^[1-9]\d{0,4}%$/, 'expected percent of one processor, such as "150%"')
+    .transform((text) => Number.parseInt(text, 10))
+    .optional()
+    .describe('Percent of one processor: "150%" is one and a half.'),
+  tasks: z
+    .int('expected a whole number ≥ 1')
+    .min(1, 'expected a whole number ≥ 1')
+    .optional()
+    .describe('Processes and threads of an instance.'),
+  nofile: z
+    .int('expected a whole number ≥ 64')
+    .min(64, 'expected a whole number ≥ 64')
+    .max(1_048_576, 'expected at most 1048576')
+    .optional()
+    .describe('Open files of each process of an instance.'),
+});
+
 const processType = z.strictObject({
   run: command,
   instances: z
@@ -69,6 +94,7 @@ const processType = z.strictObject({
   stop: z
     .strictObject({ grace: duration().default(10_000).describe('From SIGTERM to SIGKILL.') })
     .prefault({}),
+  limits: limits.prefault({}).describe('What an instance may use at most.'),
   env: z.record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/), z.string()).default({}),
 });
 
@@ -146,6 +172,14 @@ export const appConfig = z
       })
       .prefault({}),
     env: z.record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/), z.string()).default({}),
+    sandbox: z
+      .strictObject({
+        allow: z
+          .array(z.enum(['namespaces', 'devices', 'home', 'syscalls']))
+          .default([])
+          .describe('What the sandbox of this app leaves open.'),
+      })
+      .prefault({}),
     shared: z.array(path).default([]).describe('Files and folders kept across releases.'),
     keep: z.int().min(1).max(100).default(5).describe('Releases kept on the host.'),
     keep_bytes: z.int().min(1).optional().describe('A budget in bytes for kept releases.'),

@@ -123,6 +123,17 @@ export const event = z.discriminatedUnion('type', [
     reason: z.string(),
   }),
   z.object({ ...base, type: z.literal('drift'), what: z.string(), repaired: z.boolean() }),
+  /** `agent.yaml` was read again (`systemctl reload zdd-agentd`). */
+  z.object({
+    ...base,
+    type: z.literal('configuration_reloaded'),
+    /** Keys whose new values are in force. */
+    changed: z.array(z.string()),
+    /** Keys whose new values take effect at the next start. */
+    needsRestart: z.array(z.string()),
+    /** Why everything stayed as it was. */
+    error: z.string().nullable(),
+  }),
 ]);
 export type ZddEvent = z.infer<typeof event>;
 type Unstamped<E> = E extends unknown ? Omit<E, 'seq' | 'at'> : never;

@@ -15,6 +15,29 @@ export type Listen =
  */
 export type Command = string | readonly string[];
 
+/** What one instance may use at most; what is not there is not limited by us. */
+export interface Limits {
+  /** Bytes of memory of all its processes together. */
+  readonly memory?: number | undefined;
+  /** Percent of one processor: 150 is one and a half. */
+  readonly cpu?: number | undefined;
+  /** Processes and threads. */
+  readonly tasks?: number | undefined;
+  /** Open files of each process. The one limit that every runner can enforce. */
+  readonly nofile?: number | undefined;
+}
+
+/** What the sandbox of an app can be told to leave open; see docs/security.md. */
+export type SandboxOption = 'namespaces' | 'devices' | 'home' | 'syscalls';
+
+/** What has to be in place before anything of an app is written or started. */
+export interface HostPreparation {
+  readonly app: string;
+  /** When an instance that does not end may be killed at the earliest, ms after SIGTERM. */
+  readonly stopTimeoutMs: number;
+  readonly allow: readonly SandboxOption[];
+}
+
 /** Everything needed to run one instance; stored as JSON so that a restart can start it again. */
 export interface InstanceSpec {
   /** Unique for ever on this host: `shop.r42-d57-web-1`. Also the instance's file name. */
@@ -27,12 +50,15 @@ export interface InstanceSpec {
   /** The whole environment beside PATH, HOME, LANG and what `listen` adds. */
   readonly env: Readonly<Record<string, string>>;
   readonly listen: Listen;
+  readonly limits?: Limits | undefined;
 }
 
-/** How a process ended; both null when the runner was not there to see it. */
+/** How a process ended; code and signal null when the runner was not there to see it. */
 export interface Exit {
   readonly code: number | null;
   readonly signal: string | null;
+  /** It was killed because it, or the host, ran out of memory. Absent when that cannot be told. */
+  readonly outOfMemory?: true;
 }
 
 export type InstanceStatus =
@@ -69,6 +95,10 @@ export interface OutputFilter {
 }
 
 export interface OnceSpec {
+  /** Unique for ever on this host, as the name of a slot is: `shop.r42-d57-release`. */
+  readonly name: string;
+  readonly app: string;
+  readonly release: string;
   readonly command: Command;
   readonly cwd: string;
   readonly env: Readonly<Record<string, string>>;
@@ -82,9 +112,21 @@ export interface OnceResult {
   readonly output: readonly string[];
 }
 
+/**
+ * The reason of an abort that only lets go: the daemon leaves, what it started runs on. With any
+ * other reason an abort ends what the signal was given to.
+ */
+export class Leaving extends Error {}
+
 export interface Runner {
   /** Re-adopts what an earlier daemon started (by pid and start time) and restarts what died. */
   adopt(): Promise<void>;
+  /**
+   * Makes ready whatever an app needs beside its files: its user, folders and units where there are
+   * such things. Idempotent; to be called before anything is written into the app's folder.
+   * @throws ZDD_START_FAILED
+   */
+  prepare(request: HostPreparation, signal: AbortSignal): Promise<void>;
   /**
    * Starts an instance, or adopts it when this slot runs already. Resolves when the process has
    * been spawned; whether it is healthy is for a probe to say.
@@ -98,8 +140,20 @@ export interface Runner {
   list(): readonly InstanceSpec[];
   /** Instances that were stopped and whose output is still kept. */
   stopped(): readonly InstanceSpec[];
-  /** Runs a command to its end: the release command. Its whole process group dies with `signal`. */
+  /**
+   * Runs a command to its end: the release command. All its processes die with `signal`, unless its
+   * reason is `Leaving` and `knowsOnce` will be true of it. Goes on with what `knowsOnce`, instead of
+   * running it a second time.
+   * @throws ZDD_RELEASE_COMMAND_FAILED when it cannot be begun; the reason of `signal`
+   */
   runOnce(spec: OnceSpec, signal: AbortSignal): Promise<OnceResult>;
+  /** Whether the command of this name was begun by an earlier daemon and its end is, or will be, known. */
+  knowsOnce(name: string): Promise<boolean>;
+  /**
+   * Forgets the commands of an app but for those of `kept` and those that `runOnce` waits for, and
+   * ends those that still run.
+   */
+  forgetOnce(app: string, kept: ReadonlySet<string>, signal: AbortSignal): Promise<void>;
   /** A free TCP port of the configured range, never one of `taken`. @throws ZDD_PORT_IN_USE */
   freePort(taken: ReadonlySet<number>): Promise<number>;
   /** The last `lines` lines, oldest first; works for stopped slots while their output is kept. */

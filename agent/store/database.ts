@@ -1,4 +1,6 @@
+import { chmodSync, closeSync, existsSync, openSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
+import { pathToFileURL } from 'node:url';
 import { ZddError } from '../protocol/errors.ts';
 
 /**
@@ -73,26 +75,66 @@ const MIGRATIONS: readonly string[] = [
 
 /**
  * Opens the agent's one database and brings its schema up to date. Every commit is on disk when it
- * returns (WAL with synchronous=FULL): the journal is written before anything is done.
+ * returns (WAL with synchronous=FULL): the journal is written before anything is done. Its files are
+ * 0600 whatever the umask: slots hold the environment of apps.
  * @throws ZDD_STORE_TOO_NEW when a newer agent has written it.
  */
 export function openDatabase(path: string): DatabaseSync {
+  keepPrivate(path);
   const database = new DatabaseSync(path);
   database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000');
   migrate(database, path);
   return database;
 }
 
-function migrate(database: DatabaseSync, path: string): void {
-  const row = database.prepare('PRAGMA user_version').get();
-  const version = Number(row?.['user_version'] ?? 0);
-  if (version > MIGRATIONS.length) {
+/** SQLite gives the files beside a database the mode of the database itself. */
+function keepPrivate(path: string): void {
+  for (const file of [path, `${path}-wal`, `${path}-shm`]) {
+    if (existsSync(file)) chmodSync(file, 0o600);
+  }
+  if (!existsSync(path)) closeSync(openSync(path, 'a', 0o600));
+}
+
+/**
+ * Looks at a database without changing it or its folder.
+ * @returns its schema and the one this agent writes; null when there is no database yet
+ * @throws ZDD_STORE_TOO_NEW when a newer agent has written it.
+ */
+export function schemaOf(path: string): { found: number; current: number } | null {
+  if (!existsSync(path)) return null;
+  const location = pathToFileURL(path);
+  // Without a log beside it nobody has it open, and SQLite would make one only to look.
+  if (!existsSync(`${path}-wal`)) location.searchParams.set('immutable', '1');
+  const database = new DatabaseSync(location, { readOnly: true });
+  try {
+    const found = versionOf(database);
+    refuseNewer(found, path);
+    return { found, current: MIGRATIONS.length };
+  } finally {
     database.close();
-    throw new ZddError(
-      'ZDD_STORE_TOO_NEW',
-      `${path} has schema ${version}, this agent knows ${MIGRATIONS.length}`,
-      { tries: ['install the newer agent again, or restore the database of this one'] },
-    );
+  }
+}
+
+function versionOf(database: DatabaseSync): number {
+  return Number(database.prepare('PRAGMA user_version').get()?.['user_version'] ?? 0);
+}
+
+function refuseNewer(version: number, path: string): void {
+  if (version <= MIGRATIONS.length) return;
+  throw new ZddError(
+    'ZDD_STORE_TOO_NEW',
+    `${path} has schema ${version}, this agent knows ${MIGRATIONS.length}`,
+    { tries: ['install the newer agent again, or restore the database of this one'] },
+  );
+}
+
+function migrate(database: DatabaseSync, path: string): void {
+  const version = versionOf(database);
+  try {
+    refuseNewer(version, path);
+  } catch (error) {
+    database.close();
+    throw error;
   }
   for (const [index, statements] of MIGRATIONS.entries()) {
     if (index < version) continue;

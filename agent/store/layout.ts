@@ -4,10 +4,13 @@ import { join } from 'node:path';
 export class Layout {
   readonly stateDir: string;
   readonly runDir: string;
+  readonly socketsDir: string;
 
-  constructor(stateDir: string, runDir: string) {
+  /** @param socketsDir where HAProxy looks for the instances' sockets: one folder an app */
+  constructor(stateDir: string, runDir: string, socketsDir: string = runDir) {
     this.stateDir = stateDir;
     this.runDir = runDir;
+    this.socketsDir = socketsDir;
   }
 
   get database(): string {
@@ -54,6 +57,6 @@ export class Layout {
 
   /** The socket of one slot. HAProxy takes at most 97 characters. */
   socket(app: string, slot: string): string {
-    return join(this.runDir, app, `${slot}.sock`);
+    return join(this.socketsDir, app, `${slot}.sock`);
   }
 }

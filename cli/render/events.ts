@@ -64,7 +64,21 @@ function told(event: ZddEvent): Told {
       return ['attention', `recovered: ${event.decision}, ${event.reason}`];
     case 'drift':
       return ['attention', `drift: ${event.what}${event.repaired ? ', repaired' : ''}`];
+    case 'configuration_reloaded':
+      return reloaded(event);
   }
+}
+
+function reloaded({
+  changed,
+  needsRestart,
+  error,
+}: Extract<ZddEvent, { type: 'configuration_reloaded' }>): Told {
+  if (error !== null) return ['failed', `agent.yaml not taken over: ${error}`];
+  const now = changed.length === 0 ? 'nothing new' : `now in force: ${changed.join(', ')}`;
+  return needsRestart.length === 0
+    ? ['plain', `agent.yaml read again, ${now}`]
+    : ['attention', `agent.yaml read again, ${now}; needs a restart: ${needsRestart.join(', ')}`];
 }
 
 function ended(receipt: Extract<ZddEvent, { type: 'deployment_ended' }>['receipt']): Told {

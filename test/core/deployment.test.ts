@@ -4,7 +4,7 @@ import { currentCandidate, step } from '../../agent/core/deployment.ts';
 import { effectsOf } from '../../agent/core/effects.ts';
 import type { AppEvent } from '../../agent/core/events.ts';
 import { type AppState, newApp, sameGeneration } from '../../agent/core/model.ts';
-import { recover } from '../../agent/core/recover.ts';
+import { type Observed, recover } from '../../agent/core/recover.ts';
 import { servingGeneration, trafficOf } from '../../agent/core/traffic.ts';
 import {
   deployed,
@@ -23,7 +23,21 @@ type Move =
   | { readonly kind: 'told'; readonly verb: 'abort' | 'rollback' | 'promote' }
   | { readonly kind: 'push' }
   | { readonly kind: 'rollback'; readonly pick: number; readonly warm: boolean }
-  | { readonly kind: 'crash'; readonly candidateAlive: boolean; readonly artifactThere: boolean };
+  | ({ readonly kind: 'crash' } & Observed);
+
+const observation = {
+  candidateAlive: fc.boolean(),
+  artifactThere: fc.boolean(),
+  releaseCommand: fc.constantFrom('known' as const, 'unknown' as const),
+};
+const observations: fc.Arbitrary<Observed> = fc.record(observation);
+
+/** After a kill that nothing but the daemon died of. */
+const SURVIVED: Observed = {
+  candidateAlive: true,
+  artifactThere: true,
+  releaseCommand: 'unknown',
+};
 
 const move: fc.Arbitrary<Move> = fc.oneof(
   {
@@ -55,8 +69,7 @@ const move: fc.Arbitrary<Move> = fc.oneof(
     weight: 2,
     arbitrary: fc.record({
       kind: fc.constant('crash' as const),
-      candidateAlive: fc.boolean(),
-      artifactThere: fc.boolean(),
+      ...observation,
     }),
   },
 );
@@ -216,11 +229,11 @@ describe('whatever happens, in whatever order, crashes included', () => {
 describe('recovery', () => {
   test('converges from a cut at every entry of every journal', () => {
     fc.assert(
-      fc.property(moves, fc.boolean(), fc.boolean(), (made, candidateAlive, artifactThere) => {
+      fc.property(moves, observations, (made, observed) => {
         const entries: AppState[] = [];
         walk(made, (_before, after) => entries.push(after));
         for (const entry of entries) {
-          const recovery = recover(entry, { candidateAlive, artifactThere });
+          const recovery = recover(entry, observed);
           const resumed =
             recovery.decision === 'nothing' ? entry : step(entry, recovery.event, 0).state;
           const settled = settle(resumed);
@@ -240,7 +253,7 @@ describe('recovery', () => {
       state = step(state, success(effect), 0).state;
     }
     const later = 10 * POLICY.bakeMs;
-    const recovery = recover(state, { candidateAlive: true, artifactThere: true });
+    const recovery = recover(state, SURVIVED);
     if (recovery.decision !== 'finish') throw new Error('not finished');
     const resumed = step(state, recovery.event, later).state;
     expect(resumed.deployment?.phase).toMatchObject({
@@ -256,8 +269,12 @@ describe('recovery', () => {
       0,
     ).state;
     expect(effectsOf(releasing).map((effect) => effect.do)).toEqual(['release']);
-    const recovery = recover(releasing, { candidateAlive: true, artifactThere: true });
+    const recovery = recover(releasing, SURVIVED);
     expect(recovery.decision).toBe('undo');
+    // One that ran on without the daemon is waited for: the effect of the same phase, as it stands.
+    const known = recover(releasing, { ...SURVIVED, releaseCommand: 'known' });
+    if (known.decision !== 'finish') throw new Error('not finished');
+    expect(step(releasing, known.event, 0).state).toEqual(releasing);
   });
 });
 

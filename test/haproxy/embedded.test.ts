@@ -91,7 +91,7 @@ describe('the embedded HAProxy', () => {
       lab.options.configPath,
       `global\n  stats socket ${lab.options.adminSocket} level admin\n`,
     );
-    const room = lab.again({ bind: ['192.0.2.1:80'] });
+    const room = lab.again({ bind: () => ['192.0.2.1:80'] });
     await expect(room.open(soon())).rejects.toMatchObject({
       code: 'ZDD_HAPROXY_DOWN',
       evidence: [['HAProxy says', expect.stringMatching(/cannot bind socket/)]],
@@ -148,7 +148,7 @@ describe('a reload', () => {
       ['192.0.2.1:80', 'EADDRNOTAVAIL'],
       [`127.0.0.1:${address.port}`, 'EADDRINUSE'],
     ] as const) {
-      const room = lab.again({ bind: [`127.0.0.1:${lab.port}`, bind] });
+      const room = lab.again({ bind: () => [`127.0.0.1:${lab.port}`, bind] });
       await expect(room.apply(desired(), soon())).rejects.toMatchObject({
         code: 'ZDD_HAPROXY_CONFIG_INVALID',
         evidence: [
@@ -168,14 +168,14 @@ describe('a reload', () => {
     const pid = await workerPid();
     await rm(folder, { recursive: true });
     const before = await lab.config();
-    const room = lab.again({ bind: [`127.0.0.1:${lab.port}`, `unix@${folder}/x.sock`] });
+    const room = lab.again({ bind: () => [`127.0.0.1:${lab.port}`, `unix@${folder}/x.sock`] });
     await expect(room.apply(desired(), soon())).rejects.toMatchObject({
       code: 'ZDD_HAPROXY_RELOAD_FAILED',
       evidence: [['HAProxy says', expect.stringMatching(/cannot bind/)]],
     });
     await unharmed(before, pid);
     const other = await freePort();
-    const good = lab.again({ bind: [`127.0.0.1:${lab.port}`, `127.0.0.1:${other}`] });
+    const good = lab.again({ bind: () => [`127.0.0.1:${lab.port}`, `127.0.0.1:${other}`] });
     await good.apply(desired(), soon());
     expect(await rawGet(other, 'any')).toMatch(/r1$/);
   });

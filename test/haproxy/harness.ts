@@ -74,7 +74,7 @@ export async function openLab(changes: Partial<ProxyOptions> = {}): Promise<Lab>
     configPath: join(folder, 'haproxy.cfg'),
     adminSocket: join(folder, 'admin.sock'),
     masterSocket: join(folder, 'master.sock'),
-    bind: [`127.0.0.1:${port}`],
+    bind: () => [`127.0.0.1:${port}`],
     workDir: join(folder, 'work'),
     log: (level, message, fields) => log.push(`${level} ${message} ${JSON.stringify(fields)}`),
     ...changes,

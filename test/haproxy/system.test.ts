@@ -1,8 +1,19 @@
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { replaceRegion } from '../../agent/haproxy/config/region.ts';
+import { renderRegion } from '../../agent/haproxy/config/render.ts';
 import { sendReload } from '../../agent/haproxy/master.ts';
-import { freePort, type Lab, openLab, shop, soon, startSystemHaproxy, until } from './harness.ts';
+import {
+  appOf,
+  freePort,
+  type Lab,
+  openLab,
+  shop,
+  soon,
+  startSystemHaproxy,
+  until,
+} from './harness.ts';
 import { rawGet } from './raw.ts';
 
 let lab: Lab;
@@ -118,6 +129,55 @@ describe("the system's HAProxy", () => {
       });
     }
   });
+
+  it('says to everybody how to begin until there is a first app, and 404 from then on', async () => {
+    const region = renderRegion({ apps: [] }, { bind: lab.options.bind(), chroot: undefined });
+    const text = replaceRegion(adminFile(await freePort()), region.text);
+    ({ stop } = await startSystemHaproxy(lab, text));
+    const before = await rawGet(lab.port, 'any');
+    expect(before).toMatch(/^HTTP\/1\.1 503 /);
+    expect(before).toMatch(/^retry-after: 30\r$/im);
+    expect(before).toMatch(/^content-type: text\/html; charset=utf-8\r$/im);
+    expect(before).toMatch(/<pre>zdd-agent push<\/pre>.*<\/html>$/);
+    // What the installer has written is what the agent wants: nothing to do at its start.
+    expect(await lab.proxy.apply({ apps: [] }, soon())).toMatchObject({ changed: false });
+    await lab.app('r1');
+    const app = appOf('shop', ['shop.example.com'], [lab.server('r1', 100)]);
+    await lab.proxy.apply({ apps: [app] }, soon());
+    expect(await rawGet(lab.port, 'any')).toMatch(/^HTTP\/1\.1 404 /);
+    expect(await rawGet(lab.port, 'shop.example.com')).toMatch(/r1$/);
+  });
+
+  // Needs root: only root may give a socket to a group.
+  it.runIf(process.getuid?.() === 0)(
+    'opens an admin socket of its own in the region, for group haproxy, beside the one of the admin',
+    async () => {
+      const own = join(lab.folder, 'own.sock');
+      const changes = { adminSocket: own, adminSocketInRegion: true };
+      const options = { bind: lab.options.bind(), chroot: undefined, adminSocket: own };
+      const region = renderRegion({ apps: [] }, options).text;
+      ({ stop } = await startSystemHaproxy(
+        lab,
+        replaceRegion(adminFile(await freePort()), region),
+      ));
+      const group = /^haproxy:[^:]*:(\d+)/m.exec(await readFile('/etc/group', 'utf8'))?.[1];
+      const made = await stat(own);
+      expect([made.gid, made.mode & 0o777]).toEqual([Number(group), 0o660]);
+      const room = lab.again(changes);
+      await lab.app('r1');
+      // Two reloads: the new worker opens it again.
+      for (const port of [lab.port, await freePort()]) {
+        const moved = lab.again({ ...changes, bind: () => [`127.0.0.1:${port}`] });
+        await moved.apply(shop(lab.server('r1', 100)), soon());
+        expect((await stat(own)).gid).toBe(Number(group));
+      }
+      expect(await room.inspect(shop(lab.server('r1', 100)), soon())).toEqual([
+        { what: expect.stringContaining('managed region differs') },
+        { what: expect.stringContaining('a reload is due') },
+      ]);
+      expect(await lab.ask('show info')).toContain('Pid: ');
+    },
+  );
 
   // Needs root: only root may chroot.
   it.runIf(process.getuid?.() === 0)('reaches sockets inside its chroot', async () => {

@@ -11,7 +11,8 @@ beforeEach(() => {
 afterEach(() => lab.close());
 
 function once(command: OnceSpec['command'], timeoutMs = 60_000): OnceSpec {
-  return { command, cwd: lab.folder, env: { WORD: 'given' }, timeoutMs };
+  const of = { name: 'shop.r1-d1-release', app: 'shop', release: 'r1' };
+  return { ...of, command, cwd: lab.folder, env: { WORD: 'given' }, timeoutMs };
 }
 
 test('a command is run to its end, its output and exit code are kept', async () => {
@@ -72,7 +73,7 @@ test('a command that outlives its daemon is ended by the next one', async () => 
     'host.mjs',
     `import { createProcessRunner } from ${JSON.stringify(join(import.meta.dirname, '../../agent/runner/process/process-runner.ts'))};
     const runner = createProcessRunner({ stateDir: ${JSON.stringify(lab.stateDir)}, ports: { from: 1, to: 1 }, path: '/usr/bin:/bin', log: () => {} });
-    await runner.runOnce({ command: ['sh', '-c', 'echo $$ >pids; exec sleep 60'], cwd: ${JSON.stringify(lab.folder)}, env: {}, timeoutMs: 60000 }, new AbortController().signal);`,
+    await runner.runOnce({ name: 'shop.r1-d1-release', app: 'shop', release: 'r1', command: ['sh', '-c', 'echo $$ >pids; exec sleep 60'], cwd: ${JSON.stringify(lab.folder)}, env: {}, timeoutMs: 60000 }, new AbortController().signal);`,
   );
   const host = lab.spawn(process.execPath, [lab.path('host.mjs')]);
   await eventually('it runs', () => lab.numbers('pids').length === 1);

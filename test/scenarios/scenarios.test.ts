@@ -18,6 +18,7 @@ import { FAILURE, failing, POLICY, requested, success } from '../core/worlds.ts'
  *   > ok VERB | ok all but VERB                 effects come back well
  *   > VERB fails                                an effect fails
  *   > SIGKILL, candidate alive | dead           the daemon is killed and starts again
+ *   > SIGKILL, release command known            so it is, and the release command ran on meanwhile
  */
 class Story {
   #state: AppState = newApp('shop');
@@ -25,7 +26,8 @@ class Story {
 
   happen(line: string): string {
     const recovered = /^SIGKILL, candidate (alive|dead)$/.exec(line);
-    if (recovered) return this.#crash(recovered[1] === 'alive');
+    if (recovered) return this.#crash(recovered[1] === 'alive', 'unknown');
+    if (line === 'SIGKILL, release command known') return this.#crash(false, 'known');
     const allBut = /^ok all but (\w+)$/.exec(line);
     if (allBut) return this.#settle(allBut[1] ?? '');
     return this.#take(this.#event(line));
@@ -85,8 +87,9 @@ class Story {
     }
   }
 
-  #crash(candidateAlive: boolean): string {
-    const recovery = recover(this.#state, { candidateAlive, artifactThere: true });
+  #crash(candidateAlive: boolean, releaseCommand: 'known' | 'unknown'): string {
+    const observed = { candidateAlive, artifactThere: true, releaseCommand };
+    const recovery = recover(this.#state, observed);
     if (recovery.decision === 'undo') {
       return `  undo: ${recovery.reason}\n${this.#take(recovery.event)}`;
     }

@@ -64,7 +64,7 @@ describe('unpacking', () => {
           'bin/again': '#!/bin/sh\nexec node server.js\n',
         });
         expect(await readlink(join(staging, 'start'))).toBe('bin/run');
-        expect(await modeOf(staging)).toBe('755');
+        expect(await modeOf(staging)).toBe('750');
         expect(await modeOf(join(staging, 'bin'))).toBe('755');
         expect(await modeOf(join(staging, 'bin/run'))).toBe('555');
         expect(await modeOf(join(staging, 'server.js'))).toBe('444');

@@ -1,20 +1,33 @@
-import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { chmod, chown, mkdir, open, readFile, realpath, rename, rm, stat } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import {
+  chmod,
+  chown,
+  mkdir,
+  open,
+  readdir,
+  readFile,
+  readlink,
+  realpath,
+  rename,
+  rm,
+  stat,
+} from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
 import { ZddError } from '../../protocol/errors.ts';
-import { findRegion } from './region.ts';
+import { checkConfig } from './check.ts';
 
-/** How long `haproxy -c` may take, ms. It resolves names, which can wait for a resolver. */
-const CHECK_MS = 30_000;
 const DEFAULT_MODE = 0o640;
 
-/** The file's text; undefined when there is none. Follows a symbolic link. */
+/**
+ * The file's text; undefined when there is none. Follows a symbolic link.
+ * @throws ZDD_HAPROXY_CONFIG_INVALID when it may not be read
+ */
 export async function readConfig(path: string): Promise<string | undefined> {
   try {
     return await readFile(path, 'utf8');
   } catch (error) {
     if (isMissing(error)) return undefined;
+    if (errnoOf(error) === 'EACCES') throw forbidden(path, 'read', error);
     throw error;
   }
 }
@@ -24,9 +37,10 @@ export class ConfigEdited extends Error {}
 
 /**
  * Checks `text` with `haproxy -c` and puts it in place of the file in one rename, both durable.
- * The file before is kept beside it as `<name>.previous`; mode and owner stay. A link is followed.
+ * The file before is kept beside it as `<name>.previous`. Mode stays, and the owner too when we are
+ * root; an ordinary user owns what it writes, in the group of the folder. A link is followed.
  * @param madeFrom what the file said when `text` was made of it
- * @throws ZDD_HAPROXY_CONFIG_INVALID, or ConfigEdited when the file says something else by now;
+ * @throws ZDD_HAPROXY_CONFIG_INVALID (also when the folder may not be written), or ConfigEdited when the file says something else by now;
  * nothing has changed
  */
 export async function writeConfig(
@@ -36,10 +50,7 @@ export async function writeConfig(
   signal: AbortSignal,
   madeFrom?: string,
 ): Promise<void> {
-  const target = await realpath(path).catch((error: unknown) => {
-    if (isMissing(error)) return path;
-    throw error;
-  });
+  const target = await targetOf(path);
   const folder = dirname(target);
   await mkdir(folder, { recursive: true });
   const before = await readConfig(target);
@@ -47,7 +58,7 @@ export async function writeConfig(
   const temporary = join(folder, `.${basename(target)}.${randomBytes(6).toString('hex')}.tmp`);
   try {
     await writeDurably(temporary, text, target);
-    await check(temporary, { target, text, before }, binary, signal);
+    await checkConfig(temporary, { target, text, before }, binary, signal);
     if (before !== undefined) {
       const copy = `${temporary}.previous`;
       try {
@@ -61,8 +72,32 @@ export async function writeConfig(
     if (madeFrom !== undefined && now !== madeFrom) throw new ConfigEdited();
     await rename(temporary, target);
     await syncFolder(folder);
+  } catch (error) {
+    if (errnoOf(error) === 'EACCES') throw forbidden(folder, 'written', error);
+    throw error;
   } finally {
     await rm(temporary, { force: true });
+  }
+}
+
+/** Removes what a killed `writeConfig` left beside the file. Not while one is under way. */
+export async function sweepConfig(path: string): Promise<void> {
+  const target = await targetOf(path);
+  const folder = dirname(target);
+  const left = (await readdir(folder).catch(() => [])).filter(
+    (name) => name.startsWith(`.${basename(target)}.`) && /\.[0-9a-f]{12}\.tmp/.test(name),
+  );
+  for (const name of left) await rm(join(folder, name), { force: true });
+}
+
+/** Where a file stands, or would stand: a link may lead to one that is not there yet. */
+async function targetOf(path: string): Promise<string> {
+  try {
+    return await realpath(path);
+  } catch (error) {
+    if (!isMissing(error)) throw error;
+    const link = await readlink(path).catch(() => null);
+    return link === null ? resolve(path) : resolve(dirname(path), link);
   }
 }
 
@@ -80,7 +115,9 @@ async function writeDurably(path: string, text: string, like: string): Promise<v
   }
   if (owner === undefined) return;
   const made = await stat(path);
-  if (owner.uid !== made.uid || owner.gid !== made.gid) await chown(path, owner.uid, owner.gid);
+  const isOther = owner.uid !== made.uid || owner.gid !== made.gid;
+  // Only root may give a file away; after an admin's editor the owner of the old one is root.
+  if (isOther && process.geteuid?.() === 0) await chown(path, owner.uid, owner.gid);
   await chmod(path, owner.mode & 0o7777);
 }
 
@@ -93,101 +130,19 @@ async function syncFolder(folder: string): Promise<void> {
   }
 }
 
-interface Checked {
-  readonly target: string;
-  readonly text: string;
-  readonly before: string | undefined;
-}
-
-async function check(
-  temporary: string,
-  checked: Checked,
-  binary: string,
-  signal: AbortSignal,
-): Promise<void> {
-  const { code, output } = await runCheck(binary, temporary, signal);
-  if (code === 0) return;
-  const said = output.replaceAll(temporary, checked.target);
-  const alerts = said.split('\n').filter((line) => line.startsWith('[ALERT]'));
-  const complaint = /:(\d+)\]\s*:?\s*(.*)$/.exec(alerts.find((line) => /:\d+\]/.test(line)) ?? '');
-  const place = complaint === null ? undefined : locate(Number(complaint[1]), checked);
-  const name = basename(checked.target);
-  throw new ZddError(
-    'ZDD_HAPROXY_CONFIG_INVALID',
-    complaint === null || place === undefined
-      ? `${name} does not pass haproxy -c.`
-      : place.part === 'admin'
-        ? `${name} line ${place.line}, outside the managed region: ${complaint[2]}`
-        : `${name}, inside the managed region: ${complaint[2]}`,
-    {
-      evidence: [
-        ...(place === undefined
-          ? []
-          : [
-              [
-                place.part === 'admin' ? `line ${place.line} (yours)` : 'line (of the agent)',
-                place.text,
-              ] as const,
-            ]),
-        ['haproxy -c', (alerts.length > 0 ? alerts.join('\n') : said).slice(0, 2_000)],
-      ],
-      traffic: 'unchanged: neither the file nor the running HAProxy was touched',
-      tries:
-        place?.part === 'admin'
-          ? [`sed -n ${place.line}p ${checked.target}`, `haproxy -c -f ${checked.target}`]
-          : [`haproxy -c -f ${checked.target}`],
-    },
-  );
-}
-
-function runCheck(
-  binary: string,
-  path: string,
-  signal: AbortSignal,
-): Promise<{ code: number; output: string }> {
-  return new Promise((resolve, reject) => {
-    execFile(
-      binary,
-      ['-c', '-f', path],
-      { timeout: CHECK_MS, signal, maxBuffer: 8 << 20 },
-      (error, stdout, stderr) => {
-        const output = `${stderr}${stdout}`;
-        if (error === null) resolve({ code: 0, output });
-        else if (typeof error.code === 'number') resolve({ code: error.code, output });
-        else reject(cannotRun(binary, error, signal));
-      },
-    );
-  });
-}
-
-function cannotRun(binary: string, error: Error, signal: AbortSignal): unknown {
-  if (signal.aborted) return signal.reason;
-  return new ZddError('ZDD_HAPROXY_CONFIG_INVALID', `${binary} -c could not be run to its end.`, {
-    evidence: [['error', error.message]],
+function forbidden(path: string, what: 'read' | 'written', cause: unknown): ZddError {
+  return new ZddError('ZDD_HAPROXY_CONFIG_INVALID', `${path} may not be ${what} by the agent.`, {
+    evidence: [['error', cause instanceof Error ? cause.message : String(cause)]],
     traffic: 'unchanged',
-    tries: [`${binary} -v`],
-    cause: error,
+    tries: [`namei -l ${path}`, 'zdd-agent doctor'],
+    cause,
   });
-}
-
-/**
- * Whose line HAProxy complains about, and its number in the file that stands there now: the region
- * in the checked text may be longer or shorter than the one in it.
- */
-function locate(
-  line: number,
-  { text, before }: Checked,
-): { part: 'admin' | 'agent'; line: number; text: string } {
-  const words = text.split('\n')[line - 1]?.trim() ?? '';
-  const cut = findRegion(text);
-  if (cut === undefined || line < cut.firstLine) return { part: 'admin', line, text: words };
-  const height = cut.region.split('\n').length;
-  if (line < cut.firstLine + height) return { part: 'agent', line, text: words };
-  const old = before === undefined ? undefined : findRegion(before);
-  const oldHeight = old === undefined ? height : old.region.split('\n').length;
-  return { part: 'admin', line: line - height + oldHeight, text: words };
 }
 
 function isMissing(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === 'ENOENT';
+  return errnoOf(error) === 'ENOENT';
+}
+
+function errnoOf(error: unknown): unknown {
+  return error instanceof Error && 'code' in error ? error.code : undefined;
 }

@@ -24,17 +24,52 @@ export function writtenServers(region: string): WrittenServers {
 
 /** `chroot` of the global sections of a file's admin part; the last one wins, as in HAProxy. */
 export function chrootOf(text: string): string | undefined {
+  const chroot = globalLines(text)
+    .findLast(([first]) => first === 'chroot')?.[1]
+    ?.replace(/^"(.*)"$/, '$1')
+    .replace(/\/+$/, '');
+  return chroot === '' ? undefined : chroot;
+}
+
+/** What the global sections say that a deploy depends on. */
+export interface GlobalSettings {
+  /** ms; null: old workers are never cut off. */
+  readonly hardStopAfterMs: number | null;
+  /** Connections to the admin sockets; null: HAProxy's default of 10. */
+  readonly statsMaxconn: number | null;
+}
+
+/** Reads the settings of all global sections; the last one wins, as in HAProxy. */
+export function globalSettings(text: string): GlobalSettings {
+  const lines = globalLines(text);
+  const hardStop = lines.findLast(([first]) => first === 'hard-stop-after')?.[1];
+  const maxconn = lines.findLast(([first, second]) => first === 'stats' && second === 'maxconn');
+  return {
+    hardStopAfterMs: hardStop === undefined ? null : timeMs(hardStop),
+    statsMaxconn: maxconn === undefined ? null : Number(maxconn[2]),
+  };
+}
+
+/** A time as HAProxy writes it: milliseconds unless it has a unit (configuration guide, 2.5). */
+function timeMs(text: string): number | null {
+  const found = /^(\d+)(us|ms|s|m|h|d)?$/.exec(text);
+  if (found === null) return null;
+  const unit = { us: 0.001, ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+  const [, amount, name = 'ms'] = found;
+  return Number(amount) * (Object.entries(unit).find(([key]) => key === name)?.[1] ?? 1);
+}
+
+/** The lines of all global sections, in words, without comments. */
+function globalLines(text: string): string[][] {
   let section = '';
-  let chroot: string | undefined;
+  const lines: string[][] = [];
   for (const raw of text.split('\n')) {
     const words = raw.replace(/#.*/, '').trim().split(/\s+/);
-    const [first = '', second] = words;
+    const [first = ''] = words;
     if (SECTIONS.has(first)) section = first;
-    else if (section === 'global' && first === 'chroot' && second !== undefined) {
-      chroot = second.replace(/^"(.*)"$/, '$1').replace(/\/+$/, '');
-    }
+    else if (section === 'global' && first !== '') lines.push(words);
   }
-  return chroot === '' ? undefined : chroot;
+  return lines;
 }
 
 const SECTIONS: ReadonlySet<string> = new Set([

@@ -1,11 +1,14 @@
 import { createHash } from 'node:crypto';
 import type { DesiredApp, DesiredProxy, DesiredServer } from '../proxy.ts';
+import { EMPTY_PAGE } from './empty-page.ts';
 import { addressText, backendOf } from './names.ts';
 
 /** What the region says beside the apps. */
 export interface RenderOptions {
   /** Where the frontend listens; empty: no frontend of ours, the admin's route to `zdd_<app>`. */
   readonly bind: readonly string[];
+  /** The admin socket, when the region opens it itself; undefined: the admin's part does. */
+  readonly adminSocket?: string | undefined;
   /** `chroot` of the file's global section. */
   readonly chroot: string | undefined;
 }
@@ -52,11 +55,21 @@ function render(
       'global',
       `  # Tells which region a running worker has loaded.`,
       `  setenv ZDD_SHAPE "${shape}"`,
+      ...adminSocketLines(options),
     ],
-    ...(options.bind.length === 0 ? [] : [frontend(apps, options.bind), nobody()]),
+    ...(options.bind.length === 0 ? [] : [frontend(apps, options.bind), nobody(apps.length === 0)]),
     ...apps.map((app) => backend(app, options.chroot, withServers)),
   ];
   return sections.map((lines) => `${lines.join('\n')}\n`).join('\n');
+}
+
+/** Sockets of several `global` sections add up: the admin's own stay. */
+function adminSocketLines({ adminSocket: path }: RenderOptions): string[] {
+  if (path === undefined) return [];
+  return [
+    '  # The agent is no root: this one is for its group.',
+    `  stats socket ${path} mode 660 group haproxy level admin expose-fd listeners`,
+  ];
 }
 
 /**
@@ -137,14 +150,16 @@ function rules(app: DesiredApp, match: 'str' | 'end', values: readonly string[])
   return lines;
 }
 
-/** Where requests for a host that no app answers for end. */
-function nobody(): string[] {
+/** Where requests for a host that no app answers for end; before the first app, all of them. */
+function nobody(noApps: boolean): string[] {
   return [
     'backend zdd',
     '  mode http',
     '  timeout connect 5s',
     '  timeout server 60s',
-    `  http-request return status 404 content-type "${PLAIN}" string "No app answers for this host.\\n"`,
+    noApps
+      ? `  http-request return status 503 content-type "text/html; charset=utf-8" hdr Retry-After 30 string ${quote(EMPTY_PAGE)}`
+      : `  http-request return status 404 content-type "${PLAIN}" string "No app answers for this host.\\n"`,
   ];
 }
 

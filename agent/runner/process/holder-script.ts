@@ -6,8 +6,8 @@ import { join } from 'node:path';
  * activation listener open as fd 3, runs the app, notes how each run ended and starts it again
  * after a growing pause. It leads the process group in which everything of the slot lives.
  *
- * `hold LIFE STALE FIRST MAX STEADY ACTIVATION KIND WORD...`: milliseconds, STEADY in seconds; STALE is
- * a socket to remove before each start, or empty. `app LIFE ACTIVATION KIND WORD...`: one run.
+ * `hold LIFE STALE FIRST MAX STEADY NOFILE ACTIVATION KIND WORD...`: milliseconds, STEADY in seconds;
+ * STALE is a socket to remove before each start, or empty; NOFILE a limit of open files, or empty. `app LIFE ACTIVATION KIND WORD...`: one run.
  * `once LIFE KIND WORD...`: a command that is run to its end. KIND is `line` (one shell line) or
  * `words`. What stands in LIFE is read by `life.ts`.
  *
@@ -39,7 +39,9 @@ app)
   ;;
 hold)
   zdd_life=$2 zdd_stale=$3 zdd_first=$4 zdd_max=$5 zdd_steady=$6
-  shift 6
+  # Before the start is claimed: a limit beyond what the daemon itself has fails the start.
+  if [ -n "$7" ]; then ulimit -n "$7" || exit 1; fi
+  shift 7
   # The daemon gave the listener as stdin too, which makes it blocking as activated apps expect.
   exec </dev/null
   # An app that signals its own group must not end its holder. Children get the defaults back.

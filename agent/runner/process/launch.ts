@@ -52,6 +52,7 @@ function spawnHolder(launch: Launch, listener: number | undefined): Promise<Chil
       String(backoff.firstMs),
       String(backoff.maxMs),
       String(Math.ceil(backoff.steadyMs / 1_000)),
+      spec.limits?.nofile === undefined ? '' : String(spec.limits.nofile),
       listener === undefined ? 'plain' : 'fd',
       ...commandWords(spec.command),
     ],

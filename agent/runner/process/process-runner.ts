@@ -72,6 +72,9 @@ class ProcessRunner implements Runner {
     ]);
   }
 
+  /** Everything runs as the daemon's own user: there is nothing to make ready. */
+  async prepare(): Promise<void> {}
+
   async start(spec: InstanceSpec, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
     await this.#open();
@@ -102,6 +105,13 @@ class ProcessRunner implements Runner {
     const script = await this.#open();
     return await runOnce(spec, { stateDir, script, path, detached: this.#detached.signal }, signal);
   }
+
+  /** Commands are children of the daemon: none outlives it, `adopt` sees to that. */
+  async knowsOnce(): Promise<boolean> {
+    return false;
+  }
+
+  async forgetOnce(): Promise<void> {}
 
   async freePort(taken: ReadonlySet<number>): Promise<number> {
     const mine = this.list().flatMap(({ listen }) => (listen.kind === 'tcp' ? [listen.port] : []));

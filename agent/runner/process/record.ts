@@ -9,7 +9,8 @@ const listen = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('tcp'), port: z.int(), activation: z.boolean() }),
 ]);
 
-const spec = z.object({
+/** An instance's spec, as it is read back from JSON. */
+export const instanceSpec = z.object({
   slot: z.string(),
   app: z.string(),
   release: z.string(),
@@ -18,6 +19,14 @@ const spec = z.object({
   cwd: z.string(),
   env: z.record(z.string(), z.string()),
   listen,
+  limits: z
+    .object({
+      memory: z.number().optional(),
+      cpu: z.number().optional(),
+      tasks: z.int().optional(),
+      nofile: z.int().optional(),
+    })
+    .optional(),
 });
 
 /** One life of a holder: written before it is spawned, so that none is ever unknown. */
@@ -32,7 +41,7 @@ export type Generation = z.infer<typeof generation>;
 
 const record = z.object({
   version: z.literal(1),
-  spec,
+  spec: instanceSpec,
   intent: z.discriminatedUnion('kind', [
     z.object({ kind: z.literal('run'), generation }),
     /** `deadlineAt`: when SIGKILL follows, ms since the epoch. */

@@ -17,7 +17,8 @@ const PARALLEL_FILES = 8;
 
 /**
  * Unpacks an artifact into `stagingDir`, which is made for it; what an earlier attempt left there is
- * removed. Files end as 0444 or 0555, folders as 0755, all of them synced. When it fails or is
+ * removed. Files end as 0444 or 0555, the release itself as 0750, its folders readable for all who get
+ * that far; all of them synced, all of the group of `stagingDir` when that is setgid. When it fails or is
  * aborted, `stagingDir` is gone; when the process is killed, `stagingDir` and names that begin with
  * it are all that is left.
  * @throws ZDD_ARTIFACT_*, ZDD_CONFIG_MISSING, ZDD_DISK_FULL, or the signal's reason
@@ -31,10 +32,10 @@ export async function unpackArtifact(
 ): Promise<UnpackedRelease> {
   signal.throwIfAborted();
   await discard(stagingDir);
-  await mkdir(dirname(stagingDir), { recursive: true });
+  await mkdir(dirname(stagingDir), { recursive: true, mode: 0o750 });
   const queue = new WorkQueue(PARALLEL_FILES);
   try {
-    await mkdir(stagingDir, { mode: 0o700 });
+    await mkdir(stagingDir, { mode: 0o750 });
     const space = new SpaceGuard(stagingDir, limits.reserveBytes, freeBytes);
     const unpacking = new Unpacking(stagingDir, limits, queue, space);
     for await (const entry of readEntries(artifactPath, limits, signal))
@@ -59,7 +60,7 @@ export async function commitRelease(
   id: string,
 ): Promise<void> {
   const release = join(releasesDir, id);
-  await mkdir(releasesDir, { recursive: true });
+  await mkdir(releasesDir, { recursive: true, mode: 0o750 });
   const there = (await lstat(release).catch(() => null)) !== null;
   const staged = (await lstat(stagingDir).catch(() => null)) !== null;
   if (there && (!staged || (await verifyRelease(release)))) {

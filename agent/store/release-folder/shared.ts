@@ -1,5 +1,15 @@
 import { randomBytes } from 'node:crypto';
-import { copyFile, lstat, mkdir, open, readdir, readlink, rename, symlink } from 'node:fs/promises';
+import {
+  copyFile,
+  lstat,
+  mkdir,
+  open,
+  readdir,
+  readlink,
+  rename,
+  stat,
+  symlink,
+} from 'node:fs/promises';
 import { dirname, join, posix } from 'node:path';
 import { ZddError } from '../../protocol/errors.ts';
 import { diskFullOr, unsafe } from '../artifact/errors.ts';
@@ -37,18 +47,53 @@ export async function linkShared(
   const wanted = checked(paths);
   if (wanted.length === 0) return [];
   try {
-    await mkdir(sharedDir, { recursive: true, mode: 0o700 });
+    await mkdir(dirname(sharedDir), { recursive: true, mode: 0o750 });
+    const modes = await modesIn(dirname(sharedDir));
+    await mkdir(sharedDir, { recursive: true, mode: modes.folder });
     // A copy that was cut off is not yet anyone's data.
     for (const name of await namesIn(sharedDir)) {
       if (SEED.test(name)) await removeTree(join(sharedDir, name));
     }
     const links: SharedLink[] = [];
     for (const { path, folder } of wanted) {
-      links.push(await linkOne(releaseDir, sharedDir, path, folder));
+      links.push(await linkOne(releaseDir, sharedDir, path, folder, modes));
     }
     return links;
   } catch (error) {
     throw diskFullOr(error, sharedDir);
+  }
+}
+
+interface Modes {
+  readonly folder: number;
+  readonly file: number;
+  readonly executable: number;
+}
+
+/**
+ * What hands down its group belongs to an app that runs as another user: that group may write. Else
+ * the app runs as our own user, and nobody else needs to reach anything. Folders get their mode from
+ * mkdir alone: a chmod would take the setgid bit away.
+ */
+async function modesIn(appDir: string): Promise<Modes> {
+  const isHandedDown = ((await stat(appDir)).mode & 0o2000) !== 0;
+  return isHandedDown
+    ? { folder: 0o770, file: 0o660, executable: 0o770 }
+    : { folder: 0o700, file: 0o600, executable: 0o700 };
+}
+
+/**
+ * The app can write into its shared folder: a link that it made where a folder is on the way must
+ * not lead us elsewhere. Those of an admin, to another disk, are followed.
+ */
+async function refuseForeignLinks(sharedDir: string, path: string): Promise<void> {
+  let at = sharedDir;
+  for (const component of splitName(path).slice(0, -1)) {
+    at = join(at, component);
+    const found = await lstat(at).catch(() => null);
+    if (found?.isSymbolicLink() !== true) continue;
+    if (found.uid === 0 || found.uid === process.getuid?.()) continue;
+    throw unsafe(path, `zdd.yaml shares it, but the app has made ${at} a link`);
   }
 }
 
@@ -81,10 +126,12 @@ async function linkOne(
   sharedDir: string,
   path: string,
   folder: boolean,
+  modes: Modes,
 ): Promise<SharedLink> {
   const link = join(releaseDir, path);
   const target = join(sharedDir, path);
   await makeParents(releaseDir, path);
+  await refuseForeignLinks(sharedDir, path);
   const brought = await typeOf(link);
   const linked = brought === 'symlink' && (await readlink(link)) === target;
   if (brought === 'symlink' && !linked) throw unsafe(path, 'a link, where zdd.yaml shares a path');
@@ -92,12 +139,12 @@ async function linkOne(
   const there = (await typeOf(target)) !== null;
   let made: SharedLink['made'] = 'no';
   if (!there) {
-    await mkdir(dirname(target), { recursive: true, mode: 0o700 });
+    await mkdir(dirname(target), { recursive: true, mode: modes.folder });
     if (brought === 'file' || brought === 'directory') {
-      await seed(link, sharedDir, target);
+      await seed(link, sharedDir, target, modes);
       made = 'seeded';
     } else if (folder) {
-      await mkdir(target, { mode: 0o700 });
+      await mkdir(target, { mode: modes.folder });
       made = 'empty';
     }
     // `target` may lie some new folders deep.
@@ -129,10 +176,10 @@ async function makeParents(releaseDir: string, path: string): Promise<void> {
 }
 
 /** Copies aside and renames, so that a shared path is whole or not there. */
-async function seed(from: string, sharedDir: string, target: string): Promise<void> {
+async function seed(from: string, sharedDir: string, target: string, modes: Modes): Promise<void> {
   const aside = join(sharedDir, `.zdd-seed-${randomBytes(4).toString('hex')}`);
   try {
-    await copy(from, aside, []);
+    await copy(from, aside, [], modes);
     await rename(aside, target);
   } finally {
     await removeTree(aside);
@@ -140,7 +187,12 @@ async function seed(from: string, sharedDir: string, target: string): Promise<vo
 }
 
 /** `inside`: the folders from the shared path down to `from`. */
-async function copy(from: string, to: string, inside: readonly string[]): Promise<void> {
+async function copy(
+  from: string,
+  to: string,
+  inside: readonly string[],
+  modes: Modes,
+): Promise<void> {
   const found = await lstat(from);
   if (found.isSymbolicLink()) {
     const target = await readlink(from);
@@ -155,16 +207,16 @@ async function copy(from: string, to: string, inside: readonly string[]): Promis
     const file = await open(to, 'r');
     try {
       // Shared files are the app's to change, and .env is nobody else's to read.
-      await file.chmod((found.mode & 0o111) === 0 ? 0o600 : 0o700);
+      await file.chmod((found.mode & 0o111) === 0 ? modes.file : modes.executable);
       await file.sync();
     } finally {
       await file.close();
     }
     return;
   }
-  await mkdir(to, { mode: 0o700 });
+  await mkdir(to, { mode: modes.folder });
   for (const name of await readdir(from)) {
-    await copy(join(from, name), join(to, name), [...inside, name]);
+    await copy(join(from, name), join(to, name), [...inside, name], modes);
   }
   await fsyncDir(to);
 }

@@ -141,10 +141,7 @@ export class Unpacking {
   async #sealDirectories(entries: readonly ReleaseEntry[]): Promise<void> {
     const paths = entries.filter(({ type }) => type === 'directory').map(({ path }) => path);
     for (const path of ['.', ...paths]) {
-      await this.#queue.add(async () => {
-        const dir = await open(join(this.#dir, path), 'r');
-        await sealed(dir, 0o755);
-      });
+      await this.#queue.add(() => sealDirectory(join(this.#dir, path), path === '.'));
     }
     await this.#queue.drain();
   }
@@ -174,6 +171,23 @@ async function writeStream(
     }
   });
   return digest.digest('hex');
+}
+
+/**
+ * A chmod takes away the bit by which the app's group is handed down (and to set that bit may be
+ * denied to the agent), so it is for a folder whose mode is not right already.
+ * @param root nobody but owner and group shall reach what is inside
+ */
+async function sealDirectory(path: string, root: boolean): Promise<void> {
+  const dir = await open(path, 'r');
+  try {
+    const { mode } = await dir.stat();
+    const right = (mode & 0o750) === 0o750 && (!root || (mode & 0o007) === 0);
+    if (!right) await dir.chmod(root ? 0o750 : 0o755);
+    await dir.sync();
+  } finally {
+    await dir.close();
+  }
 }
 
 /** Writes, sets the mode (the umask has no say in it), syncs and closes. */

@@ -1,0 +1,94 @@
+import type { DatabaseSync } from 'node:sqlite';
+import type { Logger } from 'pino';
+import { createProxy } from '../haproxy/haproxy.ts';
+import type { Host } from '../pipeline/host.ts';
+import { Traffic } from '../pipeline/traffic.ts';
+import { createProcessRunner } from '../runner/process/process-runner.ts';
+import type { InstanceSpec, Runner } from '../runner/runner.ts';
+import { createSystemdRunner } from '../runner/systemd/systemd-runner.ts';
+import { createArtifactStore } from '../store/artifact/artifacts.ts';
+import { Journal } from '../store/journal.ts';
+import type { Layout } from '../store/layout.ts';
+import { Releases } from '../store/releases.ts';
+import { Slots } from '../store/slots.ts';
+import type { Settings } from './settings.ts';
+
+type Forward = (
+  level: 'debug' | 'info' | 'warn' | 'error',
+  message: string,
+  fields?: Readonly<Record<string, unknown>>,
+) => void;
+
+/**
+ * Puts the rooms together. What `systemctl reload` may change is handed over as getters, so that
+ * each room sees the value of the moment.
+ */
+export function composeHost(
+  settings: Settings,
+  layout: Layout,
+  database: DatabaseSync,
+  log: Logger,
+): Host {
+  const { haproxy } = settings.current;
+  const forward: Forward = (level, message, fields = {}) => log[level](fields, message);
+  return {
+    journal: new Journal(database, Date.now),
+    releases: new Releases(database),
+    slots: new Slots<InstanceSpec>(database),
+    artifacts: createArtifactStore({
+      dir: layout.artifacts,
+      get maxBytes() {
+        return settings.current.limits.artifactBytes;
+      },
+      get reserveBytes() {
+        return settings.current.limits.reserveBytes;
+      },
+    }),
+    layout,
+    get limits() {
+      return settings.current.limits;
+    },
+    runner: createRunner(settings, layout, forward),
+    proxy: createProxy({
+      mode: haproxy.mode,
+      binary: haproxy.binary,
+      configPath: haproxy.config,
+      adminSocket: haproxy.adminSocket,
+      masterSocket: haproxy.masterSocket,
+      adminSocketInRegion: haproxy.adminSocketInRegion,
+      bind: () => settings.current.haproxy.bind,
+      workDir: layout.haproxy,
+      log: forward,
+    }),
+    traffic: new Traffic(),
+    log,
+    now: Date.now,
+  };
+}
+
+function createRunner(settings: Settings, layout: Layout, log: Forward): Runner {
+  const ports = {
+    get from() {
+      return settings.current.ports.from;
+    },
+    get to() {
+      return settings.current.ports.to;
+    },
+  };
+  const { current } = settings;
+  const stateDir = current.runner === 'systemd' ? layout.stateDir : layout.instances;
+  const options = {
+    stateDir,
+    ports,
+    get path() {
+      return settings.current.path;
+    },
+    log,
+  };
+  switch (current.runner) {
+    case 'process':
+      return createProcessRunner(options);
+    case 'systemd':
+      return createSystemdRunner(options);
+  }
+}

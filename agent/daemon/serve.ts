@@ -1,0 +1,125 @@
+import { once } from 'node:events';
+import { mkdir } from 'node:fs/promises';
+import type { FastifyInstance } from 'fastify';
+import type { Logger } from 'pino';
+import manifest from '../../package.json' with { type: 'json' };
+import type { Configuration } from '../configuration.ts';
+import { createServer, listen } from '../control/server.ts';
+import { activity } from '../observe/activity.ts';
+import { LifeSign } from '../observe/life-sign.ts';
+import { createLog, logEvent } from '../observe/log.ts';
+import { watchdogIntervalMs } from '../observe/notify.ts';
+import { Deploys } from '../pipeline/deploys.ts';
+import type { Host } from '../pipeline/host.ts';
+import { pause } from '../pipeline/pause.ts';
+import { keepTrue, reconcile } from '../pipeline/reconcile.ts';
+import { EXIT } from '../protocol/errors.ts';
+import { openDatabase } from '../store/database.ts';
+import { Layout } from '../store/layout.ts';
+import { composeHost } from './compose.ts';
+import { reloadConfiguration } from './reload.ts';
+import { Settings } from './settings.ts';
+import { takeSignals } from './signals.ts';
+
+/** What is under way has this long to come to the end of its atomic step after SIGTERM, ms. */
+const FINISH_MS = 2_500;
+/** Then everything is let go of as it is: every step is safe under SIGKILL, ms after SIGTERM. */
+const STOP_MS = 4_000;
+
+/** Runs until SIGTERM or SIGINT. Whatever it started runs on without it. */
+export async function serve(file: string, configuration: Configuration): Promise<number> {
+  const signals = takeSignals();
+  const settings = new Settings(configuration);
+  const log = createLog(configuration.logLevel, process.env['JOURNAL_STREAM'] !== undefined);
+  const life = new LifeSign(log, watchdogIntervalMs());
+  life.status('starting');
+  const { stateDir, runDir, socketsDir } = configuration;
+  const layout = new Layout(stateDir, runDir, socketsDir);
+  await mkdir(layout.stateDir, { recursive: true, mode: 0o750 });
+  await mkdir(layout.runDir, { recursive: true, mode: 0o755 });
+  const database = openDatabase(layout.database);
+  const host = composeHost(settings, layout, database, log);
+  const deploys = new Deploys(host);
+  const server = await createServer({
+    host,
+    deploys,
+    version: manifest.version,
+    settings,
+    signal: signals.stop,
+  });
+  tellStory(host);
+  // The socket is taken first: it is the lock against a second agent on the same state.
+  await listen(server, configuration.socket);
+  exitInTime(signals.stop, log);
+  try {
+    life.status('putting in order what was found');
+    await reconcile(host, deploys, signals.stop);
+    deploys.open();
+    log.info({ socket: configuration.socket, version: manifest.version }, 'agent ready');
+    let outdated = '';
+    const say = (): void => {
+      const states = host.journal.apps().map((app) => host.journal.state(app));
+      life.status(`${activity(states)}${outdated}`);
+    };
+    host.journal.subscribe(({ type }) => {
+      if (type !== 'progress' && !signals.stop.aborted) say();
+    });
+    say();
+    life.ready();
+    signals.onReload(async () => {
+      life.reloading();
+      const taken = await reloadConfiguration(host, settings, file, signals.stop);
+      outdated = taken ? '' : '; agent.yaml is wrong, the one before is in force';
+      say();
+      life.ready();
+    });
+    const watching = keepTrue(host, deploys, signals.stop, pause).catch(() => undefined);
+    if (!signals.stop.aborted) await once(signals.stop, 'abort');
+    log.info('agent stopping; apps run on');
+    life.stopping();
+    await Promise.all([watching, deploys.close(FINISH_MS), closeServer(server)]);
+  } catch (error) {
+    if (!signals.stop.aborted) throw error;
+    life.stopping();
+    await Promise.all([deploys.close(FINISH_MS), closeServer(server)]);
+  }
+  await host.runner.detach();
+  await host.proxy.close();
+  database.close();
+  return EXIT.ok;
+}
+
+function tellStory(host: Host): void {
+  host.journal.subscribe((event) => logEvent(host.log, event));
+  host.runner.onExit(({ spec, exit, restartInMs }) => {
+    const { app, slot, release } = spec;
+    const reason = exit.signal ?? (exit.code === null ? 'unknown' : `exit code ${exit.code}`);
+    host.journal.tell({
+      type: 'instance_exited',
+      app,
+      deployment: null,
+      slot,
+      release,
+      reason,
+      restartInMs,
+    });
+  });
+}
+
+/** Answers that are being given are finished; whoever follows a stream gets its orderly end. */
+async function closeServer(server: FastifyInstance): Promise<void> {
+  const closed = server.close();
+  const late = setTimeout(() => server.server.closeAllConnections(), FINISH_MS);
+  await closed;
+  clearTimeout(late);
+}
+
+/** Whatever hangs, the daemon is gone in time: systemd and a reboot do not wait for it. */
+function exitInTime(stop: AbortSignal, log: Logger): void {
+  stop.addEventListener('abort', () => {
+    setTimeout(() => {
+      log.warn('what is under way does not end; it is cut, the next start goes on');
+      process.exit(EXIT.ok);
+    }, STOP_MS).unref();
+  });
+}

@@ -1,0 +1,80 @@
+import type { Log } from '../process/log.ts';
+import type { Exit, InstanceExited, InstanceSpec } from '../runner.ts';
+import { lastExits, newEnds, noteOf } from './exits.ts';
+import { slotNotices } from './journal.ts';
+import { slotName } from './unit-names.ts';
+import { endsOf, isDown, type UnitState } from './unit-state.ts';
+
+/** Notices read beyond those that are looked for: apps may log notices too. */
+const MORE_NOTICES = 50;
+/** A crash loop of a night is told by its last ends, not by each. */
+const MOST_TOLD = 20;
+
+/** Tells of each end that an instance came to by itself, from what two looks at its unit differ in. */
+export class ExitStory {
+  readonly #spec: InstanceSpec;
+  readonly #tell: (exited: InstanceExited) => void;
+  readonly #log: Log;
+  readonly #detached: AbortSignal;
+  #counted: number;
+  #down: boolean;
+  #tail: Promise<void> = Promise.resolve();
+
+  /** @param from ends up to this state are the past and are not told of */
+  constructor(
+    spec: InstanceSpec,
+    from: UnitState | undefined,
+    tell: (exited: InstanceExited) => void,
+    log: Log,
+    detached: AbortSignal,
+  ) {
+    this.#spec = spec;
+    this.#tell = tell;
+    this.#log = log;
+    this.#detached = detached;
+    this.#counted = from === undefined ? 0 : endsOf(from);
+    this.#down = from !== undefined && isDown(from);
+  }
+
+  /** Takes what a look has shown. */
+  take(now: UnitState): void {
+    const wasDown = this.#down;
+    this.#down = isDown(now);
+    if (this.#down) {
+      // Nobody of ours stopped it: an admin, or systemd that cannot start it at all.
+      if (!wasDown) this.#say(now.exit ?? { code: null, signal: null }, null);
+      this.#counted = 0;
+      return;
+    }
+    const count = newEnds(this.#counted, now);
+    // Smaller after a start by hand: systemd counts from 0 again.
+    this.#counted = endsOf(now);
+    if (count === 0) return;
+    this.#tail = this.#tail
+      .then(() => this.#tellOf(Math.min(count, MOST_TOLD), now))
+      .catch((error: unknown) => this.#complain(error));
+  }
+
+  async #tellOf(count: number, now: UnitState): Promise<void> {
+    const { app, name } = slotName(this.#spec.slot);
+    const wanted = count + MORE_NOTICES;
+    const notices = await slotNotices(app, name, wanted, this.#detached).catch(() => []);
+    const notes = notices.map(noteOf).filter((note) => note !== null);
+    for (const exit of lastExits(count, notes, now)) this.#say(exit, now.restartPauseMs);
+  }
+
+  #say(exit: Exit, restartInMs: number | null): void {
+    const { app, release, slot } = this.#spec;
+    this.#log('warn', 'instance exited', { app, release, slot, ...exit, restartInMs });
+    this.#tell({ spec: this.#spec, exit, restartInMs });
+  }
+
+  #complain(error: unknown): void {
+    if (this.#detached.aborted) return;
+    const message = error instanceof Error ? error.message : String(error);
+    this.#log('error', 'end of an instance cannot be told', {
+      slot: this.#spec.slot,
+      error: message,
+    });
+  }
+}

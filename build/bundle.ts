@@ -1,0 +1,41 @@
+import { join } from 'node:path';
+import { build } from 'esbuild';
+
+/** A program in one file, and the npm packages whose code is inside. */
+export interface Bundle {
+  readonly code: Uint8Array;
+  readonly packages: ReadonlySet<string>;
+}
+
+// The CommonJS packages inside an ES module ask for Node's own modules by `require`.
+const BANNER = `import { createRequire as bundleRequire } from 'node:module';
+const require = bundleRequire(import.meta.url);`;
+
+/**
+ * Bundles a program: where it runs, no node_modules is needed.
+ * @param entry the program's main module, relative to `root`
+ */
+export async function bundle(root: string, entry: string): Promise<Bundle> {
+  const result = await build({
+    absWorkingDir: root,
+    entryPoints: [entry],
+    outfile: join(root, 'dist', 'program.mjs'),
+    write: false,
+    bundle: true,
+    platform: 'node',
+    format: 'esm',
+    target: 'node24',
+    banner: { js: BANNER },
+    metafile: true,
+    logLevel: 'warning',
+  });
+  const [file] = result.outputFiles;
+  if (file === undefined) throw new Error(`esbuild made nothing of ${entry}`);
+  return { code: file.contents, packages: packagesOf(Object.keys(result.metafile.inputs)) };
+}
+
+function packagesOf(files: readonly string[]): ReadonlySet<string> {
+  return new Set(
+    files.flatMap((file) => /node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(file)?.[1] ?? []),
+  );
+}
