@@ -581,7 +581,7 @@ put() {
 install_packages() {
   local missing=()
   [[ -x /usr/sbin/haproxy ]] || missing+=(haproxy)
-  dpkg-query -S /usr/share/polkit-1/rules.d >/dev/null 2>&1 || missing+=(polkitd)
+  command -v pkaction >/dev/null || missing+=(polkitd)
   [[ -e /usr/lib/systemd/system/dbus.socket || -e /lib/systemd/system/dbus.socket ]] || missing+=(dbus)
   ((${#missing[@]} > 0)) || return 0
   change packages "apt-get install ${missing[*]}" apt_install "${missing[@]}"

@@ -59,7 +59,7 @@ export async function init(context: Context, wish: InitWish): Promise<number> {
   ];
   if (files[0]?.state === 'kept') throw alreadyThere(shown);
   const next = [
-    ...(shown === '.' ? [] : [`cd ${shown}`]),
+    ...(shown === '.' ? [] : [`cd ${quotedWord(shown)}`]),
     ...proposal.prepare,
     'zdd-agent config check',
     'zdd-agent push --dry-run',
@@ -81,6 +81,11 @@ export async function init(context: Context, wish: InitWish): Promise<number> {
   });
   context.screen.data(proposalLines(context.screen, { proposal, named, files, next }).join('\n'));
   return 0;
+}
+
+/** A word for a shell: quoted where it has more than what names usually have. */
+function quotedWord(word: string): string {
+  return /^[\w./@-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }
 
 async function look(folder: string, typed: string): Promise<Project> {

@@ -18,7 +18,9 @@ export function proposalLines(screen: Screen, { proposal, named, files, next }: 
   const written = files.filter(({ state }) => state === 'written' || state === 'replaced');
   const kept = files.filter(({ state }) => state === 'kept');
   return [
-    `found  ${clean(proposal.what)} (${proposal.from.join(', ')})`,
+    ...wrap(`${clean(proposal.what)} (${proposal.from.join(', ')})`, EDGE - 7).map(
+      (line, index) => `${index === 0 ? 'found  ' : '       '}${line}`,
+    ),
     '',
     ...guessRows(proposal, named),
     ...section('look at', [...needs(proposal), ...proposal.checks]).map((line, index) =>
