@@ -13,7 +13,7 @@
 set -euo pipefail
 
 LAB=${ZDD_LAB:-/var/tmp/zdd-lab} # everything the lab keeps
-NS=zddlab                        # prefix of namespaces, links and cgroups
+NS=${ZDD_LAB_NAME:-zddlab} # prefix of namespaces, links and cgroups: two labs can stand side by side
 NET=10.77.0
 RECIPE=3 # raise it when customise() changes
 PACKAGES=systemd,systemd-sysv,dbus,libpam-systemd,libnss-systemd,sudo,openssh-server,iproute2,curl,ca-certificates,procps,rsync,netbase,logrotate,libatomic1,faketime,man-db
