@@ -125,26 +125,35 @@ function addressText(listen: Listen): string | null {
 
 /** What somebody should look at now, each with the command that mends it. */
 export async function attention(host: Host, signal: AbortSignal): Promise<Finding[]> {
-  const findings: Finding[] = [];
+  return [...(await drift(host, signal)), ...instancesDown(host)];
+}
+
+/** What differs between the journal, haproxy.cfg and the running HAProxy. */
+async function drift(host: Host, signal: AbortSignal): Promise<Finding[]> {
   const moving = host.journal.apps().some((app) => isMoving(host.journal.state(app)));
   try {
     const differences = await host.traffic.inspect(host, signal);
-    for (const { what } of moving ? [] : differences) {
-      findings.push({
-        level: 'warning',
-        code: 'ZDD_DRIFT',
-        what,
-        tries: ['zdd-agent doctor        the agent repairs it within seconds where it is safe'],
-      });
-    }
+    return (moving ? [] : differences).map(({ what }) => ({
+      level: 'warning',
+      code: 'ZDD_DRIFT',
+      what,
+      tries: ['zdd-agent doctor        the agent repairs it within seconds where it is safe'],
+    }));
   } catch (error) {
-    findings.push({
-      level: 'error',
-      code: 'ZDD_HAPROXY_DOWN',
-      what: error instanceof Error ? error.message : String(error),
-      tries: ['systemctl status haproxy', 'zdd-agent doctor'],
-    });
+    return [
+      {
+        level: 'error',
+        code: 'ZDD_HAPROXY_DOWN',
+        what: error instanceof Error ? error.message : String(error),
+        tries: ['systemctl status haproxy', 'zdd-agent doctor'],
+      },
+    ];
   }
+}
+
+/** Instances of releases that serve, and do not run. */
+export function instancesDown(host: Host): Finding[] {
+  const findings: Finding[] = [];
   for (const app of host.journal.apps()) {
     const { stable } = host.journal.state(app);
     if (stable === null) continue;

@@ -32,7 +32,7 @@ export function composeHost(
   const { haproxy } = settings.current;
   const forward: Forward = (level, message, fields = {}) => log[level](fields, message);
   return {
-    journal: new Journal(database, Date.now),
+    journal: new Journal(database, steadyNow),
     releases: new Releases(database),
     slots: new Slots<InstanceSpec>(database),
     artifacts: createArtifactStore({
@@ -62,7 +62,7 @@ export function composeHost(
     }),
     traffic: new Traffic(),
     log,
-    now: Date.now,
+    now: steadyNow,
   };
 }
 
@@ -91,4 +91,12 @@ function createRunner(settings: Settings, layout: Layout, log: Forward): Runner 
     case 'systemd':
       return createSystemdRunner(options);
   }
+}
+
+/**
+ * Milliseconds since the epoch by a clock that goes on evenly while the daemon runs: when the host's
+ * clock jumps, no release is watched or drained for an hour more, or less.
+ */
+function steadyNow(): number {
+  return Math.round(performance.timeOrigin + performance.now());
 }

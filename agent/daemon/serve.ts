@@ -93,7 +93,8 @@ function tellStory(host: Host): void {
   host.journal.subscribe((event) => logEvent(host.log, event));
   host.runner.onExit(({ spec, exit, restartInMs }) => {
     const { app, slot, release } = spec;
-    const reason = exit.signal ?? (exit.code === null ? 'unknown' : `exit code ${exit.code}`);
+    const ended = exit.signal ?? (exit.code === null ? 'unknown' : `exit code ${exit.code}`);
+    const reason = exit.outOfMemory === true ? `${ended}, out of memory` : ended;
     host.journal.tell({
       type: 'instance_exited',
       app,

@@ -215,6 +215,7 @@ async function assertRunning(host: Host, slot: HostSlot, restarts: number): Prom
 
 /** `exited with 1`, `was ended by SIGKILL`, `ended by itself` */
 export function describeExit(exit: Exit | null): string {
+  if (exit?.outOfMemory === true) return 'was killed because it ran out of memory';
   if (exit === null || (exit.code === null && exit.signal === null)) return 'ended by itself';
   return exit.code === null ? `was ended by ${exit.signal}` : `exited with ${exit.code}`;
 }

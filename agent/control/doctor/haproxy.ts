@@ -1,5 +1,3 @@
-import { access, constants } from 'node:fs/promises';
-import { connect } from 'node:net';
 import { generationsOf } from '../../core/model.ts';
 import { globalSettings } from '../../haproxy/config/read.ts';
 import { configOf, type Host } from '../../pipeline/host.ts';
@@ -8,8 +6,8 @@ import { formatDuration } from '../../protocol/duration.ts';
 import type { Daemon } from '../daemon.ts';
 import { readConfigFile } from './config-file.ts';
 import { ask, error, notice, ok, warning } from './finding.ts';
+import { examineSockets } from './sockets.ts';
 
-const CONNECT_MS = 1_000;
 /** More than this many workers still busy with connections from before a reload is worth a word. */
 const MANY_WORKERS = 5;
 /** The agent holds several connections at once, and so does an admin who looks. */
@@ -18,8 +16,8 @@ const MIN_CONNECTIONS = 20;
 /** Version, sockets and global settings of the HAProxy that runs. */
 export async function examineHaproxy(daemon: Daemon, signal: AbortSignal): Promise<Finding[]> {
   const { mode } = daemon.settings.current.haproxy;
-  const sockets = (await Promise.all([adminSocket(daemon), masterSocket(daemon)])).flat();
-  const running = await answers(daemon.host, signal, sockets.length > 0);
+  const sockets = await examineSockets(daemon);
+  const running = sockets.length > 0 ? [] : await answers(daemon.host, signal);
   const text = await readConfigFile(daemon);
   return [
     ...sockets,
@@ -29,7 +27,7 @@ export async function examineHaproxy(daemon: Daemon, signal: AbortSignal): Promi
   ];
 }
 
-async function answers(host: Host, signal: AbortSignal, explained: boolean): Promise<Finding[]> {
+async function answers(host: Host, signal: AbortSignal): Promise<Finding[]> {
   try {
     const { version, pid, oldWorkers } = await host.proxy.info(signal);
     const well = ok('haproxy', `HAProxy ${version} answers (pid ${pid}, master-worker)`);
@@ -43,7 +41,6 @@ async function answers(host: Host, signal: AbortSignal, explained: boolean): Pro
       ),
     ];
   } catch (cause) {
-    if (explained) return [];
     return [
       error(
         'ZDD_HAPROXY_DOWN',
@@ -53,79 +50,6 @@ async function answers(host: Host, signal: AbortSignal, explained: boolean): Pro
       ),
     ];
   }
-}
-
-async function adminSocket({ settings }: Daemon): Promise<Finding[]> {
-  const { adminSocket: path, mode } = settings.current.haproxy;
-  const errno = await obstacle(path);
-  if (errno === null) return [];
-  if (errno === 'EACCES') {
-    return [
-      error(
-        'haproxy_admin_socket',
-        `the agent may not use HAProxy's admin socket ${path}`,
-        `sudo chgrp haproxy ${path} && sudo chmod 660 ${path}`,
-        "grep -n 'stats socket' /etc/haproxy/haproxy.cfg        should say: mode 660 group haproxy level admin",
-      ),
-    ];
-  }
-  return [down(mode, `${path} (${errno})`)];
-}
-
-async function masterSocket({ settings }: Daemon): Promise<Finding[]> {
-  const { masterSocket: path, adminSocket, mode } = settings.current.haproxy;
-  const errno = await obstacle(path);
-  if (errno === null) return [];
-  if (errno === 'EACCES') {
-    return [
-      error(
-        'haproxy_master_socket',
-        `the agent may not use HAProxy's master socket ${path}; it knows the old workers`,
-        `sudo chgrp haproxy ${path} && sudo chmod 660 ${path}`,
-        'systemctl cat haproxy        its -S option should end with: ,mode,660,group,haproxy',
-      ),
-    ];
-  }
-  // Down altogether is said once, by the admin socket.
-  if ((await obstacle(adminSocket)) !== null) return [];
-  return [
-    error(
-      'haproxy_master_socket',
-      `HAProxy runs without the master socket ${path} (${errno}): it needs -W and -S`,
-      mode === 'system' ? 'systemctl cat haproxy' : 'zdd-agent status',
-      'sudo systemctl restart haproxy        cuts open connections',
-    ),
-  ];
-}
-
-function down(mode: 'embedded' | 'system', where: string): Finding {
-  const what = `HAProxy does not listen on ${where}`;
-  return mode === 'system'
-    ? error('ZDD_HAPROXY_DOWN', what, 'sudo systemctl start haproxy', 'journalctl -u haproxy -n 50')
-    : error('ZDD_HAPROXY_DOWN', `${what}; the agent starts it again`, 'zdd-agent status');
-}
-
-/** Why a socket cannot be connected to; null when it can. */
-async function obstacle(path: string): Promise<string | null> {
-  try {
-    await access(path, constants.W_OK);
-  } catch (cause) {
-    return errnoOf(cause);
-  }
-  return await new Promise((resolve) => {
-    const socket = connect(path);
-    const end = (value: string | null): void => {
-      socket.destroy();
-      resolve(value);
-    };
-    socket.setTimeout(CONNECT_MS, () => end('ETIMEDOUT'));
-    socket.once('connect', () => end(null));
-    socket.once('error', (cause) => end(errnoOf(cause)));
-  });
-}
-
-function errnoOf(cause: unknown): string {
-  return cause instanceof Error && 'code' in cause ? String(cause.code) : String(cause);
 }
 
 function globals({ host, settings }: Daemon, { path, text }: { path: string; text: string }) {

@@ -8,7 +8,8 @@ export async function examineLogRoute(daemon: Daemon, signal: AbortSignal): Prom
   if (daemon.settings.current.runner !== 'systemd') return [];
   const { code, out, err } = await ask(
     'journalctl',
-    ['--quiet', '--lines=1', '--output=cat', '--unit=zdd-agentd.service'],
+    // Of root, so that it is seen by members of systemd-journal only.
+    ['--quiet', '--lines=1', '--output=cat', '_UID=0'],
     signal,
   );
   const findings: Finding[] = [];
@@ -27,7 +28,7 @@ export async function examineLogRoute(daemon: Daemon, signal: AbortSignal): Prom
       notice(
         'journal_volatile',
         'the journal is kept in memory: what the apps said is gone after a reboot',
-        'sudo mkdir -p /var/log/journal && sudo systemctl restart systemd-journald',
+        'sudo mkdir -p /var/log/journal && sudo systemd-tmpfiles --create --prefix /var/log/journal && sudo systemctl restart systemd-journald && sudo journalctl --flush',
       ),
     );
   }

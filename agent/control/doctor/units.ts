@@ -8,6 +8,11 @@ import { ask, error, ok, warning } from './finding.ts';
 /** Where the root step writes the units of the apps. */
 const UNITS = '/etc/systemd/system';
 
+/** What lets the agent do so. Its folder is closed to ordinary users on Debian 12. */
+const RULE = '/usr/share/polkit-1/rules.d/50-zdd-agent.rules';
+
+const DROP_INS = `${UNITS}/zdd-agentd.service.d`;
+
 /** Started at boot, by these names. */
 const AT_BOOT = ['zdd-agentd.service', 'zdd-apps.service', 'haproxy.service'] as const;
 
@@ -54,8 +59,8 @@ async function permission(signal: AbortSignal): Promise<Finding[]> {
     error(
       'polkit',
       `the agent may not start units of its apps: ${err.split('\n')[0] ?? ''}`,
-      'ls -l /usr/share/polkit-1/rules.d/50-zdd-agent.rules        missing: install zdd-agent again',
-      'sudo systemctl restart polkit',
+      `sudo chmod 644 ${RULE} && sudo systemctl restart polkit`,
+      `sudo ls -l ${RULE}        missing: install zdd-agent again`,
     ),
   ];
 }
@@ -103,7 +108,8 @@ function watchdog(): Finding[] {
     warning(
       'watchdog',
       'systemd does not watch the agent: WatchdogSec is 0',
-      'systemctl cat zdd-agentd        WatchdogSec=30 is in the unit; a drop-in takes it away',
+      `sudo mkdir -p ${DROP_INS} && printf '[Service]\\nWatchdogSec=30\\n' | sudo tee ${DROP_INS}/zz-watchdog.conf && sudo systemctl daemon-reload && sudo systemctl restart zdd-agentd`,
+      'systemctl cat zdd-agentd        the unit says WatchdogSec=30; what takes it away?',
     ),
   ];
 }

@@ -1,16 +1,21 @@
 import type { Log } from '../process/log.ts';
 import type { Exit, InstanceExited, InstanceSpec } from '../runner.ts';
+import { systemctl } from './bus.ts';
 import { lastExits, newEnds, noteOf } from './exits.ts';
 import { slotNotices } from './journal.ts';
 import { slotName } from './unit-names.ts';
-import { endsOf, isDown, type UnitState } from './unit-state.ts';
+import { endsOf, isDown, isSteadyAgain, monotonicUs, type UnitState } from './unit-state.ts';
 
 /** Notices read beyond those that are looked for: apps may log notices too. */
 const MORE_NOTICES = 50;
 /** A crash loop of a night is told by its last ends, not by each. */
 const MOST_TOLD = 20;
 
-/** Tells of each end that an instance came to by itself, from what two looks at its unit differ in. */
+/**
+ * Tells of each end that an instance came to by itself, from what two looks at its unit differ in.
+ * systemd never forgets restarts by itself: without a word of ours, an app that crashed once a week
+ * would in the end be down for half a minute each time.
+ */
 export class ExitStory {
   readonly #spec: InstanceSpec;
   readonly #tell: (exited: InstanceExited) => void;
@@ -18,6 +23,8 @@ export class ExitStory {
   readonly #detached: AbortSignal;
   #counted: number;
   #down: boolean;
+  #forgotten = 0;
+  #forgetting = false;
   #tail: Promise<void> = Promise.resolve();
 
   /** @param from ends up to this state are the past and are not told of */
@@ -36,8 +43,14 @@ export class ExitStory {
     this.#down = from !== undefined && isDown(from);
   }
 
+  /** Restarts that systemd was told to forget. */
+  get forgotten(): number {
+    return this.#forgotten;
+  }
+
   /** Takes what a look has shown. */
   take(now: UnitState): void {
+    if (isSteadyAgain(now, monotonicUs())) void this.#forgetRestarts(now);
     const wasDown = this.#down;
     this.#down = isDown(now);
     if (this.#down) {
@@ -53,6 +66,19 @@ export class ExitStory {
     this.#tail = this.#tail
       .then(() => this.#tellOf(Math.min(count, MOST_TOLD), now))
       .catch((error: unknown) => this.#complain(error));
+  }
+
+  async #forgetRestarts({ unit, restarts }: UnitState): Promise<void> {
+    if (this.#forgetting) return;
+    this.#forgetting = true;
+    try {
+      const { ok } = await systemctl(['reset-failed', unit], this.#detached);
+      if (ok) this.#forgotten += restarts;
+    } catch (error) {
+      this.#complain(error);
+    } finally {
+      this.#forgetting = false;
+    }
   }
 
   async #tellOf(count: number, now: UnitState): Promise<void> {
@@ -72,7 +98,7 @@ export class ExitStory {
   #complain(error: unknown): void {
     if (this.#detached.aborted) return;
     const message = error instanceof Error ? error.message : String(error);
-    this.#log('error', 'end of an instance cannot be told', {
+    this.#log('error', 'ends of an instance cannot be followed', {
       slot: this.#spec.slot,
       error: message,
     });

@@ -123,8 +123,14 @@ class SystemdRunner implements Runner {
   }
 
   status(slot: string): InstanceStatus {
-    const state = this.#watch.state(serviceOf(slot));
-    return state === undefined ? { state: 'stopped' } : statusOf(state, Date.now(), monotonicUs());
+    const unit = serviceOf(slot);
+    const state = this.#watch.state(unit);
+    if (state === undefined) return { state: 'stopped' };
+    const status = statusOf(state, Date.now(), monotonicUs());
+    const forgotten = this.#stories.get(unit)?.forgotten ?? 0;
+    return status.state === 'stopped'
+      ? status
+      : { ...status, restarts: status.restarts + forgotten };
   }
 
   list(): readonly InstanceSpec[] {

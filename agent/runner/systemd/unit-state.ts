@@ -34,6 +34,8 @@ export interface UnitState {
   readonly startedAtUs: number;
   readonly exitedAtUs: number;
   readonly restartPauseMs: number;
+  /** The pause grows with each restart (systemd 254 on), until the restarts are forgotten. */
+  readonly isPauseGrown: boolean;
 }
 
 /** Reads the blocks of `systemctl show -p ... UNIT...`, one a unit. */
@@ -61,6 +63,16 @@ export function isBackingOff({ sub }: UnitState): boolean {
  */
 export function endsOf(state: UnitState): number {
   return state.restarts + (isBackingOff(state) ? 1 : 0);
+}
+
+/** How long an instance has to run before its earlier ends no longer count, microseconds. */
+const STEADY_US = 60_000_000;
+
+/** Whether it runs well again after ends that still make its next pause longer. */
+export function isSteadyAgain(state: UnitState, nowUs: number): boolean {
+  const { active, mainPid, isPauseGrown, restarts, startedAtUs } = state;
+  const runs = active === 'active' && mainPid !== 0;
+  return runs && isPauseGrown && restarts > 0 && nowUs - startedAtUs >= STEADY_US;
 }
 
 /** A unit in the runner's words. @param nowMs milliseconds since the epoch */
@@ -111,7 +123,8 @@ function unitState(properties: ReadonlyMap<string, string>): UnitState {
     exit: exitOf(number('ExecMainCode'), number('ExecMainStatus'), result),
     startedAtUs: number('ExecMainStartTimestampMonotonic'),
     exitedAtUs: number('ExecMainExitTimestampMonotonic'),
-    restartPauseMs: spanMs(text('RestartUSecNext') || text('RestartUSec')),
+    restartPauseMs: Math.round(spanMs(text('RestartUSecNext') || text('RestartUSec'))),
+    isPauseGrown: spanMs(text('RestartUSecNext')) > spanMs(text('RestartUSec')),
   };
 }
 

@@ -111,7 +111,7 @@ export class VpsHost implements AsyncDisposable {
     const folder = await mkdtemp(join(tmpdir(), 'zdd-vps-release-'));
     try {
       const { path } = await buildRelease(folder, release);
-      const remote = `/home/deploy/${basename(path)}`;
+      const remote = `/home/deploy/${basename(path).replaceAll(' ', '-')}`;
       await this.put(path, remote);
       return remote;
     } finally {
