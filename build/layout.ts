@@ -1,3 +1,5 @@
+import { basename } from 'node:path';
+
 /**
  * Where every file of the product lies on a host. The tarball's `usr/` and the .deb hold exactly
  * this. What the build makes is named by `made`; everything else is a file of the repository.
@@ -8,9 +10,16 @@ export type Placed =
   | { readonly to: string; readonly link: string };
 
 /** What no folder of the repository holds. */
-export type Made = 'zdd-agent.mjs' | 'zdd-agentd.mjs' | 'notify.node' | 'VERSION' | 'THIRD-PARTY';
+export type Made =
+  | 'zdd-agent.mjs'
+  | 'zdd-agentd.mjs'
+  | 'notify.node'
+  | 'zdd-agent.1.gz'
+  | 'zdd-agentd.8.gz'
+  | 'VERSION'
+  | 'THIRD-PARTY';
 
-/** One rule for the files of `templates/`: `*` stands for a name or a part of it. */
+/** One rule for files of the repository: `*` stands for a name or a part of it. */
 interface Rule {
   readonly from: string;
   /** A folder; the file keeps its name. `null`: not part of the tree. */
@@ -20,21 +29,22 @@ interface Rule {
 
 const HOME = 'usr/lib/zdd-agent';
 
-/** The first rule that fits a file of `templates/` places it; a file that none fits is an error. */
-const TEMPLATES: readonly Rule[] = [
-  { from: 'bin/*', to: `${HOME}/bin`, mode: 0o755 },
-  { from: 'libexec/*', to: `${HOME}/libexec`, mode: 0o755 },
-  { from: 'systemd/*.in', to: `${HOME}/templates/systemd` },
-  { from: 'systemd/*.service', to: 'usr/lib/systemd/system' },
-  { from: 'systemd/*.socket', to: 'usr/lib/systemd/system' },
-  { from: 'systemd/*.slice', to: 'usr/lib/systemd/system' },
-  { from: 'sysusers/*.conf', to: 'usr/lib/sysusers.d' },
-  { from: 'tmpfiles/*.conf', to: 'usr/lib/tmpfiles.d' },
-  { from: 'polkit/*.rules', to: 'usr/share/polkit-1/rules.d' },
-  { from: 'haproxy/*', to: `${HOME}/templates/haproxy` },
+/** The first rule that fits a file places it; a file that none fits is an error. */
+const RULES: readonly Rule[] = [
+  { from: 'templates/bin/*', to: `${HOME}/bin`, mode: 0o755 },
+  { from: 'templates/libexec/*', to: `${HOME}/libexec`, mode: 0o755 },
+  { from: 'templates/systemd/*.in', to: `${HOME}/templates/systemd` },
+  { from: 'templates/systemd/*.service', to: 'usr/lib/systemd/system' },
+  { from: 'templates/systemd/*.socket', to: 'usr/lib/systemd/system' },
+  { from: 'templates/systemd/*.slice', to: 'usr/lib/systemd/system' },
+  { from: 'templates/sysusers/*.conf', to: 'usr/lib/sysusers.d' },
+  { from: 'templates/tmpfiles/*.conf', to: 'usr/lib/tmpfiles.d' },
+  { from: 'templates/polkit/*.rules', to: 'usr/share/polkit-1/rules.d' },
+  { from: 'templates/haproxy/*', to: `${HOME}/templates/haproxy` },
   // Scripts and control file of the .deb itself: build/deb.ts takes them.
-  { from: 'deb/*', to: null },
-  { from: '*', to: `${HOME}/templates` },
+  { from: 'templates/deb/*', to: null },
+  { from: 'templates/*', to: `${HOME}/templates` },
+  { from: 'docs/*.md', to: 'usr/share/doc/zdd-agent' },
 ];
 
 const FIXED: readonly Placed[] = [
@@ -46,6 +56,8 @@ const FIXED: readonly Placed[] = [
   { to: `${HOME}/install.sh`, mode: 0o755, from: 'install.sh' },
   { to: 'usr/bin/zdd-agent', link: '../lib/zdd-agent/bin/zdd-agent' },
   { to: 'usr/sbin/zdd-agentd', link: '../lib/zdd-agent/bin/zdd-agentd' },
+  { to: 'usr/share/man/man1/zdd-agent.1.gz', mode: 0o644, made: 'zdd-agent.1.gz' },
+  { to: 'usr/share/man/man8/zdd-agentd.8.gz', mode: 0o644, made: 'zdd-agentd.8.gz' },
   { to: 'usr/share/doc/zdd-agent/copyright', mode: 0o644, from: 'LICENSE' },
   { to: 'usr/share/doc/zdd-agent/CHANGELOG.md', mode: 0o644, from: 'CHANGELOG.md' },
   { to: 'usr/share/doc/zdd-agent/THIRD-PARTY', mode: 0o644, made: 'THIRD-PARTY' },
@@ -53,16 +65,15 @@ const FIXED: readonly Placed[] = [
 
 /**
  * The whole tree, sorted by path.
- * @param templates paths of all files below `templates/`, relative to it
- * @throws Error for a template that no rule places
+ * @param files paths of all files of `templates/` and `docs/`
+ * @throws Error for a file that no rule places
  */
-export function layout(templates: readonly string[]): readonly Placed[] {
-  const placed = templates.flatMap((name) => {
-    const rule = TEMPLATES.find(({ from }) => fits(from, name));
-    if (rule === undefined) throw new Error(`no rule of build/layout.ts places templates/${name}`);
+export function layout(files: readonly string[]): readonly Placed[] {
+  const placed = files.flatMap((from) => {
+    const rule = RULES.find((each) => fits(each.from, from));
+    if (rule === undefined) throw new Error(`no rule of build/layout.ts places ${from}`);
     const { to, mode = 0o644 } = rule;
-    const file = name.slice(name.lastIndexOf('/') + 1);
-    return to === null ? [] : [{ to: `${to}/${file}`, mode, from: `templates/${name}` } as const];
+    return to === null ? [] : [{ to: `${to}/${basename(from)}`, mode, from } as const];
   });
   return [...FIXED, ...placed].sort((a, b) => (a.to < b.to ? -1 : 1));
 }

@@ -8,7 +8,9 @@ const RULE = '='.repeat(78);
 const manifest = z.object({
   name: z.string(),
   version: z.string(),
-  license: z.string(),
+  license: z.string().optional(),
+  /** As it was written before there was `license`. */
+  licenses: z.array(z.object({ type: z.string() })).default([]),
 });
 
 /**
@@ -26,9 +28,11 @@ export async function thirdPartyLicenses(
 }
 
 async function textsOf(folder: string): Promise<string> {
-  const { name, version, license } = manifest.parse(
+  const { name, version, ...own } = manifest.parse(
     JSON.parse(await readFile(join(folder, 'package.json'), 'utf8')),
   );
+  const license = own.license ?? own.licenses.map(({ type }) => type).join(', ');
+  if (license === '') throw new Error(`${name} names no license`);
   const files = (await readdir(folder)).filter((file) => LICENSE.test(file)).sort();
   const texts = await Promise.all(files.map((file) => readFile(join(folder, file), 'utf8')));
   const text = texts.map((each) => each.trim()).join('\n\n') || `License: ${license}`;

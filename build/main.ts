@@ -1,11 +1,16 @@
-import { mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
 import manifest from '../package.json' with { type: 'json' };
 import { compileAddon } from './addon.ts';
 import { bundle } from './bundle.ts';
 import { packDeb } from './deb.ts';
+import { isMade, openWork, publish, removeAll } from './dist.ts';
 import { layout } from './layout.ts';
 import { thirdPartyLicenses } from './licenses.ts';
+import { writePage } from './man/page.ts';
+import { ZDD_AGENT } from './man/zdd-agent.ts';
+import { ZDD_AGENTD } from './man/zdd-agentd.ts';
 import { dateOf, filesBelow, fingerprint } from './sources.ts';
 import { type MadeFiles, stage } from './stage.ts';
 import { packTarball } from './tarball.ts';
@@ -17,42 +22,33 @@ const dist = join(root, 'dist');
 const name = `zdd-agent-${manifest.version}-linux-x64`;
 const tarball = `${name}.tar.gz`;
 const deb = `zdd-agent_${manifest.version}_amd64.deb`;
-
 const date = dateOf(root);
+
 const sources = await fingerprint(root, date);
-if ((await madeOf()) === sources) say(`dist/ is already made of these sources`);
-else await make();
-
-/** The fingerprint of the sources that dist/ was made of; null when it was not made whole. */
-async function madeOf(): Promise<string | null> {
-  return await readFile(join(dist, '.sources'), 'utf8').catch(() => null);
-}
-
-async function make(): Promise<void> {
-  await mkdir(dist, { recursive: true });
-  const work = await mkdtemp(join(dist, '.build-'));
+if (await isMade(dist, [tarball, deb], sources)) {
+  say('dist/ is already made of these sources');
+} else {
+  const work = await openWork(dist);
   try {
-    const placed = layout(await filesBelow(join(root, 'templates')));
-    await stage(root, join(work, name), placed, await makeFiles(work));
-    await packTarball(work, name, date, join(work, tarball));
-    await mkdir(join(work, 'deb'));
-    await rename(join(work, name, 'usr'), join(work, 'deb', 'usr'));
-    await packDeb(
-      join(work, 'deb'),
-      join(root, 'templates/deb'),
-      manifest.version,
-      date,
-      join(work, deb),
-    );
-    // Whoever reads dist/ meanwhile sees whole files, and no fingerprint that is not theirs.
-    await rm(join(dist, '.sources'), { force: true });
-    for (const file of [tarball, deb]) await rename(join(work, file), join(dist, file));
-    await writeFile(join(work, '.sources'), sources);
-    await rename(join(work, '.sources'), join(dist, '.sources'));
+    await make(work);
+    await publish(dist, work, [tarball, deb], sources);
   } finally {
-    await rm(work, { recursive: true, force: true });
+    await removeAll(work);
   }
   say(`dist/${tarball}\ndist/${deb}`);
+}
+
+async function make(work: string): Promise<void> {
+  const files = await Promise.all(['docs', 'templates'].map((each) => filesBelow(root, each)));
+  const tree = join(work, name);
+  await stage(root, tree, layout(files.flat()), await makeFiles(work));
+  await packTarball(work, name, date, join(work, tarball));
+  // The .deb has the same `usr/`, without what lies beside it in the tarball.
+  const debTree = join(work, 'deb');
+  await mkdir(debTree);
+  await rename(join(tree, 'usr'), join(debTree, 'usr'));
+  const templates = join(root, 'templates/deb');
+  await packDeb(debTree, templates, manifest.version, date, join(work, deb));
 }
 
 async function makeFiles(work: string): Promise<MadeFiles> {
@@ -65,9 +61,16 @@ async function makeFiles(work: string): Promise<MadeFiles> {
     'zdd-agent.mjs': cli.code,
     'zdd-agentd.mjs': daemon.code,
     'notify.node': addon,
+    'zdd-agent.1.gz': compressed(writePage(ZDD_AGENT, manifest.version, date)),
+    'zdd-agentd.8.gz': compressed(writePage(ZDD_AGENTD, manifest.version, date)),
     VERSION: `${manifest.version}\n`,
     'THIRD-PARTY': await thirdPartyLicenses(root, [...cli.packages, ...daemon.packages]),
   };
+}
+
+/** What Node writes as gzip has neither a name nor a time in its header. */
+function compressed(text: string): Uint8Array {
+  return gzipSync(text, { level: 9 });
 }
 
 function say(line: string): void {

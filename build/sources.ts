@@ -8,6 +8,7 @@ const SOURCES = [
   'agent',
   'build',
   'cli',
+  'docs',
   'templates',
   'CHANGELOG.md',
   'LICENSE',
@@ -19,12 +20,12 @@ const SOURCES = [
 /** The date of a package that is built outside of git: any date, but always the same. */
 const DATELESS = 1_767_225_600;
 
-/** Paths of all files below `folder`, relative to it, sorted. Hidden files are not sources. */
-export async function filesBelow(folder: string): Promise<readonly string[]> {
-  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+/** Paths of all files below a folder of `root`, relative to `root`, sorted. No hidden ones. */
+export async function filesBelow(root: string, folder: string): Promise<readonly string[]> {
+  const entries = await readdir(join(root, folder), { recursive: true, withFileTypes: true });
   return entries
     .filter((entry) => entry.isFile() && !entry.name.startsWith('.'))
-    .map((entry) => relative(folder, join(entry.parentPath, entry.name)))
+    .map((entry) => relative(root, join(entry.parentPath, entry.name)))
     .sort();
 }
 
@@ -42,7 +43,7 @@ export async function fingerprint(root: string, date: Date): Promise<string> {
 
 async function pathsOf(root: string, source: string): Promise<readonly string[]> {
   if (source.includes('.') || source === 'LICENSE') return [source];
-  return (await filesBelow(join(root, source))).map((path) => join(source, path));
+  return await filesBelow(root, source);
 }
 
 /**

@@ -48,7 +48,7 @@ export function logEvent(log: Logger, event: ZddEvent): void {
       return;
     case 'step_done':
       log.info(
-        { ...fields, phase: event.step.phase, ms: event.step.ms },
+        { ...fields, phase: event.step.phase, ms: Math.round(event.step.ms) },
         `step done: ${event.step.summary}`,
       );
       return;
@@ -56,11 +56,11 @@ export function logEvent(log: Logger, event: ZddEvent): void {
       log.debug({ ...fields, phase: event.phase }, event.message);
       return;
     case 'traffic_moved':
-      log.info({ ...fields, shares: event.shares, ms: event.ms }, 'traffic moved');
+      log.info({ ...fields, shares: event.shares, ms: Math.round(event.ms) }, 'traffic moved');
       return;
     case 'deployment_ended': {
       const { outcome, release, totalMs, requests, lost, error } = event.receipt;
-      const ended = { ...fields, release, ms: totalMs, requests, lost };
+      const ended = { ...fields, release, ms: Math.round(totalMs), requests, lost };
       if (error === null) log.info(ended, `deployment ${outcome}`);
       else log.warn({ ...ended, code: error.code }, `deployment ${outcome}: ${error.message}`);
       return;
@@ -77,7 +77,7 @@ export function logEvent(log: Logger, event: ZddEvent): void {
       );
       return;
     case 'release_stopped':
-      log.info({ ...fields, release: event.release, ms: event.ms }, 'release stopped');
+      log.info({ ...fields, release: event.release, ms: Math.round(event.ms) }, 'release stopped');
       return;
     case 'release_pruned':
       log.info({ ...fields, release: event.release }, 'release pruned');

@@ -28,7 +28,7 @@ export async function reconcile(host: Host, deploys: Deploys, signal: AbortSigna
   const states = host.journal.apps().map((app) => host.journal.state(app));
   await stopOrphans(host, states, signal);
   await forgetReleaseCommands(host, states, signal);
-  for (const state of states) await reviveInstances(host, state, signal);
+  await Promise.all(states.map((state) => reviveInstances(host, state, signal)));
   await openProxy(host, signal);
   for (const { app } of states) await recoverApp(host, deploys, app);
 }
@@ -88,12 +88,14 @@ async function reviveInstances(host: Host, state: AppState, signal: AbortSignal)
     if (phase !== 'draining' || sameGeneration(generation, stable)) continue;
     slots.push(...host.slots.of(app, generation).filter(({ takesTraffic }) => takesTraffic));
   }
-  for (const slot of slots) {
-    await startSlots(host, [slot], signal).catch((error: unknown) => {
-      signal.throwIfAborted();
-      host.log.error({ app, slot: slot.spec.slot, err: error }, 'instance could not be started');
-    });
-  }
+  await Promise.all(
+    slots.map((slot) =>
+      startSlots(host, [slot], signal).catch((error: unknown) => {
+        signal.throwIfAborted();
+        host.log.error({ app, slot: slot.spec.slot, err: error }, 'instance could not be started');
+      }),
+    ),
+  );
 }
 
 /**

@@ -25,6 +25,8 @@ export interface Answer {
   readonly stdout: string;
   /** What was said on stderr, trimmed. */
   readonly said: string;
+  /** There was no answer in time. */
+  readonly timedOut: boolean;
 }
 
 /**
@@ -36,7 +38,7 @@ export async function systemctl(args: readonly string[], signal: AbortSignal): P
   const began = performance.now();
   for (;;) {
     const answer = await run('systemctl', ['--no-ask-password', '--no-pager', ...args], signal);
-    const trouble = answer.ok ? null : troubleOf(answer.said);
+    const trouble = answer.ok ? null : troubleWith(answer, args);
     if (trouble === null) return answer;
     const patience = trouble === 'refused' ? REFUSED_RETRY_MS : RETRY_MS;
     if (performance.now() - began > patience) throw unreachable(trouble, args, answer);
@@ -63,10 +65,17 @@ export async function run(
     if (signal.aborted) reject(signal.reason);
     else if (error !== null && typeof error.code === 'string') reject(error);
     else if (error?.killed === true) {
-      resolve({ ok: false, stdout, said: `${program}: Connection timed out` });
-    } else resolve({ ok: error === null, stdout, said: stderr.trim() });
+      const said = `no answer within ${CALL_TIMEOUT_MS / 1_000} s`;
+      resolve({ ok: false, stdout, said, timedOut: true });
+    } else resolve({ ok: error === null, stdout, said: stderr.trim(), timedOut: false });
   });
   return await promise;
+}
+
+/** A start may wait for other units; whatever else is not answered in time never reached systemd. */
+function troubleWith(answer: Answer, [verb]: readonly string[]): 'away' | 'refused' | null {
+  if (answer.timedOut) return verb === 'start' ? null : 'away';
+  return troubleOf(answer.said);
 }
 
 /**

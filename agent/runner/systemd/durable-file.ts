@@ -1,13 +1,27 @@
 import { constants } from 'node:fs';
 import { open, readFile, rename, rm, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { ZddError } from '../../protocol/errors.ts';
 
 /**
  * Writes a file so that it is whole or not there, also after a power cut. A write that was killed
  * leaves a hidden file, which the next write of the same name replaces.
  * @param mode permission bits, whatever the umask
+ * @throws ZDD_DISK_FULL
  */
 export async function writeDurably(path: string, text: string, mode: number): Promise<void> {
+  try {
+    await write(path, text, mode);
+  } catch (error) {
+    if (!hasCode(error, 'ENOSPC') && !hasCode(error, 'EDQUOT')) throw error;
+    throw new ZddError('ZDD_DISK_FULL', `${path} cannot be written: the disk is full`, {
+      tries: [`df -h ${dirname(path)}`],
+      cause: error,
+    });
+  }
+}
+
+async function write(path: string, text: string, mode: number): Promise<void> {
   const fresh = join(dirname(path), `.${basename(path)}.new`);
   await rm(fresh, { force: true });
   const file = await open(fresh, 'wx', 0o600);
@@ -59,5 +73,9 @@ export async function syncFolder(path: string): Promise<void> {
 }
 
 export function isMissing(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === 'ENOENT';
+  return hasCode(error, 'ENOENT');
+}
+
+function hasCode(error: unknown, code: string): boolean {
+  return error instanceof Error && 'code' in error && error.code === code;
 }

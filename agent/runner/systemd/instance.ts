@@ -75,6 +75,23 @@ async function bringUp(
 }
 
 /**
+ * Asks for instances that shall run and do not: an admin stopped them, or the boot could not start
+ * them. Waits for none: what they wait for, a database, may take its time.
+ */
+export async function askFor(specs: readonly InstanceSpec[], signal: AbortSignal): Promise<void> {
+  for (const { slot, limits } of specs) {
+    const properties = limitProperties(limits);
+    if (properties.length === 0) continue;
+    await systemctl(['set-property', '--runtime', serviceOf(slot), ...properties], signal);
+  }
+  const listeners = specs.filter(isActivated).map(({ slot }) => socketUnitOf(slot));
+  const units = [...listeners, ...specs.map(({ slot }) => serviceOf(slot))];
+  if (units.length === 0) return;
+  await systemctl(['reset-failed', ...units], signal);
+  await systemctl(['start', '--no-block', ...units], signal);
+}
+
+/**
  * SIGTERM, SIGKILL to all that is left of the unit after `graceMs`; its listener goes with it. Does
  * nothing when it is gone. Killed anywhere, it is begun again by whoever finds the slot's folder.
  * @throws ZDD_NEEDS_HUMAN when even SIGKILL does not end it; the reason of `signal`

@@ -16,7 +16,7 @@ import {
 } from '../runner.ts';
 import { ActiveFiles } from './active-files.ts';
 import { ExitStory } from './exit-story.ts';
-import { type Surroundings, startInstance, stopInstance } from './instance.ts';
+import { askFor, type Surroundings, startInstance, stopInstance } from './instance.ts';
 import { followLines, lastLines } from './journal.ts';
 import { forgetOnce, knowsOnce, runOnce } from './once.ts';
 import { provision } from './provision.ts';
@@ -186,19 +186,19 @@ class SystemdRunner implements Runner {
     this.#detached.abort(new Leaving('the runner has let go'));
   }
 
-  /** What shall run and does not: an admin stopped it, or the boot could not start it. */
   async #startDown(): Promise<void> {
     const wanted = await this.#around.active.all();
     const down = [...this.#specs.values()].filter(({ slot }) => {
       const state = this.#watch.state(serviceOf(slot));
       return wanted.has(serviceOf(slot)) && (state === undefined || isDown(state));
     });
-    await Promise.all(
-      down.map((spec) =>
-        startInstance(spec, false, this.#around, this.#detached.signal).catch((error: unknown) =>
-          this.#complain('start', spec.slot, error),
-        ),
-      ),
+    for (const { slot, app } of down) {
+      this.#options.log('warn', 'instance was down and is started', { app, slot });
+    }
+    await askFor(down, this.#detached.signal);
+    await this.#watch.look(
+      down.map(({ slot }) => serviceOf(slot)),
+      this.#detached.signal,
     );
   }
 

@@ -50,7 +50,8 @@ export class UnitWatch {
   forget(unit: string): void {
     this.#watched.delete(unit);
     this.#states.delete(unit);
-    this.#lastLook.delete(unit);
+    // A look that is still under way must not bring back what is gone.
+    this.#lastLook.set(unit, this.#looks);
   }
 
   /** Looks at these units now. @throws ZDD_START_FAILED when systemd does not answer */
@@ -99,7 +100,7 @@ export class UnitWatch {
 
   /** A look that was overtaken by a later one has nothing to say. */
   #take(state: UnitState, look: number): void {
-    if ((this.#lastLook.get(state.unit) ?? 0) > look) return;
+    if ((this.#lastLook.get(state.unit) ?? 0) >= look) return;
     this.#lastLook.set(state.unit, look);
     this.#states.set(state.unit, state);
     if (this.#watched.has(state.unit)) this.#seen(state);
