@@ -1,7 +1,11 @@
 import type { Command } from './command.ts';
 import { abort } from './commands/abort.ts';
 import { attach } from './commands/attach.ts';
+import { complete } from './commands/complete.ts';
+import { completion } from './commands/completion.ts';
 import { configCheck } from './commands/config-check.ts';
+import { configSchema } from './commands/config-schema.ts';
+import { configShow } from './commands/config-show.ts';
 import { doctor } from './commands/doctor.ts';
 import { events } from './commands/events.ts';
 import { init } from './commands/init.ts';
@@ -17,6 +21,8 @@ import { why } from './commands/why.ts';
 export const COMMANDS: readonly Command[] = [
   init,
   configCheck,
+  configShow,
+  configSchema,
   push,
   attach,
   promote,
@@ -28,4 +34,6 @@ export const COMMANDS: readonly Command[] = [
   logs,
   events,
   doctor,
+  completion,
+  complete,
 ];

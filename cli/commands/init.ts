@@ -9,11 +9,10 @@ export const init: Command = {
     ['zdd-agent init', 'the project in this folder'],
     ['zdd-agent init --dry-run', 'only show what it would write'],
     ['zdd-agent init --host deploy@web1.example.com', 'and where to push'],
-    ["zdd-agent init --run './server --port $PORT'", 'how the app starts, if it cannot tell'],
+    ["zdd-agent init --run './serve -p $PORT'", 'tell how the app starts'],
   ],
   args: [{ name: '[PATH]', description: 'the folder of the project (default: .)' }],
   options: [
-    { flags: '--host <hosts>', description: 'where to push: SSH destinations, with commas' },
     { flags: '--run <line>', description: 'the line that starts the web process' },
     { flags: '--dry-run', description: 'print the files, write nothing' },
     { flags: '--force', description: 'replace a zdd.yaml that is there' },
@@ -23,7 +22,6 @@ export const init: Command = {
     const { init: run } = await import('../init/init.ts');
     return run(context, {
       path: input.arg(0) ?? '.',
-      host: input.text('host'),
       run: input.text('run'),
       dryRun: input.flag('dry-run'),
       force: input.flag('force'),

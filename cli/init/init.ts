@@ -9,7 +9,7 @@ import { reasonOf } from '../push/source.ts';
 import { proposalLines } from '../render/proposal.ts';
 import { UsageError } from '../usage-error.ts';
 import { guessAppName, isAppName } from './app-name.ts';
-import { canAsk, openQuestions, splitHosts } from './ask.ts';
+import { canAsk, openQuestions } from './ask.ts';
 import { writeProjectFile } from './files.ts';
 import { openProject, type Project } from './project.ts';
 import type { Guess } from './proposal.ts';
@@ -20,14 +20,15 @@ import { zddIgnore } from './zddignore.ts';
 export interface InitWish {
   /** As typed: the folder of the project. */
   readonly path: string;
-  /** As typed, separated by commas; undefined when nothing was said. */
-  readonly host: string | undefined;
   readonly run: string | undefined;
   readonly dryRun: boolean;
   readonly force: boolean;
   /** Ask nothing, take what is proposed. */
   readonly yes: boolean;
 }
+
+/** Unless `-e` says another. */
+const USUAL_ENVIRONMENT = 'production';
 
 /** What became of one file. */
 export interface InitFile {
@@ -73,6 +74,7 @@ export async function init(context: Context, wish: InitWish): Promise<number> {
     release: proposal.release,
     env: proposal.env,
     shared: proposal.shared,
+    environment: named.hosts.length === 0 ? null : named.environment,
     hosts: named.hosts,
     host: proposal.host,
     checks: proposal.checks,
@@ -115,23 +117,29 @@ function alreadyThere(shown: string): ZddError {
 
 /** The name of the app and where to push: as told, else as answered, else as guessed. */
 async function name(context: Context, guess: Guess, wish: InitWish): Promise<Named> {
-  const told = context.globals.app;
+  const { app: told, hosts, environment = USUAL_ENVIRONMENT } = context.globals;
   if (told !== undefined && !isAppName(told)) {
     throw new UsageError(
       `--app: expected lower-case letters, digits and "-", at most 31, got "${told}"`,
       [`zdd-agent init --app ${guess.value}`],
     );
   }
+  if (!isAppName(environment)) {
+    throw new UsageError(
+      `-e: expected lower-case letters, digits and "-", at most 31, got "${environment}"`,
+      ['zdd-agent init -e production'],
+    );
+  }
   const app = told === undefined ? guess : { value: told, why: '--app' };
-  const hosts = wish.host === undefined ? [] : splitHosts(wish.host);
-  if (wish.yes || !canAsk(context)) return { app, hosts };
-  if (told !== undefined && wish.host !== undefined) return { app, hosts };
+  if (wish.yes || !canAsk(context)) return { app, hosts, environment };
+  if (told !== undefined && hosts.length > 0) return { app, hosts, environment };
   const questions = openQuestions(context);
   try {
     const answered = told ?? (await questions.app(app.value));
     return {
       app: answered === app.value ? app : { value: answered, why: '' },
-      hosts: wish.host === undefined ? await questions.hosts() : hosts,
+      hosts: hosts.length === 0 ? await questions.hosts() : hosts,
+      environment,
     };
   } finally {
     questions.close();

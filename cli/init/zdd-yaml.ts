@@ -9,10 +9,12 @@ export interface Named {
   readonly app: Guess;
   /** SSH destinations; none when nobody has said where to push. */
   readonly hosts: readonly string[];
+  /** The name of where they are together. */
+  readonly environment: string;
 }
 
 /** The proposed `zdd.yaml`: what was guessed with its reason, and the next keys as comments. */
-export function zddYaml(proposal: Proposal, { app, hosts }: Named): string {
+export function zddYaml(proposal: Proposal, { app, hosts, environment: place }: Named): string {
   return [
     `# How zdd-agent runs this app: ${oneLine(proposal.what)}.`,
     '# Guessed by `zdd-agent init`: look at each line, then `zdd-agent config check`.',
@@ -23,7 +25,7 @@ export function zddYaml(proposal: Proposal, { app, hosts }: Named): string {
     '# The hosts this app answers for. Without it: every host that no other app has.',
     '# routes: [www.example.com]',
     '',
-    ...environments(hosts),
+    ...environments(hosts, place),
     '',
     'processes:',
     ...proposal.processes.flatMap((each, index) => processLines(each, index > 0)),
@@ -43,7 +45,7 @@ export function zddYaml(proposal: Proposal, { app, hosts }: Named): string {
   ].join('\n');
 }
 
-function environments(hosts: readonly string[]): string[] {
+function environments(hosts: readonly string[], name: string): string[] {
   if (hosts.length === 0) {
     return [
       '# Where to push, and as whom.',
@@ -54,7 +56,7 @@ function environments(hosts: readonly string[]): string[] {
   return [
     '# Where to push, and as whom.',
     'environments:',
-    '  production:',
+    `  ${name}:`,
     '    hosts:',
     ...hosts.map((host) => `      - ${scalar(host)}`),
   ];

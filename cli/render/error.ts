@@ -23,6 +23,7 @@ export function showError(screen: Screen, body: ErrorBody, options: { onStdout: 
     lines.push(`${index === 0 ? 'Try: ' : '     '}${clean(command)}`);
   });
   screen.alarm(lines.join('\n'));
+  for (const line of screen.ci?.annotations(body) ?? []) screen.command(line);
   if (options.onStdout) screen.value({ error: body });
 }
 

@@ -2,7 +2,9 @@ import type { Command } from '../command.ts';
 
 /** What a bare `zdd-agent` shows: one screen, examples first. */
 export function overview(commands: readonly Command[]): string {
-  const verbs = commands.map(({ name, summary }) => `  ${name.padEnd(14)}${summary}`);
+  const verbs = commands
+    .filter(({ aside }) => !aside)
+    .flatMap((command) => verbLine(command, commands));
   return [
     'zdd-agent: deploys without a lost request',
     '',
@@ -14,8 +16,19 @@ export function overview(commands: readonly Command[]): string {
     ...verbs,
     '',
     'Every verb: --app NAME  --socket PATH  --json  --quiet  --no-color  --help',
-    'More: zdd-agent VERB --help',
+    'More: zdd-agent VERB --help      Completion by Tab: zdd-agent completion --help',
   ].join('\n');
+}
+
+/** One line a verb; of a group such as `config` one line for all its verbs. */
+function verbLine({ name, summary }: Command, commands: readonly Command[]): string[] {
+  const [group, verb] = name.split(' ');
+  if (verb === undefined) return [`  ${name.padEnd(14)}${summary}`];
+  const same = commands.filter((other) => other.name.startsWith(`${group} `));
+  if (same[0]?.name !== name) return [];
+  const others = same.slice(1).map((other) => other.name.slice(name.length - verb.length));
+  const also = others.length === 0 ? '' : `; also ${others.join(', ')}`;
+  return [`  ${name.padEnd(14)}${summary}${also}`];
 }
 
 /** Examples stand before everything else in the help of a verb. */

@@ -1,4 +1,5 @@
 import { formatDuration } from '../../agent/protocol/duration.ts';
+import { openCiGroup } from './ci.ts';
 import { EDGE, type Screen } from './screen.ts';
 import { clean, cut, leftRight, wrap } from './text.ts';
 
@@ -33,6 +34,7 @@ export function openProgress(screen: Screen): Progress {
   let current: { verb: string; summary: string; since: number } | null = null;
   let timer: NodeJS.Timeout | undefined;
   let held: string[] | null = null;
+  const group = screen.ci && !screen.quiet ? openCiGroup(screen.ci, screen.command) : null;
 
   function paint() {
     if (!screen.live || held || !current) return;
@@ -61,21 +63,25 @@ export function openProgress(screen: Screen): Progress {
     update(summary) {
       if (!current) return;
       current.summary = summary;
+      group?.say(current.verb, clean(summary));
       paint();
     },
     done(verb, summary, ms, mark = 'done') {
       erase();
       current = null;
+      group?.end();
       print(stepLine(screen, verb, summary, ms, mark));
     },
     line(text) {
       erase();
+      group?.end();
       print(text);
       paint();
     },
     clear() {
       erase();
       current = null;
+      group?.end();
     },
     pause() {
       erase();

@@ -1,4 +1,5 @@
 import pc from 'picocolors';
+import { type CiLog, ciLogOf } from './ci.ts';
 
 export type Colours = ReturnType<typeof pc.createColors>;
 
@@ -11,6 +12,8 @@ export interface Screen {
   readonly quiet: boolean;
   /** A person watches stderr: lines may move and questions may be asked. */
   readonly live: boolean;
+  /** The job log that is written instead, when it is one that knows more than lines. */
+  readonly ci: CiLog | null;
   /** Columns of that person's terminal. */
   readonly columns: number;
   /** For stdout and stderr apart: one may be a terminal while the other is a file. */
@@ -26,6 +29,8 @@ export interface Screen {
   note(text: string): void;
   /** An error or the answer to an interrupt: always shown. */
   alarm(text: string): void;
+  /** A command to the job log: nothing with `--json`. */
+  command(line: string): void;
   /** Moves within the last line of stderr. For `LiveLine` only. */
   raw(text: string): void;
 }
@@ -51,10 +56,14 @@ export function openScreen(options: ScreenOptions): Screen {
   };
   const dumb = process.env['TERM'] === 'dumb';
   const hushed = options.json || options.quiet;
+  const live = process.stderr.isTTY === true && !dumb && !hushed;
+  const ci = live || options.json ? null : ciLogOf(process.env, process.cwd());
+  const harmless = (text: string) => ci?.harmless(text) ?? text;
   return {
     json: options.json,
     quiet: options.quiet,
-    live: process.stderr.isTTY === true && !dumb && !hushed,
+    live,
+    ci,
     columns: process.stderr.columns ?? 80,
     out: pc.createColors(wantsColour(options, process.stdout)),
     err: pc.createColors(wantsColour(options, process.stderr)),
@@ -66,9 +75,12 @@ export function openScreen(options: ScreenOptions): Screen {
       if (options.json) write(process.stdout, `${JSON.stringify(value)}\n`);
     },
     note(text) {
-      if (!hushed) write(process.stderr, `${text}\n`);
+      if (!hushed) write(process.stderr, `${harmless(text)}\n`);
     },
-    alarm: (text) => write(process.stderr, `${text}\n`),
+    alarm: (text) => write(process.stderr, `${harmless(text)}\n`),
+    command(line) {
+      if (ci) write(process.stderr, `${line}\n`);
+    },
     raw: (text) => write(process.stderr, text),
   };
 }

@@ -14,7 +14,8 @@ test('the bare command is one screen with examples first and verbs in the order 
       zdd-agent rollback             back to the release before
       zdd-agent logs -f              what the app prints
 
-      config check  read zdd.yaml and list every problem
+      init          look at a project and write its zdd.yaml
+      config check  read zdd.yaml and list every problem; also show, schema
       push          send a folder or a tarball and make it live
       attach        watch a running deployment
       promote       end the bake now, with success
@@ -28,7 +29,7 @@ test('the bare command is one screen with examples first and verbs in the order 
       doctor        what is wrong with this host, and what mends it
 
     Every verb: --app NAME  --socket PATH  --json  --quiet  --no-color  --help
-    More: zdd-agent VERB --help
+    More: zdd-agent VERB --help      Completion by Tab: zdd-agent completion --help
     "
   `);
   expect(stdout.split('\n').length).toBeLessThan(25);

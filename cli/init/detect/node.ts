@@ -56,7 +56,7 @@ export function detectNode(project: Project): Proposal | null {
     shared: [...(framework?.shared ?? []), ...guessShared(project)],
     host: [runtimeOf(project, manifest, web?.run.value ?? '')],
     prepare: prepareOf(manifest, manager, framework?.output ?? null, web?.run.value ?? ''),
-    ignore: ['.next/cache/', 'node_modules/.cache/', 'coverage/'],
+    ignore: ['node_modules/.cache/', 'coverage/'],
     checks: [...(web?.checks ?? []), ...oddities(project, manifest)],
   };
 }

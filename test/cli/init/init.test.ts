@@ -128,9 +128,12 @@ test('--dry-run writes nothing, also where a zdd.yaml is', async () => {
 });
 
 test('--json is one value with each guess, its reason and the files', async () => {
-  const { code, stdout, stderr } = await cli(['init', '--json', '--host', 'a@b,c'], {
-    cwd: project,
-  });
+  const { code, stdout, stderr } = await cli(
+    ['init', '--json', '--host', 'a@b', '--host', 'c', '-e', 'staging'],
+    {
+      cwd: project,
+    },
+  );
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
   expect(JSON.parse(stdout)).toMatchObject({
     schemaVersion: 1,
@@ -144,6 +147,7 @@ test('--json is one value with each guess, its reason and the files', async () =
         listen: { value: 'socket', why: 'server.js reads $SOCKET' },
       },
     ],
+    environment: 'staging',
     hosts: ['a@b', 'c'],
     files: [
       { path: 'zdd.yaml', state: 'written', text: await read('zdd.yaml') },
