@@ -27,6 +27,8 @@ export interface Command {
   readonly examples: ReadonlyArray<readonly [string, string]>;
   readonly args: readonly ArgumentSpec[];
   readonly options: readonly OptionSpec[];
+  /** No verb of a deploy: left out of the list of verbs. */
+  readonly aside?: true;
   /** @returns the exit code. Everything else that can happen is thrown. */
   run(input: Input, context: Context): Promise<number>;
 }

@@ -1,3 +1,6 @@
+/** As a shell reports a program that SIGINT ended. */
+export const EXIT_INTERRUPTED = 130;
+
 /**
  * The user or the system asked this command to end. What the agent does goes on without us.
  * `main.ts` ends with exit code 130; `said` is shown unless it is empty.
@@ -34,7 +37,7 @@ export function listenForInterrupts(): Interrupts {
   const raise = (name: InterruptSignal) => {
     if (handler) handler(name);
     // Asked twice: whatever hangs, the user wants out.
-    else if (controller.signal.aborted) process.exit(130);
+    else if (controller.signal.aborted) process.exit(EXIT_INTERRUPTED);
     else controller.abort(new Interrupted());
   };
   for (const name of SIGNALS) process.on(name, () => raise(name));

@@ -1,9 +1,12 @@
 import { InvalidArgumentError, Command as Program } from 'commander';
-import type { ArgumentSpec, Command } from './command.ts';
+import type { ArgumentSpec, Command, OptionSpec } from './command.ts';
 import type { Globals } from './context.ts';
 import { type Input, readInput } from './input.ts';
 import { examplesOf, overview } from './render/help.ts';
 import { UsageError } from './usage-error.ts';
+
+const HOST = '--host <destination>';
+const SSH_COMMAND = '--ssh-command';
 
 /** What commander found on the command line. */
 export type Parsed =
@@ -17,6 +20,35 @@ export type Parsed =
   | { readonly kind: 'print'; readonly text: string }
   /** No verb at all. */
   | { readonly kind: 'overview' };
+
+/** What every verb takes. */
+export const GLOBAL_OPTIONS: readonly OptionSpec[] = [
+  {
+    flags: '--app <name>',
+    description: 'the app; default: that of the nearest zdd.yaml, else the only one',
+  },
+  {
+    flags: HOST,
+    description: 'user@host:port, or a name of ~/.ssh/config; may be repeated',
+  },
+  { flags: '-e, --environment <name>', description: 'the hosts of this environment of zdd.yaml' },
+  {
+    flags: '--socket <path>',
+    description: 'socket of the agent, on its host (or ZDD_SOCKET_PATH here)',
+  },
+  {
+    flags: '--accept-new',
+    description: 'trust and keep the key of a host that is not known yet',
+  },
+  {
+    flags: `${SSH_COMMAND} [program]`,
+    description: "go through the system's ssh, or =PROGRAM",
+  },
+  { flags: '--json', description: 'machine-readable output: one JSON value, or one a line' },
+  { flags: '--quiet', description: 'no progress, only results and errors' },
+  { flags: '--no-color', description: 'no colours (or NO_COLOR=1)' },
+  { flags: '--version', description: 'print the version' },
+];
 
 /**
  * Reads a command line by the declared commands.
@@ -34,19 +66,12 @@ export async function parseCommandLine(
   let printed = '';
   let refused = '';
   const program = configured(new Program('zdd-agent'));
-  program
-    .description('deploys without a lost request')
-    .option(
-      '--app <name>',
-      'the app; default: that of the nearest zdd.yaml, else the only one',
-      some,
-    )
-    .option('--socket <path>', 'socket of the agent (or ZDD_SOCKET_PATH)', some)
-    .option('--json', 'machine-readable output: one JSON value, or one a line')
-    .option('--quiet', 'no progress, only results and errors')
-    .option('--no-color', 'no colours (or NO_COLOR=1)')
-    .option('--version', 'print the version')
-    .helpCommand(false);
+  program.description('deploys without a lost request').helpCommand(false);
+  for (const { flags, description } of GLOBAL_OPTIONS) {
+    if (flags === HOST) program.option(flags, description, someMore);
+    else if (flags.includes('<')) program.option(flags, description, some);
+    else program.option(flags, description);
+  }
   program.helpInformation = () => overview(commands);
 
   function configured(target: Program): Program {
@@ -85,7 +110,7 @@ export async function parseCommandLine(
   }
 
   try {
-    await program.parseAsync([...argv], { from: 'user' });
+    await program.parseAsync(bareSshCommand(argv), { from: 'user' });
   } catch (cause) {
     const code = cause instanceof Error && 'code' in cause ? String(cause.code) : '';
     if (code === 'commander.helpDisplayed') return { kind: 'print', text: printed.trimEnd() };
@@ -105,6 +130,11 @@ export async function parseCommandLine(
 function some(value: string): string {
   if (value === '') throw new InvalidArgumentError('It is empty.');
   return value;
+}
+
+/** For an option that may be repeated. @throws InvalidArgumentError */
+function someMore(value: string, before: readonly string[] = []): string[] {
+  return [...before, some(value)];
 }
 
 /** The command above `config check`, made when its first verb is declared. */
@@ -133,11 +163,27 @@ function globalsOf(options: Readonly<Record<string, unknown>>): Globals {
   };
   return {
     app: text('app'),
+    hosts: hostsOf(options['host']),
+    environment: text('environment'),
     socket: text('socket'),
+    acceptNew: options['acceptNew'] === true,
+    sshCommand: options['sshCommand'] === true ? 'ssh' : text('sshCommand'),
     json: options['json'] === true,
     quiet: options['quiet'] === true,
     color: options['color'] !== false,
   };
+}
+
+function hostsOf(value: unknown): string[] {
+  return Array.isArray(value) ? value.map(String) : [];
+}
+
+/** Only `--ssh-command=PROGRAM` names a program: the word after a bare one is the verb. */
+function bareSshCommand(argv: readonly string[]): string[] {
+  const end = argv.indexOf('--');
+  return argv.map((word, at) =>
+    word === SSH_COMMAND && (end < 0 || at < end) ? `${SSH_COMMAND}=ssh` : word,
+  );
 }
 
 /** Commander's words, with its suggestion on the same line, and the help that belongs to them. */

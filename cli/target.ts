@@ -44,8 +44,8 @@ export async function findTarget(
 /** What to type for a verb about this app on this agent, from where the user stands. */
 export function commandFor(context: Context, target: Target): (verb: string) => string {
   const app = target.implied ? '' : ` --app ${target.app}`;
-  const socket = context.globals.socket === undefined ? '' : ` --socket ${context.globals.socket}`;
-  return (verb) => `zdd-agent ${verb}${app}${socket}`;
+  // Asked when the command is shown: only then it is certain which host it is about.
+  return (verb) => `zdd-agent ${verb}${app}${context.wayThere()}`;
 }
 
 /** Only the name: a `zdd.yaml` with a mistake further down must not be in the way of a rollback. */

@@ -24,6 +24,7 @@ import { event, type ZddEvent } from '../../agent/protocol/events.ts';
 import type { Connection, StreamOptions, Upload } from './connection.ts';
 import { followed } from './follow.ts';
 import { logPlace } from './log-place.ts';
+import { persistently } from './persist.ts';
 
 /** One event, as it came (`raw`, for `--json`: nothing a newer agent adds is lost) and as read. */
 export interface ReadEvent {
@@ -74,6 +75,8 @@ export interface Agent {
   logs(app: string, query: LogsQuery, signal: AbortSignal): AsyncIterable<LogLine>;
   /** Never ends by itself; a dropped stream goes on after the last line that came. */
   followLogs(app: string, query: LogsQuery, options: FollowOptions): AsyncIterable<LogLine>;
+  /** Lets go of the connection, with which the process could not end. */
+  close(): void;
 }
 
 const KNOWN_EVENTS: ReadonlySet<string> = new Set(
@@ -153,11 +156,13 @@ export function agentOver(connection: Connection): Agent {
 
     async sendArtifact(upload, sha256, signal) {
       await ready(signal);
-      return connection.request('POST', '/v1/artifacts', artifactReply, {
-        upload,
-        headers: { 'x-zdd-sha256': sha256 },
-        signal,
-      });
+      return persistently(connection, signal, () =>
+        connection.request('POST', '/v1/artifacts', artifactReply, {
+          upload,
+          headers: { 'x-zdd-sha256': sha256 },
+          signal,
+        }),
+      );
     },
     // No signal: once asked, we want to know the answer, or nobody knows what was started.
     async deploy(body) {
@@ -196,6 +201,7 @@ export function agentOver(connection: Connection): Agent {
         ...options,
       });
     },
+    close: () => connection.close(),
   };
 }
 

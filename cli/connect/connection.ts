@@ -33,12 +33,14 @@ export interface StreamOptions {
 }
 
 /**
- * The one way from the CLI to an agent. A unix socket today; SSH fits behind it as well, because
- * nothing above knows more than requests, replies and streams.
+ * The one way from the CLI to an agent: a unix socket, or SSH to one. Nothing above knows more than
+ * requests, replies and streams.
  */
 export interface Connection {
   /** For people: where the agent is. */
   readonly where: string;
+  /** The way itself can be cut while the agent lives: what may be repeated is worth repeating. */
+  readonly canBeCut: boolean;
   /**
    * @throws ZddError of the agent's error reply; ZDD_AGENT_UNREACHABLE; ZDD_PROTOCOL_MISMATCH when
    * the reply does not fit `reply`; the reason of `signal` once that is aborted.
@@ -54,4 +56,6 @@ export interface Connection {
    * @throws as `request`; ZDD_AGENT_UNREACHABLE also when the stream is cut.
    */
   stream(path: string, options?: StreamOptions): AsyncIterable<unknown>;
+  /** Lets go of what keeps the process alive. A request afterwards opens the way again. */
+  close(): void;
 }

@@ -1,5 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { ZddError } from '../../agent/protocol/errors.ts';
+import { LastingError } from './lasting.ts';
 
 export interface Followed<T> {
   /** Opens the stream where it was left; calls `onThere` once an agent has answered at all. */
@@ -64,10 +65,11 @@ export async function* followed<T>(options: Followed<T>): AsyncGenerator<T> {
   }
 }
 
-/** Errors that a restart of the agent explains. */
-function passes(thrown: unknown): boolean {
+/** Errors that a restart of the agent, or a cut on the way to it, explains. */
+export function passes(thrown: unknown): boolean {
   return (
     thrown instanceof ZddError &&
+    !(thrown instanceof LastingError) &&
     (thrown.code === 'ZDD_AGENT_UNREACHABLE' || thrown.code === 'ZDD_AGENT_BUSY')
   );
 }

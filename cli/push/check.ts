@@ -28,7 +28,8 @@ export async function checkConfig(context: Context, typed: string | undefined): 
   return 0;
 }
 
-async function fileToCheck(cwd: string, typed: string | undefined): Promise<string> {
+/** @throws ZDD_CONFIG_MISSING when none is named and none is found */
+export async function fileToCheck(cwd: string, typed: string | undefined): Promise<string> {
   if (typed !== undefined) return resolve(cwd, typed);
   const folder = await nearestConfigFolder(cwd);
   if (folder !== null) return join(folder, CONFIG_FILE);
