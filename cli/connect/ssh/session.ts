@@ -2,7 +2,7 @@ import type { Duplex } from 'node:stream';
 import ssh2, { type AgentAuthMethod, type Client, type NoAuthMethod, type ParsedKey } from 'ssh2';
 import type { ZddError } from '../../../agent/protocol/errors.ts';
 import type { HostSettings } from './config/settings.ts';
-import { judge, type KnownHost, lookUp, preferredAlgorithms } from './host-keys/judge.ts';
+import { judge, type KnownHost, preferredAlgorithms } from './host-keys/judge.ts';
 import { knownLine, typeOf } from './host-keys/known-hosts.ts';
 import { rememberLine } from './host-keys/remember.ts';
 import type { Identity, PassedOver } from './keys/identity.ts';
