@@ -56,7 +56,7 @@ export class HandmadeApp {
     return await this.#host.run(`${AS_ZDD} systemctl start zdd-provision@${this.name}.service`);
   }
 
-  /** Everything up to the running instance. \`allow\`: what its sandbox shall not forbid. */
+  /** Everything up to the running instance. `allow`: what its sandbox shall not forbid. */
   async start(allow = ''): Promise<void> {
     await this.request(`stop_timeout=15\nallow=${allow}\n`);
     const { code, stderr } = await this.provision();
@@ -68,7 +68,7 @@ export class HandmadeApp {
     ].join('\n');
     await this.#host.must(
       `${AS_ZDD} sh -ec 'umask 007; cd ${this.folder}; mkdir -p releases/r1 shared slots/main
-        cat >releases/r1/server.mjs; echo of-${this.name} >shared/secret
+        cat >releases/r1/server.mjs; chmod -R g-w releases; echo of-${this.name} >shared/secret
         echo "${script}" >slots/main/start; chmod 750 slots/main/start
         systemctl restart ${this.unit}'`,
       { input: SERVER },
