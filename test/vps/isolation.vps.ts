@@ -4,7 +4,7 @@ import { type CommandResult, DISTRIBUTIONS, VpsHost } from './lab/host.ts';
 
 /** How the kernel, systemd, polkit and HAProxy say no. Not among them: a command that is missing. */
 const NO =
-  /permission denied|not permitted|read-only file system|access denied|authentication (is )?required|insufficient permissions|too many levels of symbolic links|EACCES|EPERM|cannot set property|^exit 7$|no.new.priv/im;
+  /permission denied|not permitted|read-only file system|access denied|authentication (is )?required|insufficient permissions|too many levels of symbolic links|EACCES|EPERM|cannot set property|has a fragment file|^exit 7$|no.new.priv/im;
 /** A process that one may not look at is not even listed (`ProtectProc=invisible`). */
 const NOT_LISTED = /\/proc\/\d+\/\w+.*no such file/i;
 
@@ -77,6 +77,11 @@ const OF_THE_AGENT: readonly (readonly [claim: string, line: string])[] = [
   ['change the environment of systemd', 'systemctl set-environment LD_PRELOAD=/tmp/x.so'],
   ['run a unit of its own making', 'systemd-run -q --wait true'],
   ['run one named like an instance', 'systemd-run -q --wait --unit=zdd-app-x@y.service true'],
+  ['run one in the place of an instance', 'systemd-run -q --wait --unit=zdd-app-alpha@y true'],
+  [
+    'listen as one named like an instance',
+    'systemd-run -q --unit=zdd-app-x@y --socket-property=ListenStream=/run/y true',
+  ],
   ['reboot', 'systemctl start reboot.target'],
   [
     'change the user of an instance',
