@@ -70,7 +70,7 @@ test('config check reads a zdd.yaml, and tells a wrong one with its place', asyn
   );
   const wrong = await check('zdd.yaml');
   expect(wrong.code).toBe(10);
-  expect(wrong.stderr).toContain('did you mean "health"?');
+  expect(wrong.stderr.replace(/\s+/g, ' ')).toContain('did you mean "health"?');
 });
 
 test('the daemon checks its configuration, and tells a wrong one', async () => {
