@@ -1064,10 +1064,12 @@ cut_region() {
 # What stood there before, when nobody wrote anything but the region since; else an adopted file
 # keeps what its admin wrote later.
 restore_haproxy() {
-  local mode=$1 now=$haproxy_dir/haproxy.cfg new=/etc/haproxy/.haproxy.cfg.zdd-new
+  local mode=$1 now=$haproxy_dir/haproxy.cfg new=/etc/haproxy/.haproxy.cfg.zdd-new template
   rm -f "$new"
   cut_region "$now" >"$new"
-  if [[ $mode == managed ]] && [[ $(cat "$new") != "$(cat "$prefix/templates/haproxy/haproxy.cfg" 2>/dev/null)" ]]; then
+  template=$prefix/templates/haproxy/haproxy.cfg
+  [[ -e $template ]] || template=$etc/purge/haproxy.cfg
+  if [[ $mode == managed ]] && [[ $(cat "$new") != "$(cat "$template" 2>/dev/null)" ]]; then
     cp "$new" "$haproxy_cfg.zdd-agent-kept"
     line '' "your changes are kept in $haproxy_cfg.zdd-agent-kept"
   fi
@@ -1085,6 +1087,8 @@ restore_haproxy() {
   rmdir "${drop_in%/*}" 2>/dev/null || true
   rm -rf "$haproxy_dir"
   systemctl daemon-reload
+  # It may have been removed before, or be stopped.
+  systemctl is-active --quiet haproxy.service || return 0
   if [[ $mode == adopted ]]; then systemctl reload haproxy.service; else systemctl restart haproxy.service; fi
 }
 
@@ -1121,17 +1125,25 @@ remove_users() {
 # ---------------------------------------------------------------- start
 
 from_clone() {
-  local owner version
-  say "This is a clone: its package is built first (npm run package) ..."
-  owner=$(stat -c %U "$source_dir")
-  # As the clone's owner, so that nothing in it becomes root's.
-  if [[ $owner != root && $owner != UNKNOWN ]]; then
-    runuser -u "$owner" -- env PATH="$outer_path" npm --prefix "$source_dir" run --silent package
-  else
-    env PATH="$outer_path" npm --prefix "$source_dir" run --silent package
-  fi || die "$failed" 'npm run package failed; nothing was changed'
+  local owner version package
   version=$(sed -n 's/^  "version": "\(.*\)",$/\1/p' "$source_dir/package.json")
-  tar -xzf "$source_dir/dist/zdd-agent-$version-linux-x64.tar.gz" --no-same-owner -C "$scratch"
+  package=$source_dir/dist/zdd-agent-$version-linux-x64.tar.gz
+  if PATH=$outer_path type -P npm >/dev/null; then
+    say "This is a clone: its package is built first (npm run package) ..."
+    owner=$(stat -c %U "$source_dir")
+    # As the clone's owner, so that nothing in it becomes root's.
+    if [[ $owner != root && $owner != UNKNOWN ]]; then
+      runuser -u "$owner" -- env PATH="$outer_path" npm --prefix "$source_dir" run --silent package
+    else
+      env PATH="$outer_path" npm --prefix "$source_dir" run --silent package
+    fi || die "$failed" 'npm run package failed; nothing was changed'
+  elif [[ -e $package ]]; then
+    say "This is a clone without npm: its dist/${package##*/} is taken ..."
+  else
+    die "$not_ready" 'this is a clone, and npm is not here to build its package; nothing was changed' \
+      'npm run package    # on a machine with Node, then copy dist/ here'
+  fi
+  tar -xzf "$package" --no-same-owner -C "$scratch"
   "$scratch/zdd-agent-$version-linux-x64/install.sh" "$@"
 }
 
@@ -1171,7 +1183,7 @@ main() {
   files_changed=no
   scratch=$(mktemp -d)
   trap 'rm -rf "$scratch"' EXIT
-  if [[ $source_dir == "$prefix" || $configure == yes ]]; then
+  if [[ $source_dir == "$prefix" || $source_dir == "$etc/purge" || $configure == yes ]]; then
     configure=$([[ $action == uninstall && -e $prefix/FILES ]] && echo no || echo yes)
     source_dir=''
   elif [[ ! -d $source_dir/usr ]] && [[ -e $source_dir/package.json && $action != uninstall ]]; then
