@@ -423,7 +423,7 @@ plan_binds() {
     binds=()
   fi
   for address in "${binds[@]}"; do
-    [[ $address =~ ^[][0-9A-Za-z*.:_-]*:[0-9]+$ ]] || die "$wrong_usage" "--bind $address: expected ADDRESS:PORT, such as '*:80'"
+    [[ $address =~ ^[][0-9A-Za-z*.:_-]*:[0-9]+$ ]] || die "$wrong_usage" "--bind $address: expected ADDRESS:PORT; nothing was changed" "$0 --bind '*:80'"
   done
 }
 
@@ -852,8 +852,9 @@ reload_haproxy() {
 
 # fingerprint: of every program file. Differs from INSTALLED until all steps were done with them.
 fingerprint() {
-  (cd / && find usr/lib/zdd-agent usr/lib/systemd/system/zdd-* usr/lib/*/zdd-agent.conf usr/share/polkit-1/rules.d/*zdd-agent* \
-    -type f ! -name INSTALLED ! -name FILES -print0 2>/dev/null | sort -z | xargs -0r sha256sum | sha256sum | cut -d' ' -f1)
+  # What is missing is no error: it makes the print another one.
+  (cd / && { find usr/lib/zdd-agent usr/lib/systemd/system/zdd-* usr/lib/*/zdd-agent.conf usr/share/polkit-1/rules.d/*zdd-agent* \
+    -type f ! -name INSTALLED ! -name FILES -print0 2>/dev/null || true; } | sort -z | xargs -0r sha256sum | sha256sum | cut -d' ' -f1)
 }
 
 start_services() {
@@ -1097,6 +1098,9 @@ stop_apps() {
   mapfile -t names < <(systemctl list-units --all --plain --no-legend 'zdd-app-*@*' 'zdd-once-*@*' 'zdd-provision@*' | awk '{ print $1 }')
   ((${#names[@]} == 0)) || systemctl stop "${names[@]}"
   ((${#names[@]} == 0)) || systemctl reset-failed "${names[@]}" 2>/dev/null || true
+  systemctl disable --now --quiet zdd-sockets.service 2>/dev/null || true
+  # systemd keeps the slices they ran in, as long as nobody stops those.
+  systemctl stop zdd-apps.slice zdd.slice 'system-zdd\\x2d*.slice' 2>/dev/null || true
 }
 
 remove_app_units() {
@@ -1107,9 +1111,11 @@ remove_app_units() {
 }
 
 remove_state() { # SOCKETS_DIR
+  # The tmpfs of zdd-sockets.service.
+  if mountpoint -q "${1:-/run/zdd-agent/apps}"; then umount --lazy "${1:-/run/zdd-agent/apps}"; fi
   # Only a folder that is ours by its name: the setting is a file an admin may have edited.
   if [[ ${1##*/} == zdd ]]; then rm -rf --one-file-system "$1"; fi
-  rm -rf --one-file-system "$var" "$etc" /run/zdd-agent
+  rm -rf --one-file-system "$var" "$etc" /run/zdd-agent /run/zdd-provision.lock
 }
 
 remove_users() {

@@ -37,8 +37,11 @@ const schema = z.strictObject({
        * `stats socket` the agent may not use.
        */
       admin_socket_in_region: z.boolean().default(false),
-      /** Addresses of the frontend in the managed region. */
-      bind: z.array(z.string()).min(1).default(['*:80']),
+      /**
+       * Addresses of the frontend in the managed region; none where an admin's own frontend routes
+       * to the backends.
+       */
+      bind: z.array(z.string()).default(['*:80']),
     })
     .prefault({}),
   limits: z

@@ -225,7 +225,7 @@ backend site
       ]);
       expect(now.startsWith(mine)).toBe(true);
       expect(now.slice(mine.length).trimStart()).toMatch(
-        /^# >>> zdd-agent: managed region[^]*<<<\n$/,
+        /^# >>> zdd-agent: managed region[\s\S]*<<<\n$/,
       );
       expect((await install(INSTALL)).stdout).toContain('nothing to do');
       await shop.deploy('adopted', { routes: ['shop.example.com'] });
