@@ -107,6 +107,11 @@ ask() {
 
 # ---------------------------------------------------------------- checks: nothing here changes anything
 
+on_check_error() {
+  ((BASH_SUBSHELL == 0)) || return 1
+  die "$failed" "looking at this host failed (line $1: $2); nothing was changed" "bash -x $0 --check"
+}
+
 passed=0
 problems=0
 consent_needed=no
@@ -453,7 +458,7 @@ plan_sockets() {
   path=$(awk '$1 ~ /^(global|defaults|frontend|backend|listen)$/ { section = $1 }
     section == "global" && $1 == "stats" && $2 == "socket" && / level +admin/ { print $3 }' "$haproxy_cfg" |
     sed 's/^unix@//' | while read -r path; do
-    [[ -S $path && $(stat -c %G "$path") == haproxy && $(stat -c %A "$path") == ?????w* ]] && echo "$path"
+    [[ ! -S $path || $(stat -c %G "$path") != haproxy || $(stat -c %A "$path") != ?????w* ]] || echo "$path"
   done | head -n1)
   if [[ -n $path ]]; then admin_socket=$path; else admin_socket=/run/haproxy/zdd.sock admin_in_region=yes; fi
 }
@@ -563,7 +568,9 @@ change() {
   [[ $dry_run == yes ]] || "$@"
 }
 
+# What fails in a subshell fails in the command that waits for it, and is told there.
 on_error() {
+  ((BASH_SUBSHELL == 0)) || return 1
   die "$failed" "the step \"$current\" failed; what came before it is done" "$0    # again: it goes on from there" "$0 --check"
 }
 
@@ -943,7 +950,9 @@ port_text() { [[ ${binds[0]##*:} == 80 ]] || printf ':%s' "${binds[0]##*:}"; }
 set_up() {
   say "${bold}zdd-agent $version${plain} → $(hostname)"
   say
+  trap 'on_check_error "$LINENO" "$BASH_COMMAND"' ERR
   check_all
+  trap - ERR
   if ((problems > 0)); then
     die "$not_ready" "this host is not ready ($problems of $((passed + problems)) checks failed); nothing was changed" "$0 --check"
   fi
@@ -1100,7 +1109,7 @@ stop_apps() {
   ((${#names[@]} == 0)) || systemctl reset-failed "${names[@]}" 2>/dev/null || true
   systemctl disable --now --quiet zdd-sockets.service 2>/dev/null || true
   # systemd keeps the slices they ran in, as long as nobody stops those.
-  systemctl stop zdd-apps.slice zdd.slice 'system-zdd\\x2d*.slice' 2>/dev/null || true
+  systemctl stop zdd-apps.slice zdd.slice 'system-zdd*.slice' 2>/dev/null || true
 }
 
 remove_app_units() {

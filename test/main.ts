@@ -3,8 +3,22 @@ import { join } from 'node:path';
 import { MODULES, runVitest, sumUp } from './vitest-run.ts';
 import { runOnHosts, whyNoHosts } from './vps/lab/run.ts';
 
+const SHELL_SCRIPTS = [
+  'install.sh',
+  'bin/bootstrap',
+  'templates/bin/zdd-agent',
+  'templates/bin/zdd-agentd',
+  'templates/deb/postinst',
+  'templates/deb/postrm',
+  'templates/deb/prerm',
+  'templates/libexec/mount-sockets',
+  'templates/libexec/provision',
+  'templates/libexec/start-apps',
+  'test/vps/lab/lab.sh',
+];
+
 /**
- * `npm test [FILES]`: type check, lint, then every test, those on real hosts too; the last line
+ * `npm test [FILES]`: type check, lint (the shell scripts by shellcheck), then every test, those on real hosts too; the last line
  * counts them.
  */
 
@@ -14,9 +28,19 @@ function step(title: string, args: readonly string[]): void {
   if (status !== 0) process.exit(status ?? 1);
 }
 
+/** Every script that the project ships or its tests run, by shellcheck. */
+function lintShellScripts(): void {
+  process.stderr.write('\n> shell scripts\n');
+  const { error, status } = spawnSync('shellcheck', SHELL_SCRIPTS, { stdio: 'inherit' });
+  if (error !== undefined) process.stdout.write('NOT RUN: shellcheck is not on this machine\n');
+  else if (status !== 0) process.exit(status ?? 1);
+}
+
 const files = process.argv.slice(2);
 step('types', [join(MODULES, 'typescript/bin/tsc'), '--noEmit']);
 step('lint', [join(MODULES, '@biomejs/biome/bin/biome'), 'check', '.']);
+
+lintShellScripts();
 
 process.stderr.write('\n> tests\n');
 const counts = [runVitest(files)];

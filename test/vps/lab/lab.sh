@@ -90,12 +90,12 @@ alive_ns() { # a file left by a machine that went down is no namespace
   [ "$(stat -f -c %T "/run/netns/$1")" = nsfs ] || { rm -f "/run/netns/$1"; return 1; }
 }
 hub() {
-  alive_ns $NS && return 0
-  ip netns add $NS
-  ip -n $NS link set lo up
-  ip -n $NS link add br0 type bridge
-  ip -n $NS addr add "$NET.1/24" dev br0
-  ip -n $NS link set br0 up
+  alive_ns "$NS" && return 0
+  ip netns add "$NS"
+  ip -n "$NS" link set lo up
+  ip -n "$NS" link add br0 type bridge
+  ip -n "$NS" addr add "$NET.1/24" dev br0
+  ip -n "$NS" link set br0 up
 }
 address() { cat "$LAB/hosts/$1/address"; }
 choose_address() { # HOST: the lowest number that is free
@@ -112,8 +112,8 @@ plug() { # HOST: its namespace stands before it boots
   alive_ns "$ns" && return 0
   number=$(cat "$LAB/hosts/$1/number")
   ip netns add "$ns"
-  ip -n $NS link add "v$number" type veth peer name eth0 netns "$ns"
-  ip -n $NS link set "v$number" master br0 up
+  ip -n "$NS" link add "v$number" type veth peer name eth0 netns "$ns"
+  ip -n "$NS" link set "v$number" master br0 up
   ip -n "$ns" link set lo up
   ip -n "$ns" addr add "$(address "$1")/24" dev eth0
   ip -n "$ns" link set eth0 up
@@ -276,7 +276,7 @@ case $action in
     for name in $names; do delete "$name"; done
     if [ $# = 0 ]; then
       rm -rf --one-file-system "$LAB"/hosts/.[0-9]* "$LAB"/layers/*
-      if alive_ns $NS; then ip netns del $NS; fi
+      if alive_ns "$NS"; then ip netns del "$NS"; fi
     fi ;;
   *) sed -n '2,13p' "$0" ;;
 esac
