@@ -22,6 +22,7 @@ haproxy_dir=/etc/haproxy/zdd
 haproxy_backup=$haproxy_cfg.before-zdd-agent
 drop_in=$units/haproxy.service.d/zdd-agent.conf
 socket_watch=zdd-haproxy-socket
+region_socket=/run/haproxy/zdd.sock # made by the managed region where HAProxy's own will not do
 begin_marker='# >>> zdd-agent: managed region, '
 end_marker='# <<< zdd-agent: end of the managed region <<<'
 min_haproxy=2.6
@@ -460,7 +461,7 @@ plan_sockets() {
     sed 's/^unix@//' | while read -r path; do
     [[ ! -S $path || $(stat -c %G "$path") != haproxy || $(stat -c %A "$path") != ?????w* ]] || echo "$path"
   done | head -n1)
-  if [[ -n $path ]]; then admin_socket=$path; else admin_socket=/run/haproxy/zdd.sock admin_in_region=yes; fi
+  if [[ -n $path ]]; then admin_socket=$path; else admin_socket=$region_socket admin_in_region=yes; fi
 }
 
 agent_yaml() {
@@ -782,15 +783,11 @@ restart_haproxy() {
 }
 
 # An adopted HAProxy runs as its admin wants it. It makes its master socket anew, for root alone, at
-# each reload; a path unit gives it to group haproxy. From its next restart on, the drop-in makes
+# each reload; a small service gives it to group haproxy. From its next restart on, the drop-in makes
 # HAProxy do so by itself. Measured: docs/haproxy.md, "An adopted HAProxy".
 join_haproxy() {
-  local unit wrong=no
-  for unit in service path; do
-    cmp -s "$units/$socket_watch.$unit" <("socket_watch_$unit") || wrong=yes
-  done
-  if [[ $wrong == yes ]] || ! systemctl is-active --quiet "$socket_watch.path"; then
-    change haproxy "$socket_watch.path: group haproxy may use the master socket" put_socket_watch
+  if ! cmp -s "$units/$socket_watch.service" <(socket_watch_service) || ! systemctl is-active --quiet "$socket_watch.service"; then
+    change haproxy "$socket_watch.service: group haproxy may use the master socket" put_socket_watch
   fi
   if [[ ! -e $drop_in ]] && systemctl show -p Environment --value haproxy.service | grep -qF "\"EXTRAOPTS=-S $master_socket\""; then
     change haproxy "$drop_in: so from its next restart on" put_drop_in <(adopted_drop_in)
@@ -810,31 +807,23 @@ Environment="EXTRAOPTS=-S $master_socket,mode,660,group,haproxy"
 END
 }
 
-# It looks twice, because systemd 252 can take two reloads within 50 ms for one; and before it
-# changes anything, because its own change would wake the path unit again.
 socket_watch_service() {
   cat <<END
 [Unit]
 Description=Give HAProxy's master socket to group haproxy, for zdd-agent
-After=haproxy.service
+ConditionFileIsExecutable=$prefix/libexec/watch-master-socket
 
 [Service]
-Type=oneshot
-ExecStart=/bin/sh -c 'for pass in 1 2; do test "\$\$(stat -c "%%G %%a" $master_socket)" = "haproxy 660" || { chgrp haproxy $master_socket && chmod 660 $master_socket; }; sleep 1; done'
-
-[Install]
-WantedBy=haproxy.service
-END
-}
-
-socket_watch_path() {
-  cat <<END
-[Unit]
-Description=Wait for HAProxy's master socket to be made anew, for zdd-agent
-
-[Path]
-PathChanged=$master_socket
-Unit=$socket_watch.service
+ExecStart=$prefix/libexec/watch-master-socket $master_socket
+Restart=always
+RestartSec=1
+RuntimeDirectory=$socket_watch
+CapabilityBoundingSet=CAP_CHOWN CAP_FOWNER
+NoNewPrivileges=yes
+PrivateNetwork=yes
+ProtectHome=yes
+ProtectSystem=strict
+ReadWritePaths=${master_socket%/*}
 
 [Install]
 WantedBy=multi-user.target
@@ -843,16 +832,13 @@ END
 
 put_socket_watch() {
   socket_watch_service | put 644 root:root "$units/$socket_watch.service"
-  socket_watch_path | put 644 root:root "$units/$socket_watch.path"
   systemctl daemon-reload
-  systemctl enable --quiet "$socket_watch.path" "$socket_watch.service"
-  systemctl restart "$socket_watch.path"
-  systemctl start "$socket_watch.service"
+  systemctl enable --quiet "$socket_watch.service"
+  systemctl restart "$socket_watch.service"
 }
 
 reload_haproxy() {
   systemctl reload haproxy.service
-  systemctl start "$socket_watch.service"
 }
 
 # ---- services
@@ -1092,8 +1078,8 @@ restore_haproxy() {
     mv -fT "$new" "$haproxy_cfg"
     rm -f "$haproxy_backup"
   fi
-  systemctl disable --now --quiet "$socket_watch.path" "$socket_watch.service" 2>/dev/null || true
-  rm -f "$drop_in" "$units/$socket_watch".*
+  systemctl disable --now --quiet "$socket_watch.service" 2>/dev/null || true
+  rm -f "$drop_in" "$units/$socket_watch.service"
   rmdir "${drop_in%/*}" 2>/dev/null || true
   rm -rf "$haproxy_dir"
   systemctl daemon-reload
@@ -1124,7 +1110,7 @@ remove_state() { # SOCKETS_DIR
   if mountpoint -q "${1:-/run/zdd-agent/apps}"; then umount --lazy "${1:-/run/zdd-agent/apps}"; fi
   # Only a folder that is ours by its name: the setting is a file an admin may have edited.
   if [[ ${1##*/} == zdd ]]; then rm -rf --one-file-system "$1"; fi
-  rm -rf --one-file-system "$var" "$etc" /run/zdd-agent /run/zdd-provision.lock
+  rm -rf --one-file-system "$var" "$etc" /run/zdd-agent /run/zdd-provision.lock "$region_socket"
 }
 
 remove_users() {

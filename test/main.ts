@@ -14,6 +14,7 @@ const SHELL_SCRIPTS = [
   'templates/libexec/mount-sockets',
   'templates/libexec/provision',
   'templates/libexec/start-apps',
+  'templates/libexec/watch-master-socket',
   'test/vps/lab/lab.sh',
 ];
 

@@ -32,8 +32,18 @@ export async function askMaster<T>(
         error instanceof ZddError &&
         (error.code === 'ZDD_HAPROXY_DOWN' || error.code === 'ZDD_HAPROXY_TIMEOUT');
       if (!retry || performance.now() > until) throw error;
-      await sleep(RETRY_MS, undefined, { signal });
+      await pause(signal, error);
     }
+  }
+}
+
+/** Ends with `failure` when the time of `signal` is up: that says what was waited for. */
+async function pause(signal: AbortSignal, failure: ZddError): Promise<void> {
+  try {
+    await sleep(RETRY_MS, undefined, { signal });
+  } catch {
+    const { reason } = signal;
+    throw reason instanceof DOMException && reason.name === 'TimeoutError' ? failure : reason;
   }
 }
 
@@ -79,7 +89,7 @@ export async function askWorker<T>(
       const { current, old } = await showProcesses(endpoint, signal);
       if (![current, ...old].some((worker) => worker?.pid === pid)) return undefined;
       if (performance.now() > until) throw error;
-      await sleep(RETRY_MS, undefined, { signal });
+      await pause(signal, error);
     }
   }
 }
