@@ -12,7 +12,7 @@ import {
 } from 'fastify-type-provider-zod';
 import { type ErrorCode, toErrorBody, ZddError } from '../protocol/errors.ts';
 import type { Daemon } from './daemon.ts';
-import { registerRoutes } from './routes.ts';
+import { registerRoutes } from './routes/routes.ts';
 
 /** The control API; who may connect is decided by the permissions of its socket. */
 export async function createServer(daemon: Daemon): Promise<FastifyInstance> {

@@ -18,9 +18,10 @@ const AT_BOOT = ['zdd-agentd.service', 'zdd-apps.service', 'haproxy.service'] as
 
 /**
  * An instance of an app that cannot exist (the name is longer than any app's), so that asking for
- * its start tells whether we may, and starts nothing: a refusal comes before "not found".
+ * its end tells whether we may, and ends nothing: a refusal comes before "not loaded". Its start
+ * would not tell: polkit's rule lets us start only what root has made.
  */
-const NOBODY = 'zdd-app-doctor-asks-whether-it-may-start-units@nothing.service';
+const NOBODY = 'zdd-app-doctor-asks-whether-it-may-stop-units@nothing.service';
 
 /** systemd's part: what it starts at boot, what the agent may ask of it, whether it watches. */
 export async function examineUnits(daemon: Daemon, signal: AbortSignal): Promise<Finding[]> {
@@ -53,7 +54,7 @@ async function atBoot(signal: AbortSignal): Promise<Finding[]> {
 }
 
 async function permission(signal: AbortSignal): Promise<Finding[]> {
-  const { code, err } = await ask('systemctl', ['--no-ask-password', 'start', NOBODY], signal);
+  const { code, err } = await ask('systemctl', ['--no-ask-password', 'stop', NOBODY], signal);
   if (code === 5) return [ok('polkit', 'the agent may start and stop units of its apps')];
   return [
     error(

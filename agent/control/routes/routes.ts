@@ -1,0 +1,14 @@
+import type { FastifyInstance } from 'fastify';
+import type { ZodTypeProvider } from 'fastify-type-provider-zod';
+import type { Daemon } from '../daemon.ts';
+import { deployRoutes } from './deploy.ts';
+import { readRoutes } from './read.ts';
+import { streamRoutes } from './stream.ts';
+
+/** Every route of the control API: one file a subject. */
+export async function registerRoutes(scope: FastifyInstance, daemon: Daemon): Promise<void> {
+  const server = scope.withTypeProvider<ZodTypeProvider>();
+  readRoutes(server, daemon);
+  streamRoutes(server, daemon);
+  deployRoutes(server, daemon);
+}
