@@ -176,7 +176,10 @@ identity() { # NAME: what differs from host to host
   printf '%s-%s' "$NS" "$1" | md5sum | cut -c1-32 >"$root/etc/machine-id"
   echo "$1" >"$root/etc/hostname"
   printf '127.0.0.1 localhost\n%s.1 runner\n%s %s\n' "$NET" "$(address "$1")" "$1" >"$root/etc/hosts"
-  [ -e "$LAB/keys/id_ed25519" ] || ssh-keygen -q -t ed25519 -N '' -C lab -f "$LAB/keys/id_ed25519"
+  ( # two hosts that are the first ones of a lab come here at once
+    flock 7
+    [ -e "$LAB/keys/id_ed25519.pub" ] || ssh-keygen -q -t ed25519 -N '' -C lab -f "$LAB/keys/id_ed25519"
+  ) 7>"$LAB/keys/.lock"
   install -d -m700 "$root/root/.ssh"
   install -m600 "$LAB/keys/id_ed25519.pub" "$root/root/.ssh/authorized_keys"
   install -d -m700 -o 1000 -g 1000 "$root/home/deploy/.ssh"
