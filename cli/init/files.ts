@@ -2,6 +2,14 @@ import { randomUUID } from 'node:crypto';
 import { open, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 
+/** What became of one file. */
+export interface InitFile {
+  readonly path: string;
+  readonly text: string;
+  /** `kept`: there is one, and it stays. */
+  readonly state: 'written' | 'replaced' | 'kept' | 'proposed';
+}
+
 /**
  * Writes a file of the project.
  * @param replace whether one that is there may go; it goes only once the new one is complete

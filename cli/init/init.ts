@@ -10,7 +10,7 @@ import { proposalLines } from '../render/proposal.ts';
 import { UsageError } from '../usage-error.ts';
 import { guessAppName, isAppName } from './app-name.ts';
 import { canAsk, openQuestions } from './ask.ts';
-import { writeProjectFile } from './files.ts';
+import { type InitFile, writeProjectFile } from './files.ts';
 import { openProject, type Project } from './project.ts';
 import type { Guess } from './proposal.ts';
 import { propose } from './propose.ts';
@@ -29,14 +29,6 @@ export interface InitWish {
 
 /** Unless `-e` says another. */
 const USUAL_ENVIRONMENT = 'production';
-
-/** What became of one file. */
-export interface InitFile {
-  readonly path: string;
-  readonly text: string;
-  /** `kept`: there is one, and it stays. */
-  readonly state: 'written' | 'replaced' | 'kept' | 'proposed';
-}
 
 /**
  * Looks at a project and writes its `zdd.yaml` and `.zddignore`. @returns the exit code

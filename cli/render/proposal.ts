@@ -1,4 +1,4 @@
-import type { InitFile } from '../init/init.ts';
+import type { InitFile } from '../init/files.ts';
 import type { Proposal } from '../init/proposal.ts';
 import type { Named } from '../init/zdd-yaml.ts';
 import { EDGE, type Screen } from './screen.ts';
