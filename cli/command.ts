@@ -1,7 +1,7 @@
 import type { Context } from './context.ts';
 import type { Input } from './input.ts';
 
-/** One positional argument: `[ID]` is optional, `<ID>` is required. */
+/** One positional argument: `[ID]` is optional, `<ID>` is required, `<ID...>` may be repeated. */
 export interface ArgumentSpec {
   readonly name: string;
   readonly description: string;
@@ -27,6 +27,8 @@ export interface Command {
   readonly examples: ReadonlyArray<readonly [string, string]>;
   readonly args: readonly ArgumentSpec[];
   readonly options: readonly OptionSpec[];
+  /** The verb on whose line of the list this one is named: both are read together. */
+  readonly beside?: string;
   /** No verb of a deploy: left out of the list of verbs. */
   readonly aside?: true;
   /** @returns the exit code. Everything else that can happen is thrown. */

@@ -3,6 +3,8 @@ import { UsageError } from './usage-error.ts';
 /** What was typed after the verb, read with its type; each reader refuses what does not fit. */
 export interface Input {
   arg(index: number): string | undefined;
+  /** The argument of this place and all after it. */
+  rest(index: number): string[];
   flag(name: string): boolean;
   text(name: string): string | undefined;
   /** A whole number of at least `min`. */
@@ -37,6 +39,7 @@ export function readInput(
   };
   return {
     arg: (index) => args[index],
+    rest: (index) => args.slice(index).filter((word) => word !== undefined),
     flag: (name) => options[camel(name)] !== undefined && options[camel(name)] !== false,
     text,
     count(name, min) {

@@ -153,7 +153,9 @@ function positional(
   typed: readonly string[],
   specs: readonly ArgumentSpec[],
 ): (string | undefined)[] {
-  return specs.map((_, index) => typed[index]);
+  // One that may be repeated takes all that is left.
+  const rest = specs.at(-1)?.name.includes('...') ? typed.slice(specs.length) : [];
+  return [...specs.map((_, index) => typed[index]), ...rest];
 }
 
 function globalsOf(options: Readonly<Record<string, unknown>>): Globals {

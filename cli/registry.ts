@@ -13,8 +13,12 @@ import { logs } from './commands/logs.ts';
 import { promote } from './commands/promote.ts';
 import { push } from './commands/push.ts';
 import { releases } from './commands/releases.ts';
+import { restart } from './commands/restart.ts';
 import { rollback } from './commands/rollback.ts';
+import { scale } from './commands/scale.ts';
+import { start } from './commands/start.ts';
 import { status } from './commands/status.ts';
+import { stop } from './commands/stop.ts';
 import { why } from './commands/why.ts';
 
 /** Every verb, in the order of a deploy: the order in which help shows them. */
@@ -28,6 +32,10 @@ export const COMMANDS: readonly Command[] = [
   promote,
   abort,
   rollback,
+  restart,
+  scale,
+  stop,
+  start,
   status,
   releases,
   why,

@@ -68,6 +68,7 @@ function httpStatus(code: ErrorCode): number {
   switch (code) {
     case 'ZDD_LOCKED':
     case 'ZDD_NOTHING_RUNNING':
+    case 'ZDD_STOPPED':
     case 'ZDD_NOTHING_TO_ROLL_BACK':
     case 'ZDD_ROUTE_CONFLICT':
       return 409;

@@ -1,8 +1,9 @@
-import { type AppState, candidateOf, type Generation } from '../core/model.ts';
+import { type AppState, candidateOf, type Generation, standingRelease } from '../core/model.ts';
 import { isMoving, trafficOf } from '../core/traffic.ts';
 import { configOf, type Host, type HostSlot } from '../pipeline/host.ts';
 import { trafficSlots } from '../pipeline/traffic.ts';
 import type { AppStatus, Finding, GenerationStatus } from '../protocol/api.ts';
+import type { AppConfig } from '../protocol/app-config.ts';
 import type { Listen } from '../runner/runner.ts';
 
 /** Everything about one app at a glance. */
@@ -11,18 +12,24 @@ export async function appStatus(
   state: AppState,
   signal: AbortSignal,
 ): Promise<AppStatus> {
-  const { app, stable, deployment } = state;
+  const { app, stable, stopped, deployment } = state;
   const roles = rolesOf(state);
+  const release = standingRelease(state);
+  const config = release === null ? null : configOf(host, app, { release, deployment: 0 });
   return {
     app,
     live: stable?.release ?? null,
-    since: host.journal.liveSince(app),
-    routes: stable === null ? [] : configOf(host, app, stable).routes,
+    since: stopped?.at ?? host.journal.liveSince(app),
+    stopped:
+      stopped === null ? null : { release: stopped.release, owner: stopped.owner, at: stopped.at },
+    scaled: config === null ? [] : scaledProcesses(config, state),
+    routes: config?.routes ?? [],
     deployment:
       deployment === null
         ? null
         : {
             id: deployment.id,
+            kind: deployment.kind,
             phase: deployment.phase.name,
             owner: deployment.owner,
             startedAt: deployment.startedAt,
@@ -32,6 +39,19 @@ export async function appStatus(
       roles.map((role) => generationStatus(host, state, role, signal)),
     ),
   };
+}
+
+function scaledProcesses(
+  { processes }: AppConfig,
+  { scale }: AppState,
+): NonNullable<AppStatus['scaled']> {
+  return Object.entries(scale)
+    .map(([process, instances]) => ({
+      process,
+      instances,
+      configured: processes[process]?.instances ?? null,
+    }))
+    .filter(({ instances, configured }) => instances !== configured);
 }
 
 interface Role {
@@ -155,8 +175,8 @@ async function drift(host: Host, signal: AbortSignal): Promise<Finding[]> {
 export function instancesDown(host: Host): Finding[] {
   const findings: Finding[] = [];
   for (const app of host.journal.apps()) {
-    const { stable } = host.journal.state(app);
-    if (stable === null) continue;
+    const { stable, deployment } = host.journal.state(app);
+    if (stable === null || deployment?.phase.name === 'stopping') continue;
     for (const slot of host.slots.of(app, stable)) {
       const status = host.runner.status(slot.spec.slot);
       if (status.state === 'running') continue;

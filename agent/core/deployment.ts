@@ -2,8 +2,10 @@ import { type Effect, effectsOf } from './effects.ts';
 import type { AppEvent, Target } from './events.ts';
 import {
   type AppState,
+  atOnce,
   candidateOf,
   type Deployment,
+  type DeploymentKind,
   type Ended,
   type Failure,
   type Generation,
@@ -50,6 +52,8 @@ function reduce(state: AppState, event: AppEvent, now: number): Reduced {
     }
     case 'told':
       return state.deployment === null ? same(state) : told(state, state.deployment, event, now);
+    case 'scaled':
+      return same(state.deployment === null ? { ...state, scale: event.scale } : state);
     case 'resumed':
       return state.deployment === null ? same(state) : resumed(state, state.deployment, now);
     case 'drained':
@@ -87,16 +91,18 @@ function request(
   now: number,
 ): Reduced {
   const { id, target, owner, source, policy } = event;
-  if (target.kind === 'warm' && !isWarm(state, target.generation)) return same(state);
+  const phase = firstPhase(state, id, target);
+  if (phase === null) return same(state);
   const deployment: Deployment = {
     id,
-    kind: target.kind === 'artifact' ? 'deploy' : 'rollback',
+    kind: kindOf(target),
     artifact: target.kind === 'artifact' ? target.artifact : null,
     owner,
     source,
     startedAt: now,
     policy,
-    phase: firstPhase(id, target),
+    scale: target.kind === 'scale' ? target.scale : state.scale,
+    phase,
   };
   const retiring =
     target.kind === 'warm'
@@ -105,15 +111,42 @@ function request(
   return same({ ...state, deployment, retiring });
 }
 
-function firstPhase(id: number, target: Target): Phase {
+function kindOf(target: Target): DeploymentKind {
+  switch (target.kind) {
+    case 'artifact':
+      return 'deploy';
+    case 'release':
+    case 'warm':
+      return 'rollback';
+    default:
+      return target.kind;
+  }
+}
+
+/** Where a deployment begins; null when its target is not, or no longer, what it says it is. */
+function firstPhase(state: AppState, id: number, target: Target): Phase | null {
+  const { stable, stopped } = state;
+  const fresh = (release: string): Phase => ({
+    name: 'starting',
+    candidate: { release, deployment: id },
+  });
   switch (target.kind) {
     case 'artifact':
       return { name: 'unpacking' };
     case 'release':
-      return { name: 'starting', candidate: { release: target.release, deployment: id } };
+      return fresh(target.release);
     case 'warm':
       // Never without a look at its health, however warm it is.
-      return { name: 'probing', candidate: target.generation };
+      return isWarm(state, target.generation)
+        ? { name: 'probing', candidate: target.generation }
+        : null;
+    case 'restart':
+    case 'scale':
+      return stable?.release === target.release ? fresh(target.release) : null;
+    case 'start':
+      return stopped?.release === target.release ? fresh(target.release) : null;
+    case 'stop':
+      return stable === null ? null : { name: 'closing', leaving: stable };
   }
 }
 
@@ -169,10 +202,20 @@ function advance(state: AppState, deployment: Deployment, now: number): Reduced 
       });
     case 'promoting':
       return succeed(state, deployment, phase);
+    case 'closing':
+      return closed(state, deployment, phase, now);
+    case 'draining':
+      return to({ name: 'stopping', leaving: phase.leaving });
+    case 'stopping':
+      return stop(state, deployment, phase, now);
     case 'reverting':
-      return end(state, deployment, phase.outcome, phase.failure, [
-        reject(phase.candidate, policy, true, now),
-      ]);
+      return end(
+        state,
+        deployment,
+        phase.outcome,
+        phase.failure,
+        phase.candidate === null ? [] : [reject(phase.candidate, policy, true, now)],
+      );
   }
 }
 
@@ -198,7 +241,45 @@ function succeed(
           },
         ];
   const ended = end(state, deployment, 'succeeded', null, replaced);
-  return { ...ended, state: { ...ended.state, stable: phase.candidate } };
+  return {
+    ...ended,
+    state: { ...ended.state, stable: phase.candidate, stopped: null, scale: deployment.scale },
+  };
+}
+
+/** Nothing new comes in. What was warm shall go as well: there will be no way back to it. */
+function closed(
+  state: AppState,
+  deployment: Deployment,
+  { leaving }: Extract<Phase, { name: 'closing' }>,
+  now: number,
+): Reduced {
+  const { policy } = deployment;
+  const soon = atOnce(leaving, policy, now);
+  return same({
+    ...state,
+    deployment: { ...deployment, phase: { name: 'draining', leaving, since: now } },
+    retiring: state.retiring.map((retirement) => ({
+      ...retirement,
+      warmUntil: Math.min(retirement.warmUntil, soon.warmUntil),
+      closeFrom: Math.min(retirement.closeFrom, soon.closeFrom),
+    })),
+  });
+}
+
+/** The one place where a serving generation is taken away and none takes over. */
+function stop(
+  state: AppState,
+  deployment: Deployment,
+  { leaving: { release } }: Extract<Phase, { name: 'stopping' }>,
+  now: number,
+): Reduced {
+  const { id, owner } = deployment;
+  const ended = end(state, deployment, 'succeeded', null, []);
+  return {
+    ...ended,
+    state: { ...ended.state, stable: null, stopped: { release, deployment: id, owner, at: now } },
+  };
 }
 
 /** The way back, from wherever the deployment stands. Stable keeps, or gets back, all traffic. */
@@ -221,16 +302,21 @@ function giveUp(
       return end(state, deployment, outcome, failure, [
         reject(phase.candidate, policy, isAdmitted(deployment), now),
       ]);
+    case 'stopping':
+      // Its instances have been told to end: only a start leads on from here.
+      return same(state);
     case 'switching':
     case 'baking':
     case 'promoting':
+    case 'closing':
+    case 'draining':
       return same({
         ...state,
         deployment: {
           ...deployment,
           phase: {
             name: 'reverting',
-            candidate: phase.candidate,
+            candidate: candidateOf(phase),
             outcome: outcome === 'failed' ? 'rolled_back' : outcome,
             failure,
             attempt: 1,
@@ -282,9 +368,11 @@ function resumed(state: AppState, deployment: Deployment, now: number): Reduced 
   return same({ ...state, deployment: { ...deployment, phase: baking } });
 }
 
-/** Whether some new requests may have gone to the candidate by now. */
+/** Whether some new requests may have gone elsewhere than to stable by now: to a candidate, or nowhere. */
 export function trafficMoved(phase: Phase): boolean {
-  return ['switching', 'baking', 'promoting', 'reverting'].includes(phase.name);
+  return ['switching', 'baking', 'promoting', 'closing', 'draining', 'reverting'].includes(
+    phase.name,
+  );
 }
 
 /** A candidate on its way out. What HAProxy knows leaves by the same door as every release. */

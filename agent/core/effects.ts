@@ -1,4 +1,4 @@
-import type { AppState, Generation, Retirement } from './model.ts';
+import { type AppState, atOnce, type Generation, type Retirement } from './model.ts';
 
 /** Something to be done in the world. Every effect is idempotent: after a crash it is done again. */
 export type Effect =
@@ -24,10 +24,14 @@ export type Effect =
   | {
       readonly do: 'revert';
       readonly deployment: number;
-      readonly candidate: Generation;
+      readonly candidate: Generation | null;
       readonly previous: Generation | null;
       readonly attempt: number;
     }
+  /** The three of a stop. */
+  | { readonly do: 'close'; readonly deployment: number; readonly leaving: Generation }
+  | { readonly do: 'empty'; readonly deployment: number; readonly retirement: Retirement }
+  | { readonly do: 'halt'; readonly deployment: number; readonly leaving: Generation }
   | { readonly do: 'drain'; readonly retirement: Retirement }
   | { readonly do: 'stop'; readonly generation: Generation }
   | { readonly do: 'tidy'; readonly departures: number };
@@ -55,7 +59,7 @@ export function effectsOf(state: AppState): Effect[] {
 
 function deploymentEffects(
   state: AppState,
-  { id, artifact, phase }: NonNullable<AppState['deployment']>,
+  { id, artifact, phase, policy }: NonNullable<AppState['deployment']>,
 ): Effect[] {
   const deployment = id;
   const previous = state.stable;
@@ -78,6 +82,12 @@ function deploymentEffects(
       return [{ do: 'bake', deployment, candidate: phase.candidate, until: phase.until }];
     case 'promoting':
       return [{ do: 'promote', deployment, candidate: phase.candidate, previous }];
+    case 'closing':
+      return [{ do: 'close', deployment, leaving: phase.leaving }];
+    case 'draining':
+      return [{ do: 'empty', deployment, retirement: atOnce(phase.leaving, policy, phase.since) }];
+    case 'stopping':
+      return [{ do: 'halt', deployment, leaving: phase.leaving }];
     case 'reverting':
       return [
         {

@@ -1,10 +1,18 @@
-import type { Failure, Generation, Phase, Policy } from './model.ts';
+import type { Failure, Generation, Phase, Policy, Scale } from './model.ts';
 
-/** What a new deployment is about. A rollback to a warm generation names it as it stands. */
+/**
+ * What a new deployment is about. A rollback to a warm generation names it as it stands; restart,
+ * scale and start name the release that serves, or served last.
+ */
 export type Target =
   | { readonly kind: 'artifact'; readonly artifact: string }
   | { readonly kind: 'release'; readonly release: string }
-  | { readonly kind: 'warm'; readonly generation: Generation };
+  | { readonly kind: 'warm'; readonly generation: Generation }
+  | { readonly kind: 'restart'; readonly release: string }
+  | { readonly kind: 'scale'; readonly release: string; readonly scale: Scale }
+  | { readonly kind: 'start'; readonly release: string }
+  /** Nothing shall serve. */
+  | { readonly kind: 'stop' };
 
 /** Everything that can happen to an app. */
 export type AppEvent =
@@ -35,6 +43,8 @@ export type AppEvent =
       readonly verb: 'abort' | 'rollback' | 'promote';
       readonly failure: Failure;
     }
+  /** New numbers for what is started from now on; what runs has them already, or does not run. */
+  | { readonly type: 'scaled'; readonly scale: Scale }
   /** The daemon is back, in the middle of a deployment that goes on. */
   | { readonly type: 'resumed' }
   | { readonly type: 'drained'; readonly generation: Generation }

@@ -38,6 +38,9 @@ export interface Policy {
   readonly pacePerSecond: number;
 }
 
+/** Numbers of instances by process type, where they differ from what `zdd.yaml` says. */
+export type Scale = Readonly<Record<string, number>>;
+
 /** How a deployment can end. */
 export type Outcome = 'succeeded' | 'failed' | 'aborted' | 'rolled_back';
 
@@ -59,10 +62,16 @@ export type Phase =
     }
   /** Background workers change hands; after this the candidate is stable. */
   | { readonly name: 'promoting'; readonly candidate: Generation; readonly switchedAt: number }
+  /** Of a stop, as are the two after it: HAProxy sends nothing new. */
+  | { readonly name: 'closing'; readonly leaving: Generation }
+  /** What has begun comes to its end. `since` is when new requests ended. */
+  | { readonly name: 'draining'; readonly leaving: Generation; readonly since: number }
+  | { readonly name: 'stopping'; readonly leaving: Generation }
   /** Traffic and workers go back to the previous release. */
   | {
       readonly name: 'reverting';
-      readonly candidate: Generation;
+      /** Null when it was a stop: nothing has come that would have to leave. */
+      readonly candidate: Generation | null;
       readonly outcome: Exclude<Outcome, 'succeeded'>;
       readonly failure: Failure;
       readonly attempt: number;
@@ -70,16 +79,27 @@ export type Phase =
 
 export type PhaseName = Phase['name'];
 
-/** One attempt to make a release live. While it stands in the state of an app, it holds its lock. */
+/**
+ * What a deployment is for. `restart`, `scale` and `start` bring up a fresh generation of a release
+ * that is known already; `stop` brings up none.
+ */
+export type DeploymentKind = 'deploy' | 'rollback' | 'restart' | 'scale' | 'start' | 'stop';
+
+/**
+ * One attempt to make a release live, or to let an app serve no more. While it stands in the state
+ * of an app, it holds its lock.
+ */
 export interface Deployment {
   readonly id: number;
-  readonly kind: 'deploy' | 'rollback';
-  /** sha256 of the artifact; null for rollbacks. */
+  readonly kind: DeploymentKind;
+  /** sha256 of the artifact; null for all but deploys. */
   readonly artifact: string | null;
   readonly owner: string;
   readonly source: string;
   readonly startedAt: number;
   readonly policy: Policy;
+  /** What its candidate is started with; the app's own from its success on. */
+  readonly scale: Scale;
   readonly phase: Phase;
 }
 
@@ -107,21 +127,75 @@ export interface Retirement {
   readonly good: boolean;
 }
 
+/** A generation that has served and shall go now: nothing keeps it warm, no WebSocket may stay. */
+export function atOnce(generation: Generation, policy: Policy, now: number): Retirement {
+  return {
+    generation,
+    phase: 'draining',
+    admitted: true,
+    warmUntil: now,
+    requestsUntil: now + policy.requestsMs,
+    closeFrom: now,
+    pacePerSecond: policy.pacePerSecond,
+    good: true,
+  };
+}
+
+/** An app that somebody has stopped. */
+export interface Stopped {
+  /** What served last, and what a start brings back. */
+  readonly release: ReleaseId;
+  /** The deployment of kind `stop` that ended it: there is no other way to come here. */
+  readonly deployment: number;
+  readonly owner: string;
+  readonly at: number;
+}
+
+/**
+ * Who serves. Stable is untouchable: once set it gives way to another generation or, at the end of
+ * an explicit stop, to a `Stopped`; nothing else takes it away, and no app is both.
+ */
+export type Service =
+  | { readonly stable: Generation | null; readonly stopped: null }
+  | { readonly stable: null; readonly stopped: Stopped };
+
 /** All that decides about one app. What the journal stores, and what `step` moves on. */
-export interface AppState {
+export type AppState = Service & {
   readonly app: string;
-  /** The generation that serves. Once set it is never null again: stable is untouchable. */
-  readonly stable: Generation | null;
   readonly deployment: Deployment | null;
   readonly retiring: readonly Retirement[];
   /** Grows when something has left: HAProxy has to forget its servers, old releases may go. */
   readonly departures: number;
   /** The count of departures up to which all was tidied. */
   readonly tidied: number;
-}
+  /** Holds across deploys and restarts, until it is told otherwise. */
+  readonly scale: Scale;
+};
 
 export function newApp(app: string): AppState {
-  return { app, stable: null, deployment: null, retiring: [], departures: 0, tidied: 0 };
+  return {
+    app,
+    stable: null,
+    stopped: null,
+    deployment: null,
+    retiring: [],
+    departures: 0,
+    tidied: 0,
+    scale: {},
+  };
+}
+
+/** A stored state made whole: one that an earlier agent wrote lacks what has come since. */
+export function completeState(stored: AppState): AppState {
+  const { deployment } = stored;
+  return over(newApp(stored.app), {
+    ...stored,
+    deployment: deployment === null ? null : over({ scale: {} }, deployment),
+  });
+}
+
+function over<T extends object>(defaults: Partial<T>, stored: T): T {
+  return { ...defaults, ...stored };
 }
 
 export function sameGeneration(a: Generation | null, b: Generation | null): boolean {
@@ -146,9 +220,14 @@ export function isAdmitted({ id, phase }: Deployment): boolean {
   }
 }
 
-/** The candidate of a phase; null while the artifact is not unpacked yet. */
+/** The candidate of a phase; null while the artifact is not unpacked yet, and in a stop. */
 export function candidateOf(phase: Phase): Generation | null {
-  return phase.name === 'unpacking' ? null : phase.candidate;
+  return 'candidate' in phase ? phase.candidate : null;
+}
+
+/** The release that an app stands for: the one that serves, or that would if it were started. */
+export function standingRelease({ stable, stopped }: AppState): ReleaseId | null {
+  return stable?.release ?? stopped?.release ?? null;
 }
 
 /** Every generation that runs, or is about to. */

@@ -1,5 +1,5 @@
 import type { AppEvent } from './events.ts';
-import type { AppState, Failure } from './model.ts';
+import type { AppState, DeploymentKind, Failure } from './model.ts';
 
 /** What the daemon finds when it starts again in the middle of a deployment. */
 export interface Observed {
@@ -25,7 +25,7 @@ export type Recovery =
 export function recover(state: AppState, observed: Observed): Recovery {
   const { deployment } = state;
   if (deployment === null) return { decision: 'nothing' };
-  const { phase, id } = deployment;
+  const { phase, id, kind } = deployment;
   const finish = (reason: string): Recovery => ({
     decision: 'finish',
     reason,
@@ -34,7 +34,12 @@ export function recover(state: AppState, observed: Observed): Recovery {
   const undo = (reason: string): Recovery => ({
     decision: 'undo',
     reason,
-    event: { type: 'failed', deployment: id, phase: phase.name, failure: interrupted(reason) },
+    event: {
+      type: 'failed',
+      deployment: id,
+      phase: phase.name,
+      failure: interrupted(kind, reason),
+    },
   });
   switch (phase.name) {
     case 'unpacking':
@@ -56,16 +61,20 @@ export function recover(state: AppState, observed: Observed): Recovery {
       return observed.candidateAlive
         ? finish(`${phase.name} goes on`)
         : undo('the instances of the new release are gone');
+    case 'closing':
+    case 'draining':
+    case 'stopping':
+      return finish('the stop goes on');
     case 'reverting':
       return finish('the way back goes on');
   }
 }
 
-function interrupted(reason: string): Failure {
+function interrupted(kind: DeploymentKind, reason: string): Failure {
   return {
     code: 'ZDD_INTERRUPTED',
     message: `the agent was stopped in the middle: ${reason}`,
     evidence: [],
-    tries: ['zdd-agent push'],
+    tries: [`zdd-agent ${kind === 'deploy' ? 'push' : kind}`],
   };
 }

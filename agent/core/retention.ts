@@ -1,4 +1,4 @@
-import { type AppState, generationsOf, type ReleaseId } from './model.ts';
+import { type AppState, generationsOf, type ReleaseId, standingRelease } from './model.ts';
 
 /** A release on disk. */
 export interface KeptRelease {
@@ -46,9 +46,11 @@ export function toPrune(
   return pruned.toReversed();
 }
 
-/** Releases that some generation of this app runs, or is about to run. */
+/** Releases that some generation of this app runs, or is about to run, and the one that is stopped. */
 export function releasesInUse(state: AppState): Set<ReleaseId> {
-  return new Set(generationsOf(state).map(({ release }) => release));
+  const inUse = new Set(generationsOf(state).map(({ release }) => release));
+  const standing = standingRelease(state);
+  return standing === null ? inUse : inUse.add(standing);
 }
 
 /** What must stay comes first, so that it is what the budget is spent on; then the newest good. */

@@ -20,7 +20,7 @@ export interface Share {
 
 /**
  * The traffic that belongs to a state: which generations HAProxy knows, and which of them takes new
- * requests. Exactly one does, as soon as the app has a release that serves.
+ * requests. Exactly one does, as soon as the app has a release that serves, until a stop.
  */
 export function trafficOf(state: AppState): Share[] {
   const serving = servingGeneration(state);
@@ -34,7 +34,7 @@ export function trafficOf(state: AppState): Share[] {
       state: leaving ? 'leaving' : 'ready',
     });
   };
-  add(state.stable, false);
+  add(state.stable, state.deployment?.phase.name === 'stopping');
   if (state.deployment !== null && isAdmitted(state.deployment)) {
     add(candidateOf(state.deployment.phase), false);
   }
@@ -44,7 +44,10 @@ export function trafficOf(state: AppState): Share[] {
   return shares;
 }
 
-/** The generation that takes new requests: the candidate from `switching` on, else stable. */
+/**
+ * The generation that takes new requests: the candidate from `switching` on, else stable; null in a
+ * stop and when nothing serves.
+ */
 export function servingGeneration(state: AppState): Generation | null {
   const phase = state.deployment?.phase;
   switch (phase?.name) {
@@ -52,6 +55,10 @@ export function servingGeneration(state: AppState): Generation | null {
     case 'baking':
     case 'promoting':
       return phase.candidate;
+    case 'closing':
+    case 'draining':
+    case 'stopping':
+      return null;
     default:
       return state.stable;
   }
@@ -67,7 +74,30 @@ export function isMoving(state: AppState): boolean {
     phase === 'admitting' ||
     phase === 'switching' ||
     phase === 'reverting' ||
+    phase === 'closing' ||
+    phase === 'stopping' ||
     state.tidied < state.departures ||
     state.retiring.some((retirement) => retirement.phase === 'stopping')
   );
+}
+
+/**
+ * Whether somebody was there for every request of the time in which a state held. An answer that
+ * HAProxy gave itself in such a time is a lost request; in any other it is what a stop asks for.
+ */
+export function isServed(state: AppState): boolean {
+  const phase = state.deployment?.phase;
+  switch (phase?.name) {
+    case 'baking':
+    case 'promoting':
+      return true;
+    case 'closing':
+    case 'draining':
+    case 'stopping':
+      return false;
+    case 'reverting':
+      return state.stable !== null && phase.candidate !== null;
+    default:
+      return state.stable !== null;
+  }
 }

@@ -1,6 +1,13 @@
 import { isWarm, trafficMoved } from '../core/deployment.ts';
 import type { Target } from '../core/events.ts';
-import type { AppState, Failure, Generation, Policy } from '../core/model.ts';
+import {
+  type AppState,
+  type DeploymentKind,
+  type Failure,
+  type Generation,
+  type Policy,
+  standingRelease,
+} from '../core/model.ts';
 import type { DeploymentReply } from '../protocol/api.ts';
 import type { AppConfig } from '../protocol/app-config.ts';
 import { type ErrorCode, ZddError } from '../protocol/errors.ts';
@@ -52,8 +59,8 @@ export class Deploys {
     }
     const { config } = await readAppConfig(artifacts.path(wish.artifact));
     this.#refuseRouteConflicts(config);
-    await this.#refuseWithoutHaproxy(config);
-    return await this.#request(
+    await this.refuseWithoutHaproxy(config);
+    return await this.request(
       config.app,
       { kind: 'artifact', artifact: wish.artifact },
       wish.owner,
@@ -64,7 +71,7 @@ export class Deploys {
 
   /** @throws ZDD_APP_UNKNOWN, ZDD_NOTHING_TO_ROLL_BACK, ZDD_RELEASE_UNKNOWN, ZDD_LOCKED */
   async rollback(app: string, wanted: string | undefined, owner: string): Promise<DeploymentReply> {
-    const { state } = this.#known(app);
+    const { state } = this.known(app);
     const { deployment } = state;
     if (deployment !== null && wanted === undefined) {
       return await this.#tell(app, 'rollback', owner);
@@ -76,18 +83,18 @@ export class Deploys {
     const release = target.kind === 'warm' ? target.generation.release : target.release;
     const config = configOf(this.#host, app, { release, deployment: 0 });
     this.#refuseRouteConflicts(config);
-    await this.#refuseWithoutHaproxy(config);
+    await this.refuseWithoutHaproxy(config);
     const policy = { ...policyOf(config, {}), bakeMs: 0 };
-    return await this.#request(app, target, owner, `rollback to ${release}`, policy);
+    return await this.request(app, target, owner, `rollback to ${release}`, policy);
   }
 
   async abort(app: string, owner: string): Promise<DeploymentReply> {
-    this.#known(app);
+    this.known(app);
     return await this.#tell(app, 'abort', owner);
   }
 
   async promote(app: string, owner: string): Promise<DeploymentReply> {
-    this.#known(app);
+    this.known(app);
     return await this.#tell(app, 'promote', owner);
   }
 
@@ -100,7 +107,16 @@ export class Deploys {
     await Promise.all([...this.#runs.values()].map((run) => run.close(withinMs)));
   }
 
-  #known(app: string): AppRun {
+  /** Nothing is changed before all is in order, nor at the end. @throws ZDD_AGENT_BUSY */
+  assertOpen(): void {
+    if (this.#open) return;
+    throw new ZddError('ZDD_AGENT_BUSY', 'the agent is starting or stopping', {
+      tries: ['zdd-agent status', 'zdd-agent push'],
+    });
+  }
+
+  /** @throws ZDD_APP_UNKNOWN */
+  known(app: string): AppRun {
     if (!this.#host.journal.knows(app)) {
       throw new ZddError('ZDD_APP_UNKNOWN', `there is no app ${app} on this host`, {
         tries: ['zdd-agent status'],
@@ -109,7 +125,11 @@ export class Deploys {
     return this.run(app);
   }
 
-  async #request(
+  /**
+   * Begins a deployment that was checked: nobody else's may run, and none may have come between.
+   * @throws ZDD_LOCKED, ZDD_AGENT_BUSY
+   */
+  async request(
     app: string,
     target: Target,
     owner: string,
@@ -117,19 +137,15 @@ export class Deploys {
     policy: Policy,
   ): Promise<DeploymentReply> {
     const { journal } = this.#host;
-    if (!this.#open) {
-      throw new ZddError('ZDD_AGENT_BUSY', 'the agent is starting or stopping', {
-        tries: ['zdd-agent status', 'zdd-agent push'],
-      });
-    }
+    this.assertOpen();
     const run = this.run(app);
-    if (run.state.deployment !== null || this.#claimed.has(app)) throw this.#locked(run.state);
+    if (run.state.deployment !== null || this.#claimed.has(app)) throw this.locked(run.state);
     this.#claimed.add(app);
     try {
       const since = journal.lastSeq();
       const id = journal.nextDeployment(app);
       const begun = await run.post({ type: 'requested', id, target, owner, source, policy });
-      if (!begun) throw this.#locked(run.state);
+      if (!begun) throw this.locked(run.state);
       return { app, deployment: id, result: 'started', since };
     } finally {
       this.#claimed.delete(app);
@@ -151,8 +167,9 @@ export class Deploys {
         tries: ['zdd-agent status', ...(verb === 'abort' ? ['zdd-agent rollback'] : [])],
       });
     }
-    if (deployment.phase.name === 'reverting') {
-      return { app, deployment: deployment.id, result: 'already_reverting', since };
+    if (deployment.phase.name === 'reverting' || deployment.phase.name === 'stopping') {
+      const result = `already_${deployment.phase.name}`;
+      return { app, deployment: deployment.id, result, since };
     }
     const moved = trafficMoved(deployment.phase);
     await run.post({ type: 'told', verb, failure: toldBy(verb, owner, moved) });
@@ -164,7 +181,7 @@ export class Deploys {
   #rollbackTarget(
     state: AppState,
     wanted: string | undefined,
-  ): Exclude<Target, { kind: 'artifact' }> | null {
+  ): Extract<Target, { kind: 'release' | 'warm' }> | null {
     const { app, stable } = state;
     const release = wanted === undefined ? this.#lastGood(state) : this.#named(app, wanted);
     if (stable?.release === release) return null;
@@ -181,13 +198,18 @@ export class Deploys {
     return slots.every(({ spec }) => this.#host.runner.status(spec.slot).state === 'running');
   }
 
-  #lastGood({ app, stable, retiring }: AppState): string {
+  #lastGood(state: AppState): string {
+    const { app, stable, retiring } = state;
+    const standing = standingRelease(state);
     const good = this.#host.releases
       .list(app)
-      .filter(({ verdict, release }) => verdict === 'good' && release !== stable?.release);
-    // The one that served last, not the one with the highest number: that may be what failed.
-    const warm = retiring.findLast((retirement) => retirement.good)?.generation.release;
-    const stableNumber = stable === null ? 0 : numberOf(stable.release);
+      .filter(({ verdict, release }) => verdict === 'good' && release !== standing);
+    // The one that served last, not the one with the highest number: that may be what failed. An
+    // earlier generation of the present release is no way back.
+    const warm = retiring.findLast(
+      (retirement) => retirement.good && retirement.generation.release !== standing,
+    )?.generation.release;
+    const stableNumber = standing === null ? 0 : numberOf(standing);
     const release =
       good.find((record) => record.release === warm)?.release ??
       good.find(({ number }) => number < stableNumber)?.release ??
@@ -217,9 +239,10 @@ export class Deploys {
   #refuseRouteConflicts(config: AppConfig): void {
     if (config.processes['web'] === undefined) return;
     for (const other of this.#host.journal.apps()) {
-      const { stable } = this.#host.journal.state(other);
-      if (other === config.app || stable === null) continue;
-      const theirs = configOf(this.#host, other, stable);
+      // A stopped app keeps its routes.
+      const release = standingRelease(this.#host.journal.state(other));
+      if (other === config.app || release === null) continue;
+      const theirs = configOf(this.#host, other, { release, deployment: 0 });
       if (theirs.processes['web'] === undefined) continue;
       const shared = config.routes.filter((route) => theirs.routes.includes(route));
       if (shared.length === 0) continue;
@@ -231,18 +254,19 @@ export class Deploys {
     }
   }
 
-  /** Nothing is started for traffic that could not be moved. */
-  async #refuseWithoutHaproxy(config: AppConfig): Promise<void> {
+  /** Nothing is started for traffic that could not be moved. @throws ZDD_HAPROXY_* */
+  async refuseWithoutHaproxy(config: AppConfig): Promise<void> {
     if (config.processes['web'] === undefined) return;
     await this.#host.proxy.info(AbortSignal.timeout(5_000));
   }
 
-  #locked({ app, deployment }: AppState): ZddError {
+  /** The refusal of whoever comes second. */
+  locked({ app, deployment }: AppState): ZddError {
     const now = this.#host.now();
     const who =
       deployment === null
         ? `${app} is being deployed`
-        : `${app} is being deployed by ${deployment.owner} (#${deployment.id}, ${deployment.phase.name}, ${Math.round((now - deployment.startedAt) / 1_000)}s ago)`;
+        : `${app} is being ${DOING[deployment.kind]} by ${deployment.owner} (#${deployment.id}, ${deployment.phase.name}, ${Math.round((now - deployment.startedAt) / 1_000)}s ago)`;
     return new ZddError('ZDD_LOCKED', who, {
       tries: [
         ...(deployment === null ? [] : [`zdd-agent attach ${deployment.id}`]),
@@ -252,7 +276,17 @@ export class Deploys {
   }
 }
 
-function policyOf(
+const DOING: Readonly<Record<DeploymentKind, string>> = {
+  deploy: 'deployed',
+  rollback: 'rolled back',
+  restart: 'restarted',
+  scale: 'scaled',
+  start: 'started',
+  stop: 'stopped',
+};
+
+/** The times of a deployment of this release; what the wish says of its own wins. */
+export function policyOf(
   config: AppConfig,
   { bakeMs, probeTimeoutMs }: { bakeMs?: number | undefined; probeTimeoutMs?: number | undefined },
 ): Policy {

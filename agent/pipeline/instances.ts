@@ -1,4 +1,4 @@
-import { type Generation, generationsOf } from '../core/model.ts';
+import { type AppState, type Generation, generationsOf, type Scale } from '../core/model.ts';
 import { slotsOf } from '../core/plan.ts';
 import { type AppConfig, listenOf, type ProcessType } from '../protocol/app-config.ts';
 import type { InstanceSpec, Listen } from '../runner/runner.ts';
@@ -21,7 +21,8 @@ export async function ensureSlots(
   const config = configOf(host, app, generation);
   const taken = takenPorts(host);
   const records: HostSlot[] = [];
-  for (const slot of slotsOf(generation, processPlans(config))) {
+  const scale = scaleOf(host.journal.state(app));
+  for (const slot of slotsOf(generation, processPlans(config, scale))) {
     const type = config.processes[slot.process];
     if (type === undefined) throw new Error(`slot ${slot.name} has no process type`);
     const listen = await placeFor(host, app, slot.name, slot.process, type, taken);
@@ -32,10 +33,15 @@ export async function ensureSlots(
   return records;
 }
 
-function processPlans(config: AppConfig): Parameters<typeof slotsOf>[1] {
+/** The scale of what is started now. */
+export function scaleOf({ deployment, scale }: AppState): Scale {
+  return deployment?.scale ?? scale;
+}
+
+function processPlans(config: AppConfig, scale: Scale): Parameters<typeof slotsOf>[1] {
   return Object.entries(config.processes).map(([process, { instances, overlap }]) => ({
     process,
-    instances,
+    instances: scale[process] ?? instances,
     takesTraffic: process === 'web',
     overlap,
   }));
@@ -157,6 +163,15 @@ export async function stopSlots(
   await Promise.all(
     slots.map((slot) => host.runner.stop(slot.spec.slot, graceOf(host, slot), signal)),
   );
+}
+
+/** `scaled: web 3, zdd.yaml says 2`; empty where both agree. */
+export function describeScale(config: AppConfig, scale: Scale): string {
+  const scaled = Object.entries(config.processes).flatMap(([process, { instances }]) => {
+    const wanted = scale[process] ?? instances;
+    return wanted === instances ? [] : [`${process} ${wanted}, zdd.yaml says ${instances}`];
+  });
+  return scaled.length === 0 ? '' : `scaled: ${scaled.join('; ')}`;
 }
 
 /** `web ×2, worker ×1` */

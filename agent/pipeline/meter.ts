@@ -3,7 +3,7 @@ import type { AppCounters } from '../haproxy/proxy.ts';
 /** What HAProxy saw of an app while a deployment ran. */
 export interface Tally {
   readonly requests: number;
-  /** Requests HAProxy had to answer itself with 5xx: no instance did. */
+  /** Requests HAProxy had to answer itself with 5xx, while a release served: no instance did. */
   readonly lost: number;
   /** 5xx answers that the app gave. */
   readonly appErrors: number;
@@ -19,18 +19,22 @@ export class Meter {
   #responses5xx = 0;
   #appErrors = 0;
 
-  add(now: AppCounters): void {
+  /** @param served whether somebody was there for every request since the last look */
+  add(now: AppCounters, served: boolean): void {
     const before = this.#last;
     this.#last = now;
     if (before === null) return;
     const restarted = now.requests < before.requests;
     this.#requests += now.requests - (restarted ? 0 : before.requests);
-    this.#responses5xx += now.responses5xx - (restarted ? 0 : before.responses5xx);
+    let byServers = 0;
     for (const [name, server] of now.servers) {
       const earlier = before.servers.get(name)?.responses5xx ?? 0;
       const reset = restarted || server.responses5xx < earlier;
-      this.#appErrors += server.responses5xx - (reset ? 0 : earlier);
+      byServers += server.responses5xx - (reset ? 0 : earlier);
     }
+    this.#appErrors += byServers;
+    const all = now.responses5xx - (restarted ? 0 : before.responses5xx);
+    this.#responses5xx += served ? all : byServers;
   }
 
   tally(): Tally {

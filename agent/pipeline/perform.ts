@@ -1,6 +1,7 @@
 import type { Effect } from '../core/effects.ts';
 import type { AppEvent } from '../core/events.ts';
 import { bake } from './bake.ts';
+import { close } from './close.ts';
 import { drain } from './drain.ts';
 import type { Host, Task } from './host.ts';
 import { untilDone } from './pause.ts';
@@ -11,7 +12,7 @@ import { release } from './release.ts';
 import { revert } from './revert.ts';
 import { smoke } from './smoke.ts';
 import { start } from './start.ts';
-import { stop } from './stop.ts';
+import { emptyOut, halt, stop } from './stop.ts';
 import { admit, moveTraffic } from './switch.ts';
 import { unpack } from './unpack.ts';
 
@@ -69,6 +70,18 @@ export async function perform(host: Host, task: Task, effect: Effect): Promise<P
       const { candidate, previous, attempt } = effect;
       const said = await revert(host, task, candidate, previous, attempt);
       return done(effect.deployment, 'reverting', said);
+    }
+    case 'close':
+      return done(effect.deployment, 'closing', await close(host, task, effect.leaving));
+    case 'empty': {
+      const said = await persist(host, task, 'drain', () =>
+        emptyOut(host, task, effect.retirement),
+      );
+      return done(effect.deployment, 'draining', said);
+    }
+    case 'halt': {
+      const said = await persist(host, task, 'stop', () => halt(host, task, effect.leaving));
+      return done(effect.deployment, 'stopping', said);
     }
     case 'drain':
       await persist(host, task, 'drain', () => drain(host, task, effect.retirement));

@@ -30,11 +30,12 @@ export async function handOverWorkers(
 export async function handBackWorkers(
   host: Host,
   task: Task,
-  from: Generation,
+  from: Generation | null,
   to: Generation | null,
 ): Promise<void> {
+  const leaving = from === null ? [] : host.slots.of(task.app, from);
   const coming = to === null ? [] : host.slots.of(task.app, to);
-  await moveWorkers(host, task, host.slots.of(task.app, from), coming);
+  await moveWorkers(host, task, leaving, coming);
 }
 
 async function moveWorkers(

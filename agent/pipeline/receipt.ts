@@ -1,5 +1,12 @@
 import { trafficMoved } from '../core/deployment.ts';
-import { type AppState, candidateOf, type Ended, type Generation } from '../core/model.ts';
+import {
+  type AppState,
+  candidateOf,
+  type Ended,
+  type Generation,
+  type Phase,
+  type ReleaseId,
+} from '../core/model.ts';
 import { ERRORS, type ErrorBody, type ErrorCode } from '../protocol/errors.ts';
 import type { NewEvent, Receipt } from '../protocol/events.ts';
 import type { Tally } from './meter.ts';
@@ -14,7 +21,7 @@ export function composeReceipt(
   now: number,
 ): Receipt {
   const { deployment, outcome, failure } = ended;
-  const release = candidateOf(deployment.phase)?.release ?? null;
+  const release = subjectOf(deployment.phase);
   const previous = before?.release ?? null;
   const moves = story.flatMap((event) => (event.type === 'traffic_moved' ? [event.ms] : []));
   return {
@@ -45,9 +52,17 @@ export function composeReceipt(
 
 function describeTraffic(state: AppState, { deployment }: Ended, { lost }: Tally): string {
   const serving =
-    state.stable === null ? 'no release serves yet' : `100 % on ${state.stable.release}`;
+    state.stopped !== null
+      ? `${state.stopped.release} stays stopped, HAProxy answers 503`
+      : state.stable === null
+        ? 'no release serves yet'
+        : `100 % on ${state.stable.release}`;
   const moved = trafficMoved(deployment.phase) ? 'moved back' : 'untouched';
   return `${moved}: ${serving}, ${lost} requests lost`;
+}
+
+function subjectOf(phase: Phase): ReleaseId | null {
+  return 'leaving' in phase ? phase.leaving.release : (candidateOf(phase)?.release ?? null);
 }
 
 function knownCode(code: string): ErrorCode {

@@ -77,9 +77,11 @@ async function forgetReleaseCommands(
 /** After a reboot nothing runs: stable is started whole, what is warm as far as it takes traffic. */
 async function reviveInstances(host: Host, state: AppState, signal: AbortSignal): Promise<void> {
   const { app, stable, deployment, retiring } = state;
-  const handingOver = deployment?.phase.name === 'promoting';
+  const phase = deployment?.phase.name;
+  const handingOver = phase === 'promoting';
   const slots: HostSlot[] = [];
-  if (stable !== null) {
+  // While it is being stopped, nobody may start it again.
+  if (stable !== null && phase !== 'stopping') {
     // While workers change hands, only the hand-over itself may start them: two must never run.
     const all = host.slots.of(app, stable);
     slots.push(...all.filter((slot) => slot.takesTraffic || !handingOver));

@@ -10,7 +10,7 @@ import { trafficSlots } from './traffic.ts';
 export async function revert(
   host: Host,
   task: Task,
-  candidate: Generation,
+  candidate: Generation | null,
   previous: Generation | null,
   attempt: number,
 ): Promise<string> {

@@ -2,6 +2,7 @@ import { step } from '../core/deployment.ts';
 import { type Effect, effectsOf } from '../core/effects.ts';
 import type { AppEvent } from '../core/events.ts';
 import { type AppState, candidateOf, type Ended, type Failure } from '../core/model.ts';
+import { isServed } from '../core/traffic.ts';
 import { toErrorBody } from '../protocol/errors.ts';
 import type { NewEvent } from '../protocol/events.ts';
 import { Leaving } from '../runner/runner.ts';
@@ -101,7 +102,7 @@ export class AppRun {
       state,
       story,
       receipt,
-      liveSince: ended?.outcome === 'succeeded' ? now() : null,
+      liveSince: beganToServe(before, state) ? now() : null,
     });
     this.#state = state;
     if (ended !== null) this.#judgeRelease(ended);
@@ -181,7 +182,8 @@ export class AppRun {
   /** Reads HAProxy's counters once a step; a HAProxy that does not answer is no reason to wait. */
   async #look(): Promise<void> {
     try {
-      this.#meter.add(await this.#host.proxy.counters(this.app, AbortSignal.timeout(500)));
+      const counters = await this.#host.proxy.counters(this.app, AbortSignal.timeout(500));
+      this.#meter.add(counters, isServed(this.#state));
     } catch {
       // The receipt then covers what was seen.
     }
@@ -224,6 +226,7 @@ export class AppRun {
         owner,
         source,
         previous: before.stable?.release ?? null,
+        ...(before.stopped === null ? {} : { stopped: before.stopped.release }),
       });
     }
     const from = before.deployment?.phase.name ?? null;
@@ -236,6 +239,11 @@ export class AppRun {
       story.push({ type: 'phase_changed', app, deployment, from, to });
     return story;
   }
+}
+
+/** Another release than before; one that is restarted or scaled serves as it did. */
+function beganToServe(before: AppState, after: AppState): boolean {
+  return after.stable !== null && after.stable.release !== before.stable?.release;
 }
 
 function keyOf(effect: Effect): string {

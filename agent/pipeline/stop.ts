@@ -1,6 +1,8 @@
-import type { Generation } from '../core/model.ts';
+import type { Generation, Retirement } from '../core/model.ts';
+import type { NewEvent } from '../protocol/events.ts';
+import { drain } from './drain.ts';
 import type { Host, Task } from './host.ts';
-import { stopSlots } from './instances.ts';
+import { describeSlots, stopSlots } from './instances.ts';
 
 /**
  * Stops a generation that nothing uses any more: HAProxy is told first, and has confirmed that no
@@ -17,4 +19,23 @@ export async function stop(host: Host, task: Task, generation: Generation): Prom
     release: generation.release,
     ms: performance.now() - started,
   });
+}
+
+/** Lets what has begun come to its end, with a word now and then to whoever watches the stop. */
+export async function emptyOut(host: Host, task: Task, retirement: Retirement): Promise<string> {
+  const tell = (event: NewEvent): void => {
+    task.tell(event);
+    if (event.type !== 'draining') return;
+    const { app, deployment, requests, websockets } = event;
+    const message = `${requests} requests and ${websockets} WebSockets left`;
+    task.tell({ type: 'progress', app, deployment, phase: 'draining', message });
+  };
+  return await drain(host, { ...task, tell }, retirement);
+}
+
+/** The end of a stop: every instance, workers too. Nothing of the app runs after it. */
+export async function halt(host: Host, task: Task, leaving: Generation): Promise<string> {
+  const slots = host.slots.of(task.app, leaving);
+  await stop(host, task, leaving);
+  return describeSlots(slots);
 }

@@ -1,4 +1,4 @@
-import type { AppState, Generation } from '../core/model.ts';
+import { type AppState, type Generation, standingRelease } from '../core/model.ts';
 import { servingGeneration, trafficOf } from '../core/traffic.ts';
 import type {
   Applied,
@@ -51,7 +51,7 @@ export function desiredProxy(host: Host): DesiredProxy {
 
 function desiredApp(host: Host, state: AppState): DesiredApp | null {
   const shares = trafficOf(state);
-  const leading = servingGeneration(state) ?? shares[0]?.generation ?? null;
+  const leading = leadingGeneration(state);
   if (leading === null) return null;
   const { routes, processes } = configOf(host, state.app, leading);
   if (processes['web'] === undefined) return null;
@@ -69,6 +69,17 @@ function desiredApp(host: Host, state: AppState): DesiredApp | null {
   return { app: state.app, routes, check: commonCheck(host, state), servers };
 }
 
+/**
+ * Whose routes and check HAProxy has. A stopped app keeps its own, so that who asks for it is told to
+ * come back later, and that neither stop nor start needs a reload.
+ */
+function leadingGeneration(state: AppState): Generation | null {
+  const known = servingGeneration(state) ?? trafficOf(state)[0]?.generation;
+  if (known !== undefined) return known;
+  const release = standingRelease(state);
+  return release === null ? null : { release, deployment: 0 };
+}
+
 /** Better no change at all than one that leaves an app without a server. */
 function assertServed(state: AppState, servers: readonly DesiredServer[]): void {
   if (servingGeneration(state) === null || servers.some(({ weight }) => weight > 0)) return;
@@ -80,7 +91,9 @@ function assertServed(state: AppState, servers: readonly DesiredServer[]): void 
  * health path, it only connects: a check by the other's path would take a healthy server down.
  */
 function commonCheck(host: Host, state: AppState): DesiredApp['check'] {
-  const checks = trafficOf(state).map(({ generation }) => {
+  const known = trafficOf(state).map(({ generation }) => generation);
+  const leading = leadingGeneration(state);
+  const checks = (known.length > 0 || leading === null ? known : [leading]).map((generation) => {
     const health = configOf(host, state.app, generation).processes['web']?.health;
     return health === undefined ? null : { path: health.path, status: health.status };
   });

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { errorBody } from './errors.ts';
-import { outcome, phase, receipt } from './events.ts';
+import { deploymentKind, outcome, phase, receipt } from './events.ts';
 
 /** Version of the control API. A CLI talks to any agent with the same major number. */
 export const API_VERSION = 1;
@@ -94,16 +94,29 @@ export const generationStatus = z.object({
 });
 export type GenerationStatus = z.infer<typeof generationStatus>;
 
+/** A process type that was scaled; `configured` is what its zdd.yaml says, null: it has no such type. */
+export const scaledProcess = z.object({
+  process: z.string(),
+  instances: z.int(),
+  configured: z.int().nullable(),
+});
+
 /** One app in `status`. */
 export const appStatus = z.object({
   app: z.string(),
   /** The release that serves; null before the first success. */
   live: z.string().nullable(),
+  /** Since when it serves, or has been stopped. */
   since: z.number().nullable(),
+  /** Stopped by `zdd-agent stop`: HAProxy answers 503, `start` brings this release back. */
+  stopped: z.object({ release: z.string(), owner: z.string(), at: z.number() }).nullish(),
+  /** Process types whose number of instances is not that of zdd.yaml. */
+  scaled: z.array(scaledProcess).optional(),
   routes: z.array(z.string()),
   deployment: z
     .object({
       id: z.int(),
+      kind: deploymentKind.optional(),
       phase,
       owner: z.string(),
       startedAt: z.number(),
@@ -146,7 +159,7 @@ export const releasesReply = z.object({
       createdAt: z.number(),
       bytes: z.int(),
       files: z.int(),
-      state: z.enum(['live', 'warm', 'good', 'unproven', 'bad']),
+      state: z.enum(['live', 'stopped', 'warm', 'good', 'unproven', 'bad']),
       source: z.string(),
     }),
   ),

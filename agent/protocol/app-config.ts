@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { duration } from './duration.ts';
+import { MOST_INSTANCES } from './everyday.ts';
 import { size } from './size.ts';
 
 const name = z
@@ -77,7 +78,7 @@ const processType = z.strictObject({
   instances: z
     .int('expected a whole number ≥ 1')
     .min(1, 'expected a whole number ≥ 1')
-    .max(64, 'expected at most 64')
+    .max(MOST_INSTANCES, `expected at most ${MOST_INSTANCES}`)
     .default(1),
   listen: z
     .enum(['socket', 'port', 'fd', 'none'])

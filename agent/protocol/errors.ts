@@ -48,6 +48,11 @@ export const ERRORS = {
   ZDD_APP_UNKNOWN: { exit: EXIT.usage, means: 'no such app on this host' },
   ZDD_RELEASE_UNKNOWN: { exit: EXIT.usage, means: 'no such release of this app' },
   ZDD_NOTHING_TO_ROLL_BACK: { exit: EXIT.usage, means: 'there is no earlier good release' },
+  ZDD_STOPPED: { exit: EXIT.usage, means: 'the app is stopped' },
+  ZDD_SCALE_INVALID: {
+    exit: EXIT.usage,
+    means: 'a process type cannot have that many instances',
+  },
   ZDD_NOTHING_RUNNING: { exit: EXIT.usage, means: 'no deployment is running' },
   ZDD_RELEASE_COMMAND_FAILED: {
     exit: EXIT.failedTrafficUntouched,

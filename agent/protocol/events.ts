@@ -1,7 +1,10 @@
 import { z } from 'zod';
 import { errorBody } from './errors.ts';
 
-/** The phases of a deployment, in order; `reverting` is the way back. */
+/**
+ * The phases of a deployment, in order; `closing`, `draining` and `stopping` are those of a stop,
+ * `reverting` is the way back.
+ */
 export const PHASES = [
   'receiving',
   'unpacking',
@@ -13,10 +16,17 @@ export const PHASES = [
   'switching',
   'baking',
   'promoting',
+  'closing',
+  'draining',
+  'stopping',
   'reverting',
 ] as const;
 export const phase = z.enum(PHASES);
 export type PhaseName = z.infer<typeof phase>;
+
+/** What a deployment is for. */
+export const deploymentKind = z.enum(['deploy', 'rollback', 'restart', 'scale', 'start', 'stop']);
+export type DeploymentKind = z.infer<typeof deploymentKind>;
 
 /** How a deployment can end. */
 export const outcome = z.enum(['succeeded', 'failed', 'aborted', 'rolled_back']);
@@ -37,8 +47,11 @@ export const receipt = z.object({
   schemaVersion: z.literal(1),
   app: z.string(),
   deployment: z.int(),
-  kind: z.enum(['deploy', 'rollback']),
-  /** The release that was to go live; null when the artifact was never unpacked. */
+  kind: deploymentKind,
+  /**
+   * The release that was to go live, or of a stop the one that was stopped; null when the artifact
+   * was never unpacked.
+   */
   release: z.string().nullable(),
   previous: z.string().nullable(),
   outcome,
@@ -49,7 +62,10 @@ export const receipt = z.object({
   switchMs: z.number().nullable(),
   /** Requests HAProxy saw for this app from the start to the end of the deployment. */
   requests: z.int(),
-  /** Of these, those HAProxy itself had to answer with 502, 503 or 504. */
+  /**
+   * Of these, those HAProxy itself had to answer with 502, 503 or 504 while a release served; what it
+   * answers by order of a stop is not lost.
+   */
   lost: z.int(),
   /** Of these, 5xx answers that the app gave. */
   appErrors: z.int(),
@@ -72,8 +88,11 @@ export const event = z.discriminatedUnion('type', [
   z.object({
     ...base,
     type: z.literal('deployment_started'),
-    kind: z.enum(['deploy', 'rollback']),
+    kind: deploymentKind,
+    /** The release that served; null when none did. */
     previous: z.string().nullable(),
+    /** The release that was stopped, where one was. */
+    stopped: z.string().optional(),
     /** Who asked and from where: `deploy@laptop`. */
     owner: z.string(),
     source: z.string(),

@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events';
 import type { DatabaseSync } from 'node:sqlite';
 import type { AppEvent } from '../core/events.ts';
-import { type AppState, newApp } from '../core/model.ts';
+import { type AppState, completeState, newApp } from '../core/model.ts';
 import type { NewEvent, Receipt, ZddEvent } from '../protocol/events.ts';
 import { inTransaction } from './database.ts';
 
@@ -52,8 +52,8 @@ export class Journal {
   state(app: string): AppState {
     const row = this.#database.prepare('SELECT state FROM apps WHERE app = ?').get(app);
     if (row === undefined) return newApp(app);
-    const state: AppState = JSON.parse(String(row['state']));
-    return state;
+    const stored: AppState = JSON.parse(String(row['state']));
+    return completeState(stored);
   }
 
   knows(app: string): boolean {

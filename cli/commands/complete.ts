@@ -5,8 +5,8 @@ export const complete: Command = {
   summary: 'words for completion, for the scripts of the shells',
   description:
     'What the scripts of "zdd-agent completion" ask: names from the nearest zdd.yaml and from an agent on this machine, one a line. Takes at most 300 ms and never complains.',
-  examples: [['zdd-agent complete apps', 'apps, releases, processes or environments']],
-  args: [{ name: '[WHAT]', description: 'apps, releases, processes or environments' }],
+  examples: [['zdd-agent complete apps', 'apps, releases, processes, scales or environments']],
+  args: [{ name: '[WHAT]', description: 'apps, releases, processes, scales or environments' }],
   options: [],
   aside: true,
   async run(input, context) {

@@ -13,9 +13,10 @@ export const rollback: Command = {
   options: [{ flags: '--detach', description: 'return once it has started' }],
   async run(input, context) {
     const { steer } = await import('../watch/steer.ts');
+    const release = input.arg(0);
     return steer(context, {
       verb: 'rollback',
-      release: input.arg(0),
+      ...(release === undefined ? {} : { wish: { release } }),
       detach: input.flag('detach'),
     });
   },

@@ -83,6 +83,8 @@ _zdd_agent_ask() {
   local word
   while IFS= read -r word; do
     case $word in "$cur"*) COMPREPLY+=("$word") ;; esac
+    # What ends so is to be gone on with.
+    case $word in *=) compopt -o nospace 2>/dev/null ;; esac
   done < <(zdd-agent complete "$1" 2>/dev/null)
 }
 

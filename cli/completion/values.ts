@@ -12,13 +12,13 @@ const DEADLINE_MS = 300;
 /**
  * Words for completion, one a line: from the nearest `zdd.yaml` and from an agent on this machine,
  * never over a network. Whatever goes wrong, nothing is said.
- * @param what `apps`, `releases`, `processes` or `environments`
+ * @param what `apps`, `releases`, `processes`, `scales` or `environments`
  */
 export async function printValues(context: Context, what: string | undefined): Promise<number> {
   const signal = AbortSignal.any([context.interrupts.signal, AbortSignal.timeout(DEADLINE_MS)]);
   const words = await valuesOf(context, what, signal).catch(() => []);
   // They end up in a shell: nothing that could mean more to it than a word.
-  const plain = [...new Set(words)].filter((word) => /^[\w.@][\w.@-]*$/.test(word));
+  const plain = [...new Set(words)].filter((word) => /^[\w.@][\w.@-]*=?$/.test(word));
   context.screen.value(plain);
   if (plain.length > 0) context.screen.data(plain.join('\n'));
   return 0;
@@ -36,6 +36,8 @@ async function valuesOf(
       return releases(context, signal);
     case 'processes':
       return Object.keys((await nearestConfig(context)).processes);
+    case 'scales':
+      return Object.keys((await nearestConfig(context)).processes).map((name) => `${name}=`);
     case 'environments':
       return Object.keys((await nearestConfig(context)).environments);
     default:

@@ -8,7 +8,7 @@ export type Values =
   /** Asked for at that moment: `zdd-agent complete apps`. */
   | { readonly kind: 'asked'; readonly what: Asked };
 
-export type Asked = 'apps' | 'releases' | 'processes' | 'environments';
+export type Asked = 'apps' | 'releases' | 'processes' | 'scales' | 'environments';
 
 export interface OptionWords {
   /** `-f`, `--follow`. */
@@ -51,12 +51,17 @@ export function wordsOf(commands: readonly Command[], everywhere: readonly Optio
     verbs: shown.map(({ name, summary, args, options }) => ({
       name,
       summary,
-      args: args.map((argument) => valuesOf(argument.name)),
+      args: args.flatMap(({ name: argument }) =>
+        Array.from({ length: argument.includes('...') ? REPEATED : 1 }, () => valuesOf(argument)),
+      ),
       options: options.map(({ flags, description }) => optionOf(flags, description)),
     })),
     everywhere: [...everywhere, HELP].map(({ flags, description }) => optionOf(flags, description)),
   };
 }
+
+/** How often a word is offered for an argument that may be repeated. */
+const REPEATED = 8;
 
 /** Options whose value is declared as a mere `<name>`. */
 const BY_OPTION: Readonly<Record<string, Values>> = {
@@ -88,6 +93,8 @@ function valuesOf(declared: string): Values {
     case 'process':
     case 'type':
       return { kind: 'asked', what: 'processes' };
+    case 'process=n':
+      return { kind: 'asked', what: 'scales' };
     case 'environment':
     case 'env':
       return { kind: 'asked', what: 'environments' };

@@ -82,7 +82,8 @@ ${verbs.flatMap(({ name, options }) => options.flatMap((option) => valueArms(nam
 _zdd-agent-ask() {
   local -a found
   found=(\${(f)"$(zdd-agent complete $1 2>/dev/null)"})
-  compadd -a found
+  # What ends so is to be gone on with.
+  if [[ \${found[1]} == *= ]]; then compadd -S '' -a found; else compadd -a found; fi
 }
 
 # Read by compinit it is called at once; sourced it announces itself.

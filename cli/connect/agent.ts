@@ -53,6 +53,25 @@ export interface FollowOptions {
   readonly onGap?: () => void;
 }
 
+/** The verbs about one app that need no artifact. */
+export type SteeringVerb =
+  | 'rollback'
+  | 'abort'
+  | 'promote'
+  | 'restart'
+  | 'scale'
+  | 'start'
+  | 'stop';
+
+/** What they take beside who asks; each only what is its own. */
+export interface SteeringBody {
+  readonly owner: string;
+  readonly release?: string;
+  readonly processes?: Readonly<Record<string, number | null>>;
+  readonly bakeMs?: number;
+  readonly probeTimeoutMs?: number;
+}
+
 /** Everything the CLI can ask an agent, in its own types. */
 export interface Agent {
   readonly where: string;
@@ -63,11 +82,7 @@ export interface Agent {
   doctor(signal: AbortSignal): Promise<DoctorReply>;
   sendArtifact(upload: Upload, sha256: string, signal: AbortSignal): Promise<ArtifactReply>;
   deploy(request: DeployRequest): Promise<DeploymentReply>;
-  steer(
-    app: string,
-    verb: 'rollback' | 'abort' | 'promote',
-    body: { readonly owner: string; readonly release?: string },
-  ): Promise<DeploymentReply>;
+  steer(app: string, verb: SteeringVerb, body: SteeringBody): Promise<DeploymentReply>;
   /** The events there are, then the end. */
   events(query: EventsQuery, signal: AbortSignal): AsyncIterable<ReadEvent>;
   /** Never ends by itself; a dropped stream goes on after the last event that came. */

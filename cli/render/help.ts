@@ -3,7 +3,7 @@ import type { Command } from '../command.ts';
 /** What a bare `zdd-agent` shows: one screen, examples first. */
 export function overview(commands: readonly Command[]): string {
   const verbs = commands
-    .filter(({ aside }) => !aside)
+    .filter(({ aside, beside }) => !aside && beside === undefined)
     .flatMap((command) => verbLine(command, commands));
   return [
     'zdd-agent: deploys without a lost request',
@@ -23,12 +23,15 @@ export function overview(commands: readonly Command[]): string {
 /** One line a verb; of a group such as `config` one line for all its verbs. */
 function verbLine({ name, summary }: Command, commands: readonly Command[]): string[] {
   const [group, verb] = name.split(' ');
-  if (verb === undefined) return [`  ${name.padEnd(14)}${summary}`];
+  const line = (others: readonly string[]): string[] => [
+    `  ${name.padEnd(14)}${summary}${others.length === 0 ? '' : `; also ${others.join(', ')}`}`,
+  ];
+  if (verb === undefined) {
+    return line(commands.filter(({ beside }) => beside === name).map((other) => other.name));
+  }
   const same = commands.filter((other) => other.name.startsWith(`${group} `));
   if (same[0]?.name !== name) return [];
-  const others = same.slice(1).map((other) => other.name.slice(name.length - verb.length));
-  const also = others.length === 0 ? '' : `; also ${others.join(', ')}`;
-  return [`  ${name.padEnd(14)}${summary}${also}`];
+  return line(same.slice(1).map((other) => other.name.slice(name.length - verb.length)));
 }
 
 /** Examples stand before everything else in the help of a verb. */

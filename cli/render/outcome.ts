@@ -15,6 +15,12 @@ export function successLines(
   command: (verb: string) => string,
 ): string[] {
   const { green } = screen.out;
+  if (receipt.kind === 'stop') {
+    const stopped = `stopped: ${receipt.app}  ${receipt.release ?? ''}`;
+    const lost = `${count(receipt.lost)} of ${count(receipt.requests)} lost`;
+    const line = leftRight(stopped, lost, EDGE).replace('stopped:', green('stopped:'));
+    return [line, `back: ${command('start')}`];
+  }
   if (app !== null && app.live !== null && app.live !== receipt.release) {
     // Looked at later: to call it live would send somebody the wrong way.
     const what = `succeeded: ${receipt.app} #${receipt.deployment}  ${receipt.release ?? ''}`;

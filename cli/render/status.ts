@@ -26,6 +26,13 @@ export function statusLines(screen: Screen, reply: StatusReply, now: number): st
       reply.apps.flatMap((app) => deploying(app, now)),
     ),
   );
+  lines.push(...section('scaled', reply.apps.flatMap(scaled)));
+  lines.push(
+    ...section(
+      'stopped',
+      reply.apps.flatMap((app) => stopped(app, now)),
+    ),
+  );
   lines.push(...section('leaving', reply.apps.flatMap(leaving)));
   lines.push(...section('restarting', reply.apps.flatMap(restarting)));
   lines.push(...attentionLines(screen, reply.attention));
@@ -37,8 +44,8 @@ function appTable(screen: Screen, apps: readonly AppStatus[], now: number): stri
     const live = app.generations.find(({ role }) => role === 'stable');
     return [
       app.app,
-      app.live ?? NONE,
-      trafficText(live),
+      app.live ?? app.stopped?.release ?? NONE,
+      app.stopped ? 'stopped' : trafficText(live),
       instancesText(live),
       app.since === null ? NONE : age(now - app.since),
       warmText(app, now) || NONE,
@@ -47,7 +54,8 @@ function appTable(screen: Screen, apps: readonly AppStatus[], now: number): stri
   const ailing = apps.map((app) => app.generations.some(({ instances }) => instances.some(isDown)));
   return table(HEAD, rows, (text, column, row) => {
     if (column === 3 && ailing[row]) return screen.out.yellow(text);
-    return column === 1 && text !== NONE ? screen.out.green(text) : text;
+    if (column === 2 && text === 'stopped') return screen.out.yellow(text);
+    return column === 1 && apps[row]?.live ? screen.out.green(text) : text;
   });
 }
 
@@ -79,11 +87,27 @@ function warmText(app: AppStatus, now: number): string {
 function deploying(app: AppStatus, now: number): string[] {
   const { deployment } = app;
   if (deployment === null) return [];
+  const { kind = 'deploy' } = deployment;
+  const what = kind === 'deploy' ? '' : ` ${kind}`;
   const release = deployment.release === null ? '' : ` ${deployment.release}`;
   const since = age(now - deployment.startedAt);
   return [
-    `${app.app} #${deployment.id}${release} ${deployment.phase}, ${since}, by ${deployment.owner}`,
+    `${app.app} #${deployment.id}${what}${release} ${deployment.phase}, ${since}, by ${deployment.owner}`,
   ];
+}
+
+/** Where the numbers are not those of zdd.yaml. */
+function scaled({ app, scaled: all = [] }: AppStatus): string[] {
+  return all.map(({ process, instances, configured }) => {
+    const says = configured === null ? 'zdd.yaml has none' : `zdd.yaml says ${configured}`;
+    return `${app} ${process}=${instances}, ${says}`;
+  });
+}
+
+function stopped({ app, stopped: by }: AppStatus, now: number): string[] {
+  return by
+    ? [`${app} by ${by.owner}, ${age(now - by.at)} ago. Try: zdd-agent start --app ${app}`]
+    : [];
 }
 
 /** Releases that take no new requests and still hold connections, or are being stopped. */

@@ -12,5 +12,8 @@ export const VERBS: Readonly<Record<PhaseName, string>> = {
   switching: 'switch',
   baking: 'bake',
   promoting: 'promote',
+  closing: 'close',
+  draining: 'drain',
+  stopping: 'stop',
   reverting: 'rollback',
 };

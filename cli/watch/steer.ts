@@ -1,3 +1,4 @@
+import type { SteeringBody, SteeringVerb } from '../connect/agent.ts';
 import type { Context } from '../context.ts';
 import { ownerOf } from '../push/origin.ts';
 import { openProgress } from '../render/progress.ts';
@@ -7,10 +8,20 @@ import { type Watched, watchDeployment } from './watch.ts';
 
 /** The verbs that steer a deployment, or start one that needs no artifact. */
 export interface Steering {
-  readonly verb: 'rollback' | 'abort' | 'promote';
-  readonly release?: string | undefined;
+  readonly verb: SteeringVerb;
+  /** What the verb says beside who asks. */
+  readonly wish?: Omit<SteeringBody, 'owner'>;
   readonly detach: boolean;
 }
+
+/** Results of a verb that has started nothing, because it is so already. */
+const NOTHING_TO_WATCH: Readonly<Record<string, string>> = {
+  already_live: 'that release is live already',
+  already_started: 'it serves already',
+  already_stopped: 'it is stopped already',
+  already_scaled: 'so many instances run already; later deploys keep to it',
+  scaled_for_start: 'it is stopped; it will start with these numbers',
+};
 
 /** Asks the agent, then watches what comes of it. @returns the exit code */
 export async function steer(context: Context, steering: Steering): Promise<number> {
@@ -19,14 +30,11 @@ export async function steer(context: Context, steering: Steering): Promise<numbe
   const target = await findTarget(context, agent);
   const command = commandFor(context, target);
   const owner = ownerOf();
-  const reply = await agent.steer(target.app, steering.verb, {
-    owner,
-    ...(steering.release === undefined ? {} : { release: steering.release }),
-  });
-  if (reply.result === 'already_live') {
-    // Nothing was started: there is nothing to watch.
+  const reply = await agent.steer(target.app, steering.verb, { owner, ...steering.wish });
+  const nothing = NOTHING_TO_WATCH[reply.result];
+  if (nothing !== undefined) {
     screen.value(reply);
-    screen.data(`${reply.app}: that release is live already`);
+    screen.data(`${reply.app}: ${nothing}`);
     return 0;
   }
   if (steering.detach) {
@@ -46,6 +54,10 @@ export async function steer(context: Context, steering: Steering): Promise<numbe
 function wantedBy({ verb }: Steering, result: string): Wanted {
   switch (verb) {
     case 'promote':
+    case 'restart':
+    case 'scale':
+    case 'start':
+    case 'stop':
       return 'live';
     case 'abort':
       return 'ended';

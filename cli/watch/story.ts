@@ -9,6 +9,22 @@ export interface Story {
   complete(receipt: Receipt): void;
 }
 
+function aboutWhat(started: Extract<ZddEvent, { type: 'deployment_started' }>): string {
+  const { kind, previous, stopped } = started;
+  switch (kind) {
+    case 'deploy':
+    case 'rollback':
+      if (previous !== null) return ` over ${previous}`;
+      return stopped === undefined ? ', the first of this app' : `, ${stopped} is stopped`;
+    case 'restart':
+    case 'scale':
+    case 'stop':
+      return ` of ${previous ?? 'nothing'}`;
+    case 'start':
+      return ` of ${stopped ?? 'nothing'}`;
+  }
+}
+
 export function tellStory(progress: Progress, skip: ReadonlySet<PhaseName>): Story {
   let open: { phase: PhaseName; since: number; says: string } | null = null;
   const told: Record<string, number> = {};
@@ -29,9 +45,7 @@ export function tellStory(progress: Progress, skip: ReadonlySet<PhaseName>): Sto
     show(event) {
       switch (event.type) {
         case 'deployment_started': {
-          const over =
-            event.previous === null ? ', the first of this app' : ` over ${event.previous}`;
-          progress.done(event.kind, `#${event.deployment}${over}`, null);
+          progress.done(event.kind, `#${event.deployment}${aboutWhat(event)}`, null);
           break;
         }
         case 'phase_changed':

@@ -3,10 +3,11 @@ import { describe, expect, test } from 'vitest';
 import { currentCandidate, step } from '../../agent/core/deployment.ts';
 import { effectsOf } from '../../agent/core/effects.ts';
 import type { AppEvent } from '../../agent/core/events.ts';
-import { type AppState, newApp, sameGeneration } from '../../agent/core/model.ts';
+import { type AppState, newApp, sameGeneration, standingRelease } from '../../agent/core/model.ts';
 import { type Observed, recover } from '../../agent/core/recover.ts';
 import { servingGeneration, trafficOf } from '../../agent/core/traffic.ts';
 import {
+  again,
   deployed,
   FAILURE,
   failing,
@@ -14,6 +15,7 @@ import {
   POLICY,
   requested,
   settle,
+  stopRequested,
   success,
 } from './worlds.ts';
 
@@ -23,6 +25,8 @@ type Move =
   | { readonly kind: 'told'; readonly verb: 'abort' | 'rollback' | 'promote' }
   | { readonly kind: 'push' }
   | { readonly kind: 'rollback'; readonly pick: number; readonly warm: boolean }
+  | { readonly kind: 'again'; readonly verb: 'restart' | 'scale' | 'start' }
+  | { readonly kind: 'stop' }
   | ({ readonly kind: 'crash' } & Observed);
 
 const observation = {
@@ -66,6 +70,14 @@ const move: fc.Arbitrary<Move> = fc.oneof(
     }),
   },
   {
+    weight: 3,
+    arbitrary: fc.record({
+      kind: fc.constant('again' as const),
+      verb: fc.constantFrom('restart' as const, 'scale' as const, 'start' as const),
+    }),
+  },
+  { weight: 2, arbitrary: fc.constant({ kind: 'stop' as const }) },
+  {
     weight: 2,
     arbitrary: fc.record({
       kind: fc.constant('crash' as const),
@@ -95,11 +107,22 @@ function eventOf(state: AppState, made: Move, id: number): AppEvent | null {
         : ({ kind: 'release', release: generation.release } as const);
       return { type: 'requested', id, target, owner: 'me', source: '', policy: POLICY };
     }
+    case 'again': {
+      const release = standingRelease(state);
+      return release === null ? null : again(id, made.verb, release);
+    }
+    case 'stop':
+      return stopRequested(id);
     case 'crash': {
       const recovery = recover(state, made);
       return recovery.decision === 'nothing' ? null : recovery.event;
     }
   }
+}
+
+function isStop({ deployment }: AppState): boolean {
+  const phase = deployment?.phase.name;
+  return phase === 'closing' || phase === 'draining' || phase === 'stopping';
 }
 
 type Look = (before: AppState, after: AppState, event: AppEvent) => void;
@@ -137,12 +160,17 @@ test('the walks reach every phase and every kind of end', () => {
 });
 
 describe('whatever happens, in whatever order, crashes included', () => {
-  test('an app that had a serving release always has one', () => {
+  test('an app that had a serving release always has one, until the end of an explicit stop', () => {
     fc.assert(
       fc.property(moves, (made) => {
         walk(made, (before, after) => {
-          if (before.stable !== null) expect(after.stable).not.toBeNull();
-          if (after.stable !== null) expect(servingGeneration(after)).not.toBeNull();
+          if (before.stable !== null && after.stable === null) {
+            expect(before.deployment).toMatchObject({ kind: 'stop', phase: { name: 'stopping' } });
+            expect(after.stopped?.release).toBe(before.stable.release);
+          }
+          if (after.stable !== null && !isStop(after)) {
+            expect(servingGeneration(after)).not.toBeNull();
+          }
         });
       }),
       { numRuns: 500 },
@@ -153,7 +181,7 @@ describe('whatever happens, in whatever order, crashes included', () => {
     fc.assert(
       fc.property(moves, (made) => {
         walk(made, (_before, after) => {
-          if (after.stable === null) return;
+          if (after.stable === null || isStop(after)) return;
           const full = trafficOf(after).filter(({ weight }) => weight > 0);
           expect(full).toHaveLength(1);
           expect(full[0]?.state).toBe('ready');
@@ -168,11 +196,14 @@ describe('whatever happens, in whatever order, crashes included', () => {
       fc.property(moves, (made) => {
         walk(made, (before, after) => {
           for (const effect of effectsOf(after)) {
-            if (effect.do !== 'stop') continue;
-            expect(sameGeneration(effect.generation, servingGeneration(after))).toBe(false);
-            expect(sameGeneration(effect.generation, after.stable)).toBe(false);
+            if (effect.do !== 'stop' && effect.do !== 'halt') continue;
+            const ending = effect.do === 'stop' ? effect.generation : effect.leaving;
+            expect(sameGeneration(ending, servingGeneration(after))).toBe(false);
+            // Only a stop that was asked for ends the instances of stable.
+            expect(sameGeneration(ending, after.stable)).toBe(effect.do === 'halt');
+            if (effect.do === 'halt') expect(after.deployment?.kind).toBe('stop');
             // It has left the traffic a step before: HAProxy had the time to be told.
-            expect(sameGeneration(effect.generation, servingGeneration(before))).toBe(false);
+            expect(sameGeneration(ending, servingGeneration(before))).toBe(false);
           }
         });
       }),
@@ -185,6 +216,9 @@ describe('whatever happens, in whatever order, crashes included', () => {
       fc.property(moves, (made) => {
         walk(made, (before, after, event) => {
           for (const effect of effectsOf(after)) {
+            if (effect.do === 'halt' && before.deployment?.phase.name !== 'stopping') {
+              expect(event).toMatchObject({ type: 'done', phase: 'draining' });
+            }
             if (effect.do !== 'stop') continue;
             const share = trafficOf(before).find(({ generation }) =>
               sameGeneration(generation, effect.generation),
@@ -195,6 +229,21 @@ describe('whatever happens, in whatever order, crashes included', () => {
         });
       }),
       { numRuns: 500 },
+    );
+  });
+
+  test('numbers of instances change by the success of a scale, and by nothing else', () => {
+    fc.assert(
+      fc.property(moves, (made) => {
+        walk(made, (before, after) => {
+          if (after.scale === before.scale) return;
+          const { deployment } = before;
+          expect(deployment?.phase.name).toBe('promoting');
+          expect(after.scale).toEqual(deployment?.scale);
+          if (deployment?.kind !== 'scale') expect(after.scale).toEqual(before.scale);
+        });
+      }),
+      { numRuns: 200 },
     );
   });
 
@@ -238,7 +287,10 @@ describe('recovery', () => {
             recovery.decision === 'nothing' ? entry : step(entry, recovery.event, 0).state;
           const settled = settle(resumed);
           expect(settled.deployment).toBeNull();
-          if (entry.stable !== null) expect(settled.stable).not.toBeNull();
+          if (entry.stable === null) continue;
+          // A stop that was cut is finished: it was asked for.
+          if (isStop(entry)) expect(settled.stopped?.release).toBe(entry.stable.release);
+          else expect(settled.stable).not.toBeNull();
         }
       }),
       { numRuns: 200 },

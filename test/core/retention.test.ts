@@ -8,7 +8,8 @@ function kept(number: number, good: boolean, bytes = 1): KeptRelease {
 }
 
 function live(number: number): AppState {
-  return { ...newApp('shop'), stable: { release: `r${number}-0`, deployment: number } };
+  const stable = { release: `r${number}-0`, deployment: number };
+  return { ...newApp('shop'), stopped: null, stable };
 }
 
 const NO_BYTE_LIMIT = Number.POSITIVE_INFINITY;

@@ -68,6 +68,9 @@ export const PHASE_OF = {
   bake: 'baking',
   promote: 'promoting',
   revert: 'reverting',
+  close: 'closing',
+  empty: 'draining',
+  halt: 'stopping',
 } as const;
 
 export function requested(id: number): AppEvent {
@@ -79,6 +82,20 @@ export function requested(id: number): AppEvent {
     source: './',
     policy: POLICY,
   };
+}
+
+/** A deployment of a release that is known already. */
+export function again(id: number, kind: 'restart' | 'scale' | 'start', release: string): AppEvent {
+  const target =
+    kind === 'scale'
+      ? ({ kind, release, scale: { web: 1 + (id % 3) } } as const)
+      : ({ kind, release } as const);
+  return { type: 'requested', id, target, owner: 'me@laptop', source: '', policy: POLICY };
+}
+
+export function stopRequested(id: number): AppEvent {
+  const target = { kind: 'stop' } as const;
+  return { type: 'requested', id, target, owner: 'me@laptop', source: '', policy: POLICY };
 }
 
 /** Lets every effect succeed until nothing is left to do. */

@@ -4,16 +4,17 @@ import { expect, test } from 'vitest';
 import { type Step, step } from '../../agent/core/deployment.ts';
 import { type Effect, effectsOf } from '../../agent/core/effects.ts';
 import type { AppEvent } from '../../agent/core/events.ts';
-import { type AppState, type Generation, newApp } from '../../agent/core/model.ts';
+import { type AppState, type Generation, newApp, standingRelease } from '../../agent/core/model.ts';
 import { recover } from '../../agent/core/recover.ts';
 import { trafficOf } from '../../agent/core/traffic.ts';
-import { FAILURE, failing, POLICY, requested, success } from '../core/worlds.ts';
+import { FAILURE, failing, POLICY, requested, stopRequested, success } from '../core/worlds.ts';
 
 /**
  * Each `.txt` beside this file is a story: a line `> ...` is something that happens, the lines below
  * it are what the core makes of it. `ZDD_REWRITE=1 npm test` writes them anew; read the diff.
  *
  *   > push | roll back | abort | promote       what people say
+ *   > restart | scale web=3 | stop | start     the everyday verbs
  *   > back to REVISION                          a rollback when no deployment runs: `r1`, warm or cold
  *   > ok VERB | ok all but VERB                 effects come back well
  *   > VERB fails                                an effect fails
@@ -39,6 +40,9 @@ class Story {
     for (const [words, verb] of Object.entries(told)) {
       if (line === words) return { type: 'told', verb, failure: FAILURE };
     }
+    if (line === 'stop') return stopRequested(this.#next());
+    const everyday = /^(restart|scale|start)(?: web=(\d+))?$/.exec(line);
+    if (everyday) return this.#again(everyday[1] ?? '', Number(everyday[2] ?? 0));
     const back = /^back to (r\d+)$/.exec(line);
     if (back) return this.#backTo(back[1] ?? '');
     const ok = /^ok (\w+)$/.exec(line);
@@ -64,6 +68,24 @@ class Story {
       owner: 'me@laptop',
       source: '',
       policy: { ...POLICY, bakeMs: 0 },
+    };
+  }
+
+  #again(verb: string, web: number): AppEvent {
+    const release = standingRelease(this.#state);
+    if (release === null) throw new Error('nothing has served yet');
+    const target =
+      verb === 'scale'
+        ? ({ kind: 'scale', release, scale: { web } } as const)
+        : ({ kind: verb === 'start' ? 'start' : 'restart', release } as const);
+    const policy = { ...POLICY, bakeMs: 0, warmMs: 0 };
+    return {
+      type: 'requested',
+      id: this.#next(),
+      target,
+      owner: 'me@laptop',
+      source: '',
+      policy,
     };
   }
 
@@ -115,7 +137,7 @@ function describe({ state, effects, ended }: Step): string {
   const lines = [
     ended === null ? null : `#${ended.deployment.id} ${ended.outcome}`,
     deployment === null ? null : `#${deployment.id} ${deployment.phase.name}`,
-    `stable ${state.stable === null ? 'none' : name(state.stable)}   traffic ${traffic.join(', ') || 'none'}`,
+    `stable ${state.stable === null ? 'none' : name(state.stable)}${stoppedText(state)}   traffic ${traffic.join(', ') || 'none'}`,
     `under way: ${effects.map(doing).join(', ') || 'nothing'}`,
   ];
   return lines
@@ -124,12 +146,22 @@ function describe({ state, effects, ended }: Step): string {
     .join('');
 }
 
+function stoppedText({ stopped, scale }: AppState): string {
+  const numbers = Object.entries(scale).map(([process, count]) => `   ${process}=${count}`);
+  return `${stopped === null ? '' : `, ${stopped.release.split('-')[0]} stopped`}${numbers.join('')}`;
+}
+
 function doing(effect: Effect): string {
   switch (effect.do) {
     case 'drain':
       return `drain ${name(effect.retirement.generation)}`;
     case 'stop':
       return `stop ${name(effect.generation)}`;
+    case 'close':
+    case 'halt':
+      return `${effect.do} ${name(effect.leaving)}`;
+    case 'empty':
+      return `empty ${name(effect.retirement.generation)}`;
     default:
       return effect.do;
   }

@@ -85,8 +85,8 @@ async function templates({ host }: Daemon): Promise<Finding[]> {
 async function afterReboot({ host }: Daemon): Promise<Finding[]> {
   const missing: string[] = [];
   for (const app of host.journal.apps()) {
-    const { stable } = host.journal.state(app);
-    if (stable === null) continue;
+    const { stable, deployment } = host.journal.state(app);
+    if (stable === null || deployment?.phase.name === 'stopping') continue;
     for (const { spec } of host.slots.of(app, stable)) {
       const unit = serviceOf(spec.slot);
       if (!(await isThere(join(host.layout.stateDir, 'active', unit)))) missing.push(unit);

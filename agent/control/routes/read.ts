@@ -78,9 +78,11 @@ export function readRoutes(server: RouteServer, daemon: Daemon): void {
             state:
               state.stable?.release === release
                 ? ('live' as const)
-                : inUse.has(release) && verdict === 'good'
-                  ? ('warm' as const)
-                  : verdict,
+                : state.stopped?.release === release
+                  ? ('stopped' as const)
+                  : inUse.has(release) && verdict === 'good'
+                    ? ('warm' as const)
+                    : verdict,
           })),
       };
     },

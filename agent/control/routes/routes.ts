@@ -2,6 +2,7 @@ import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import type { Daemon } from '../daemon.ts';
 import { deployRoutes } from './deploy.ts';
+import { everydayRoutes } from './everyday.ts';
 import { readRoutes } from './read.ts';
 import { streamRoutes } from './stream.ts';
 
@@ -11,4 +12,5 @@ export async function registerRoutes(scope: FastifyInstance, daemon: Daemon): Pr
   readRoutes(server, daemon);
   streamRoutes(server, daemon);
   deployRoutes(server, daemon);
+  everydayRoutes(server, daemon);
 }

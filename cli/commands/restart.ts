@@ -1,0 +1,20 @@
+import type { Command } from '../command.ts';
+import { AGAIN_OPTIONS, readAgain } from './again.ts';
+
+export const restart: Command = {
+  name: 'restart',
+  summary: 'fresh instances of the live release',
+  description:
+    'Starts fresh instances of the live release, probes them, moves traffic over and lets the old ones finish: no request is lost. The release command is not run again. Changed environment values are picked up.',
+  examples: [
+    ['zdd-agent restart', 'the app of this folder, every process type'],
+    ['zdd-agent restart --bake 2m', 'and go back if the fresh ones do badly'],
+  ],
+  args: [],
+  options: AGAIN_OPTIONS,
+  async run(input, context) {
+    const { steer } = await import('../watch/steer.ts');
+    const wish = await readAgain(input);
+    return steer(context, { verb: 'restart', wish, detach: input.flag('detach') });
+  },
+};
