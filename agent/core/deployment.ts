@@ -1,11 +1,10 @@
 import { type Effect, effectsOf } from './effects.ts';
-import type { AppEvent, Target } from './events.ts';
+import type { AppEvent } from './events.ts';
 import {
   type AppState,
   atOnce,
   candidateOf,
   type Deployment,
-  type DeploymentKind,
   type Ended,
   type Failure,
   type Generation,
@@ -16,6 +15,7 @@ import {
   type Retirement,
   sameGeneration,
 } from './model.ts';
+import { request } from './request.ts';
 
 /** What a step leads to. `ended` is set by the step that ends a deployment. */
 export interface Step {
@@ -38,7 +38,7 @@ type Reduced = Omit<Step, 'effects'>;
 function reduce(state: AppState, event: AppEvent, now: number): Reduced {
   switch (event.type) {
     case 'requested':
-      return state.deployment === null ? request(state, event, now) : same(state);
+      return same(state.deployment === null ? request(state, event, now) : state);
     case 'unpacked':
     case 'done':
     case 'failed': {
@@ -83,78 +83,6 @@ function reduce(state: AppState, event: AppEvent, now: number): Reduced {
 
 function same(state: AppState): Reduced {
   return { state, ended: null };
-}
-
-function request(
-  state: AppState,
-  event: Extract<AppEvent, { type: 'requested' }>,
-  now: number,
-): Reduced {
-  const { id, target, owner, source, policy } = event;
-  const phase = firstPhase(state, id, target);
-  if (phase === null) return same(state);
-  const deployment: Deployment = {
-    id,
-    kind: kindOf(target),
-    artifact: target.kind === 'artifact' ? target.artifact : null,
-    owner,
-    source,
-    startedAt: now,
-    policy,
-    scale: target.kind === 'scale' ? target.scale : state.scale,
-    phase,
-  };
-  const retiring =
-    target.kind === 'warm'
-      ? state.retiring.filter(({ generation }) => !sameGeneration(generation, target.generation))
-      : state.retiring;
-  return same({ ...state, deployment, retiring });
-}
-
-function kindOf(target: Target): DeploymentKind {
-  switch (target.kind) {
-    case 'artifact':
-      return 'deploy';
-    case 'release':
-    case 'warm':
-      return 'rollback';
-    default:
-      return target.kind;
-  }
-}
-
-/** Where a deployment begins; null when its target is not, or no longer, what it says it is. */
-function firstPhase(state: AppState, id: number, target: Target): Phase | null {
-  const { stable, stopped } = state;
-  const fresh = (release: string): Phase => ({
-    name: 'starting',
-    candidate: { release, deployment: id },
-  });
-  switch (target.kind) {
-    case 'artifact':
-      return { name: 'unpacking' };
-    case 'release':
-      return fresh(target.release);
-    case 'warm':
-      // Never without a look at its health, however warm it is.
-      return isWarm(state, target.generation)
-        ? { name: 'probing', candidate: target.generation }
-        : null;
-    case 'restart':
-    case 'scale':
-      return stable?.release === target.release ? fresh(target.release) : null;
-    case 'start':
-      return stopped?.release === target.release ? fresh(target.release) : null;
-    case 'stop':
-      return stable === null ? null : { name: 'closing', leaving: stable };
-  }
-}
-
-/** Whether this generation can take traffic back at once. */
-export function isWarm(state: AppState, wanted: Generation): boolean {
-  return state.retiring.some(
-    ({ generation, phase }) => phase === 'draining' && sameGeneration(generation, wanted),
-  );
 }
 
 function unpacked(

@@ -1,4 +1,4 @@
-import { isWarm, trafficMoved } from '../core/deployment.ts';
+import { trafficMoved } from '../core/deployment.ts';
 import type { Target } from '../core/events.ts';
 import {
   type AppState,
@@ -8,6 +8,7 @@ import {
   type Policy,
   standingRelease,
 } from '../core/model.ts';
+import { isWarm } from '../core/request.ts';
 import type { DeploymentReply } from '../protocol/api.ts';
 import type { AppConfig } from '../protocol/app-config.ts';
 import { type ErrorCode, ZddError } from '../protocol/errors.ts';

@@ -8,6 +8,7 @@ export const abort: Command = {
   examples: [['zdd-agent abort', 'the deployment of the app of this folder']],
   args: [],
   options: [{ flags: '--detach', description: 'return at once' }],
+  beside: 'attach',
   async run(input, context) {
     const { steer } = await import('../watch/steer.ts');
     return steer(context, { verb: 'abort', detach: input.flag('detach') });

@@ -8,6 +8,7 @@ export const promote: Command = {
   examples: [['zdd-agent promote', 'it looks good, enough watching']],
   args: [],
   options: [{ flags: '--detach', description: 'return at once' }],
+  beside: 'attach',
   async run(input, context) {
     const { steer } = await import('../watch/steer.ts');
     return steer(context, { verb: 'promote', detach: input.flag('detach') });

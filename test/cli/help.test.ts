@@ -17,10 +17,9 @@ test('the bare command is one screen with examples first and verbs in the order 
       init          look at a project and write its zdd.yaml
       config check  read zdd.yaml and list every problem; also show, schema
       push          send a folder or a tarball and make it live
-      attach        watch a running deployment
-      promote       end the bake now, with success
-      abort         stop the running deployment
+      attach        watch a running deployment; also promote, abort
       rollback      go back to an earlier release
+      restart       fresh instances of the live release; also scale, stop, start
       status        what serves, where traffic goes, what needs attention
       releases      the releases on the host, newest first
       why           the receipt of a deployment: what happened, and why
@@ -68,6 +67,14 @@ test.each([
   [['push', '--wait=later'], '--wait: expected a duration', 'zdd-agent push --help'],
   [['logs', '-n', 'many'], '--lines: expected a whole number', 'zdd-agent logs --help'],
   [['events', '--since', 'monday'], '--since: expected a time ago', 'zdd-agent events --help'],
+  [
+    ['scale', 'web'],
+    'expected a process type and its number such as web=3',
+    'zdd-agent scale web=3',
+  ],
+  [['scale', 'web=2', 'web=3'], 'web is named twice', 'zdd-agent scale --help'],
+  [['scale', 'web=-1'], 'expected a process type and its number', 'zdd-agent scale --help'],
+  [['scale'], 'missing required argument', 'zdd-agent scale --help'],
   [['why', 'last'], 'expected the number of a deployment', ''],
   [['status', '--app', ''], "argument '' is invalid", '--help'],
   [['push', 'no/such/folder'], 'there is nothing to push at no/such/folder', '--help'],

@@ -110,6 +110,50 @@ test('status shows apps, what runs now and what needs attention, within 80 colum
   expect(tooWide(stdout)).toEqual([]);
 });
 
+test('status says what is stopped, what is scaled, and what a deployment is for', async () => {
+  const scaled = [
+    { process: 'web', instances: 3, configured: 2 },
+    { process: 'mailer', instances: 1, configured: null },
+  ];
+  const deployment = {
+    id: 58,
+    kind: 'stop' as const,
+    phase: 'draining' as const,
+    owner: 'deploy@laptop',
+    startedAt: ago(3_000),
+    release: null,
+  };
+  const resting = app({
+    app: 'queue',
+    live: null,
+    since: ago(180_000),
+    stopped: { release: 'r7-0c1d2e3', owner: 'ops@laptop', at: ago(180_000) },
+    generations: [],
+  });
+  const shop = app({ since: ago(7_800_000), deployment, scaled });
+  agent.on('GET /v1/status', replies(status([shop, resting])));
+  const { stdout } = await run('status');
+  expect(stdout).toMatchInlineSnapshot(`
+    "agent 0.1.0, 2 apps
+
+    app     live          traffic   instances             since    warm
+    shop    r42-ab12cd3   100 %     web 2/2, worker 1/1   2h 10m   –
+    queue   r7-0c1d2e3    stopped   –                     3m       –
+
+    deploying
+      shop #58 stop draining, 8s, by deploy@laptop
+
+    scaled
+      shop web=3, zdd.yaml says 2
+      shop mailer=1, zdd.yaml has none
+
+    stopped
+      queue by ops@laptop, 3m ago. Try: zdd-agent start --app queue
+    "
+  `);
+  expect(tooWide(stdout)).toEqual([]);
+});
+
 test('status of a host without apps says what to type', async () => {
   agent.on('GET /v1/status', replies(status([])));
   expect((await run('status')).stdout).toContain('no app yet. Try: zdd-agent push');

@@ -458,6 +458,15 @@ test.each([
   ['rollback', [], { result: 'started', deployment: 58 }, {}],
   ['rollback', ['r41'], { result: 'started', deployment: 58 }, { release: 'r41' }],
   ['promote', [], { result: 'promoting', deployment: 58 }, {}],
+  ['restart', [], { result: 'started', deployment: 58 }, {}],
+  ['restart', ['--bake', '2m'], { result: 'started', deployment: 58 }, { bakeMs: 120_000 }],
+  [
+    'scale',
+    ['web=3', 'worker=default', '--probe-timeout', '9s'],
+    { result: 'started', deployment: 58 },
+    { processes: { web: 3, worker: null }, probeTimeoutMs: 9_000 },
+  ],
+  ['start', [], { result: 'already_starting', deployment: 58 }, {}],
 ])('%s %j asks the agent and watches to the end', async (verb, args, reply, body) => {
   agent.on(`POST /v1/apps/shop/${verb}`, async (request, response) => {
     asked = await readJson(request);
@@ -489,6 +498,54 @@ test('a rollback or abort of a running deployment is a success for the one who a
     ends(failedReceipt('baking', { ...error, code: 'ZDD_GATE_FAILED' }, { outcome }));
     expect((await cli([verb], { cwd: project, socket: agent.socket })).code).toBe(21);
   }
+});
+
+test('stop is watched to its end, which says how to come back', async () => {
+  agent.on(
+    'POST /v1/apps/shop/stop',
+    replies({ app: 'shop', deployment: 58, result: 'started', since: 100 }, 202),
+  );
+  const steps: Receipt['steps'] = [
+    { phase: 'closing', ms: 7, summary: 'no new requests: HAProxy answers 503 with Retry-After' },
+    { phase: 'draining', ms: 4_200, summary: 'no connections left' },
+    { phase: 'stopping', ms: 300, summary: 'web ×2, worker ×1' },
+  ];
+  ends(receipt({ deployment: 58, kind: 'stop', previous: R42, steps }));
+  const ran = await cli(['stop'], { cwd: project, socket: agent.socket });
+  expect(ran.code).toBe(0);
+  expect(ran.stdout).toMatchInlineSnapshot(`
+    "stopped: shop  r42-ab12cd3                                     0 of 2,140 lost
+    back: zdd-agent start
+    "
+  `);
+  expect(ran.stderr).toMatchInlineSnapshot(`
+    "shop #58
+
+      stop       #58 of r42-ab12cd3
+      close      no new requests: HAProxy answers 503 with Retry-After        7 ms
+      drain      no connections left                                          4.2s
+      stop       web ×2, worker ×1                                            0.3s
+
+    "
+  `);
+  expect(tooWide(ran.stdout + ran.stderr)).toEqual([]);
+});
+
+test.each([
+  ['stop', [], 'already_stopped', 'it is stopped already'],
+  ['start', [], 'already_started', 'it serves already'],
+  ['scale', ['web=2'], 'already_scaled', 'so many instances run already'],
+  ['scale', ['web=2'], 'scaled_for_start', 'it will start with these numbers'],
+])('%s %j of what is so already (%s) watches nothing', async (verb, args, result, says) => {
+  agent.on(
+    `POST /v1/apps/shop/${verb}`,
+    replies({ app: 'shop', deployment: 0, result, since: 100 }, 202),
+  );
+  const ran = await cli([verb, ...args], { cwd: project, socket: agent.socket });
+  expect(ran.code).toBe(0);
+  expect(ran.stdout).toContain(says);
+  const json = await cli([verb, ...args, '--json'], { cwd: project, socket: agent.socket });
+  expect(JSON.parse(json.stdout)).toMatchObject({ result });
 });
 
 test('a rollback to what serves already says so', async () => {

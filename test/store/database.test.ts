@@ -2,10 +2,12 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { step } from '../../agent/core/deployment.ts';
+import { newApp } from '../../agent/core/model.ts';
 import { inTransaction, openDatabase } from '../../agent/store/database.ts';
 import { Journal } from '../../agent/store/journal.ts';
 import { Releases } from '../../agent/store/releases.ts';
-import { deployed, requested } from '../core/worlds.ts';
+import { deployed, POLICY, requested, settle, stopRequested } from '../core/worlds.ts';
 
 let dir: string;
 beforeEach(async () => {
@@ -85,4 +87,42 @@ test('a good release stays good when it fails later', () => {
   releases.judge('a', 'r1-a', 'good');
   releases.judge('a', 'r1-a', 'bad');
   expect(releases.find('a', 'r1-a')?.verdict).toBe('good');
+});
+
+test('states that an earlier agent wrote are read with all that has come since', () => {
+  const database = openDatabase(join(dir, 'agent.db'));
+  const journal = new Journal(database, () => 5);
+  // As 0.1.0 wrote them before there were restart, scale, stop and start.
+  const policy = JSON.stringify(POLICY);
+  const idle =
+    '{"app":"idle","stable":{"release":"r1-a","deployment":1},"deployment":null,"retiring":[],"departures":1,"tidied":1}';
+  const busy = `{"app":"busy","stable":{"release":"r1-a","deployment":1},"deployment":{"id":2,"kind":"deploy","artifact":"aa","owner":"me","source":"","startedAt":1,"policy":${policy},"phase":{"name":"starting","candidate":{"release":"r2-b","deployment":2}}},"retiring":[],"departures":1,"tidied":1}`;
+  for (const [app, state] of [
+    ['idle', idle],
+    ['busy', busy],
+  ] as const) {
+    database.prepare('INSERT INTO apps (app, state) VALUES (?, ?)').run(app, state);
+  }
+  const stable = { release: 'r1-a', deployment: 1 };
+  expect(journal.state('idle')).toEqual({
+    ...newApp('idle'),
+    stable,
+    departures: 1,
+    tidied: 1,
+  });
+  const found = journal.state('busy');
+  expect(found).toMatchObject({ stable, stopped: null, scale: {}, deployment: { scale: {} } });
+  const settled = settle(found);
+  expect(settled).toMatchObject({
+    stable: { release: 'r2-b', deployment: 2 },
+    stopped: null,
+    scale: {},
+  });
+  const stopping = step(settled, stopRequested(3), 7).state;
+  expect(settle(stopping, 7).stopped).toEqual({
+    release: 'r2-b',
+    deployment: 3,
+    owner: 'me@laptop',
+    at: 7,
+  });
 });

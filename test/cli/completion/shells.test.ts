@@ -157,6 +157,9 @@ test.each(Object.keys(SHELLS))('%s asks for apps, releases and process types', a
   expect(await offers('zdd-agent status --app ')).toEqual(['admin', 'shop']);
   expect(await offers('zdd-agent rollback r4')).toEqual([R41, R42]);
   expect(await offers('zdd-agent logs --process w')).toEqual(['web', 'worker']);
+  expect(await offers('zdd-agent scale w')).toEqual(['web=', 'worker=']);
+  const more = name === 'bash' ? 'web = 3 wo' : 'web=3 wo';
+  expect(await offers(`zdd-agent scale ${more}`)).toEqual(['worker=']);
   // The value of an option is no argument: this is still the first one.
   expect(await offers('zdd-agent --app x rollback r42')).toEqual([R42]);
 });
