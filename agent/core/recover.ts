@@ -1,5 +1,6 @@
 import type { AppEvent } from './events.ts';
-import type { AppState, DeploymentKind, Failure } from './model.ts';
+import type { AppState, Deployment, Failure } from './model.ts';
+import { commandOf } from './request.ts';
 
 /** What the daemon finds when it starts again in the middle of a deployment. */
 export interface Observed {
@@ -25,7 +26,7 @@ export type Recovery =
 export function recover(state: AppState, observed: Observed): Recovery {
   const { deployment } = state;
   if (deployment === null) return { decision: 'nothing' };
-  const { phase, id, kind } = deployment;
+  const { phase, id } = deployment;
   const finish = (reason: string): Recovery => ({
     decision: 'finish',
     reason,
@@ -38,7 +39,7 @@ export function recover(state: AppState, observed: Observed): Recovery {
       type: 'failed',
       deployment: id,
       phase: phase.name,
-      failure: interrupted(kind, reason),
+      failure: interrupted(deployment, reason),
     },
   });
   switch (phase.name) {
@@ -70,11 +71,11 @@ export function recover(state: AppState, observed: Observed): Recovery {
   }
 }
 
-function interrupted(kind: DeploymentKind, reason: string): Failure {
+function interrupted(deployment: Deployment, reason: string): Failure {
   return {
     code: 'ZDD_INTERRUPTED',
     message: `the agent was stopped in the middle: ${reason}`,
     evidence: [],
-    tries: [`zdd-agent ${kind === 'deploy' ? 'push' : kind}`],
+    tries: [`zdd-agent ${commandOf(deployment)}`],
   };
 }

@@ -80,3 +80,18 @@ export function isWarm(state: AppState, wanted: Generation): boolean {
     ({ generation, phase }) => phase === 'draining' && sameGeneration(generation, wanted),
   );
 }
+
+/** What people type to have such a deployment again: `restart`, `scale web=3`. */
+export function commandOf({ kind, scale }: Deployment): string {
+  switch (kind) {
+    case 'deploy':
+      return 'push';
+    case 'scale':
+      return [
+        'scale',
+        ...Object.entries(scale).map(([process, count]) => `${process}=${count}`),
+      ].join(' ');
+    default:
+      return kind;
+  }
+}

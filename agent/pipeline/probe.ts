@@ -1,5 +1,6 @@
 import type { Generation } from '../core/model.ts';
 import { startsBeforeTraffic } from '../core/plan.ts';
+import { commandOf } from '../core/request.ts';
 import type { Health } from '../protocol/app-config.ts';
 import { formatDuration } from '../protocol/duration.ts';
 import { ZddError } from '../protocol/errors.ts';
@@ -105,10 +106,16 @@ async function answersWell(
       evidence: [['last answer', last.says], ...(await lastOutput(host, slot))],
       tries: [
         `zdd-agent logs --release ${slot.generation.release}`,
-        `zdd-agent push --probe-timeout ${Math.ceil((withinMs * 3) / 1_000)}s        if it only needs longer`,
+        `zdd-agent ${commandAgain(host, slot)} --probe-timeout ${Math.ceil((withinMs * 3) / 1_000)}s        if it only needs longer`,
       ],
     },
   );
+}
+
+/** A rollback takes no times of its own; a push of the same content does. */
+function commandAgain(host: Host, { app }: HostSlot): string {
+  const { deployment } = host.journal.state(app);
+  return deployment === null || deployment.kind === 'rollback' ? 'push' : commandOf(deployment);
 }
 
 function tellStillWaiting(task: Task, slot: HostSlot, last: ProbeResult): void {

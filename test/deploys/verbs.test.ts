@@ -164,10 +164,12 @@ describe('under load', () => {
   });
 
   test('a restart whose instances do not come up leaves the old ones serving', async () => {
+    await settled(host);
     const before = await pids();
     const { code, said } = await refused('restart', '--probe-timeout', '1ms');
     expect(said).toContain('ZDD_PROBE_TIMEOUT');
     expect(said).toContain('untouched');
+    expect(said).toContain('zdd-agent restart --probe-timeout');
     expect(code).toBe(20);
     await settled(host);
     expect(await pids()).toEqual(before);
