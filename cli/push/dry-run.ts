@@ -1,3 +1,4 @@
+import type { AppStatus } from '../../agent/protocol/api.ts';
 import { toErrorBody, ZddError } from '../../agent/protocol/errors.ts';
 import type { Agent } from '../connect/agent.ts';
 import type { Context } from '../context.ts';
@@ -20,7 +21,7 @@ export async function dryRun(
   const { signal } = context.interrupts;
   const artifact = await prepareArtifact(source, progress, signal);
   await artifact.remove();
-  const before = await describeBefore(agent, app, signal);
+  const { before, scaled } = await lookBefore(agent, app, signal);
   screen.value({
     schemaVersion: 1,
     dryRun: true,
@@ -44,6 +45,7 @@ export async function dryRun(
       ...planLines(config, {
         ...(wish.bakeMs === undefined ? {} : { bakeMs: wish.bakeMs }),
         ...(wish.probeTimeoutMs === undefined ? {} : { probeTimeoutMs: wish.probeTimeoutMs }),
+        scaled,
       }),
     );
   } else {
@@ -54,22 +56,30 @@ export async function dryRun(
 }
 
 /** What stands on the host; a host out of reach is no reason not to show the rest. */
-async function describeBefore(
+async function lookBefore(
   agent: Agent,
   app: string | null,
   signal: AbortSignal,
-): Promise<string> {
-  if (app === null) return 'unknown: only the agent can tell which app this is';
+): Promise<{ before: string; scaled: AppStatus['scaled'] }> {
+  if (app === null) {
+    return { before: 'unknown: only the agent can tell which app this is', scaled: [] };
+  }
   try {
     const status = await lookAtApp(agent, app, signal);
-    if (status === null) return 'the first deployment of this app';
-    const live = `live ${status.live ?? 'nothing'}`;
-    if (!status.deployment) return live;
-    return `${live}; #${status.deployment.id} is ${status.deployment.phase} and would refuse this`;
+    if (status === null) return { before: 'the first deployment of this app', scaled: [] };
+    return { before: describeBefore(status), scaled: status.scaled };
   } catch (cause) {
     if (cause instanceof ZddError && cause.code === 'ZDD_AGENT_UNREACHABLE') {
-      return `unknown: ${toErrorBody(cause).message}`;
+      return { before: `unknown: ${toErrorBody(cause).message}`, scaled: [] };
     }
     throw cause;
   }
+}
+
+function describeBefore({ live, stopped, deployment }: AppStatus): string {
+  const now = stopped
+    ? `stopped ${stopped.release}; this would start it`
+    : `live ${live ?? 'nothing'}`;
+  if (!deployment) return now;
+  return `${now}; #${deployment.id} is ${deployment.phase} and would refuse this`;
 }

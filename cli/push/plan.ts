@@ -1,3 +1,4 @@
+import type { AppStatus } from '../../agent/protocol/api.ts';
 import { type AppConfig, listenOf } from '../../agent/protocol/app-config.ts';
 import { formatDuration } from '../../agent/protocol/duration.ts';
 import { rows } from '../render/error.ts';
@@ -5,15 +6,27 @@ import { rows } from '../render/error.ts';
 /** What a deploy of this config will do, as far as the config alone can tell. */
 export function planLines(
   config: AppConfig,
-  overrides: { readonly bakeMs?: number; readonly probeTimeoutMs?: number } = {},
+  overrides: {
+    readonly bakeMs?: number;
+    readonly probeTimeoutMs?: number;
+    /** Numbers of instances that hold on the host, whatever the config says. */
+    readonly scaled?: AppStatus['scaled'];
+  } = {},
 ): string[] {
+  const count = (process: string, configured: number): string => {
+    const scale = overrides.scaled?.find((each) => each.process === process);
+    return scale === undefined ? `×${configured}` : `×${scale.instances} (scaled)`;
+  };
   const processes = Object.entries(config.processes);
   const steps: [string, string][] = [['routes', config.routes.join(', ')]];
   if (config.release) steps.push(['release', shown(config.release.run)]);
   steps.push([
     'start',
     processes
-      .map(([name, type]) => `${name} ×${type.instances}${type.overlap ? '' : ' (after the old)'}`)
+      .map(
+        ([name, type]) =>
+          `${name} ${count(name, type.instances)}${type.overlap ? '' : ' (after the old)'}`,
+      )
       .join(', '),
   ]);
   const probed = processes.filter(([name, type]) => listenOf(name, type) !== 'none');

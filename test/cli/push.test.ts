@@ -354,6 +354,15 @@ test('--dry-run packs, shows the plan and sends nothing', async () => {
   expect(JSON.parse(value)).toMatchObject({ dryRun: true, app: 'shop', config: { app: 'shop' } });
 });
 
+test('--dry-run tells of numbers that hold on the host, and that a stopped app would start', async () => {
+  const scaled = [{ process: 'web', instances: 3, configured: 2 }];
+  const stopped = { release: R42, owner: 'ops@laptop', at: AT };
+  agent.on('GET /v1/apps/shop', replies(app({ live: null, stopped, scaled })));
+  const { stdout } = await run('--dry-run');
+  expect(stdout).toContain(`now           stopped ${R42}; this would start it`);
+  expect(stdout).toContain('web ×3 (scaled), worker ×1');
+});
+
 test('--dry-run shows what it can where no agent answers', async () => {
   const { code, stdout } = await cli(['push', '--dry-run'], {
     cwd: project,
