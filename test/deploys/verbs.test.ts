@@ -140,6 +140,8 @@ describe('under load', () => {
     await host.stopDaemon('SIGKILL');
     await host.startDaemon();
     await run('rollback');
+    // The generation before is of the same release: no way back, the release before is.
+    expect((await host.app('shop'))?.live).toMatch(/^r1-/);
     await settled(host);
     expect(await counts()).toEqual({ web: 3, worker: 1 });
     expect(load.snapshot().lost).toBe(0);
@@ -262,6 +264,7 @@ describe('stop and start', () => {
     await expectStopped();
     expect(await run('scale', 'web=1')).toContain('will start with these numbers');
     expect((await host.cli(['doctor'])).code).toBe(0);
+    expect(await run('status')).not.toContain('attention');
     await expectStopped();
     expect(await run('releases', 'shop')).toContain('stopped');
   });
