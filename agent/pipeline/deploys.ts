@@ -15,6 +15,7 @@ import { type ErrorCode, ZddError } from '../protocol/errors.ts';
 import { readAppConfig } from '../store/artifact/artifacts.ts';
 import { configOf, type Host } from './host.ts';
 import { AppRun } from './run.ts';
+import { hasNumbers } from './scale.ts';
 
 /** A checked wish to deploy an artifact. */
 export interface DeployWish {
@@ -189,7 +190,7 @@ export class Deploys {
     const warm = state.retiring
       .map(({ generation }) => generation)
       .findLast((generation) => generation.release === release && isWarm(state, generation));
-    return warm !== undefined && this.#allRun(app, warm)
+    return warm !== undefined && this.#allRun(app, warm) && this.#isOfPresentSize(state, warm)
       ? { kind: 'warm', generation: warm }
       : { kind: 'release', release };
   }
@@ -197,6 +198,11 @@ export class Deploys {
   #allRun(app: string, generation: Generation): boolean {
     const slots = this.#host.slots.of(app, generation).filter(({ takesTraffic }) => takesTraffic);
     return slots.every(({ spec }) => this.#host.runner.status(spec.slot).state === 'running');
+  }
+
+  /** One that was left before the app was scaled would meet the traffic in other numbers. */
+  #isOfPresentSize({ app, scale }: AppState, warm: Generation): boolean {
+    return hasNumbers(this.#host.slots.of(app, warm), configOf(this.#host, app, warm), scale);
   }
 
   #lastGood(state: AppState): string {

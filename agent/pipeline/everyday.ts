@@ -5,7 +5,7 @@ import type { AppConfig } from '../protocol/app-config.ts';
 import { ZddError } from '../protocol/errors.ts';
 import { type Deploys, policyOf } from './deploys.ts';
 import { configOf, type Host } from './host.ts';
-import { instancesOf, type ScaleWish, scaleFor } from './scale.ts';
+import { hasNumbers, type ScaleWish, scaleFor } from './scale.ts';
 
 /** Who wants it, and the times that shall differ from the usual. */
 export interface AgainWish {
@@ -121,10 +121,7 @@ export class Everyday {
   }
 
   #runsAs({ app, stable }: AppState, config: AppConfig, scale: AppState['scale']): boolean {
-    const slots = stable === null ? [] : this.#host.slots.of(app, stable);
-    return Object.entries(instancesOf(config, scale)).every(
-      ([process, count]) => slots.filter((slot) => slot.process === process).length === count,
-    );
+    return stable !== null && hasNumbers(this.#host.slots.of(app, stable), config, scale);
   }
 }
 

@@ -33,12 +33,23 @@ export function scaleFor(config: AppConfig, present: Scale, wish: ScaleWish): Sc
 }
 
 /** How many instances of each process type of a release run with this scale. */
-export function instancesOf({ processes }: AppConfig, scale: Scale): Record<string, number> {
+function instancesOf({ processes }: AppConfig, scale: Scale): Record<string, number> {
   return Object.fromEntries(
     Object.entries(processes).map(([process, { instances }]) => [
       process,
       scale[process] ?? instances,
     ]),
+  );
+}
+
+/** Whether these are the slots of a release that was started with this scale. */
+export function hasNumbers(
+  slots: readonly { readonly process: string }[],
+  config: AppConfig,
+  scale: Scale,
+): boolean {
+  return Object.entries(instancesOf(config, scale)).every(
+    ([process, count]) => slots.filter((slot) => slot.process === process).length === count,
   );
 }
 

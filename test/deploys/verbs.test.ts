@@ -334,4 +334,14 @@ describe('stop and start', () => {
     expect(app?.live).not.toBe(live);
     expect(await ask()).toMatchObject({ status: 200 });
   });
+
+  test('a rollback after a scale is of the present size, warm or not', async () => {
+    const previous = (await host.app('shop'))?.live;
+    const next = { behaviour: { version: 'next' }, config: { warm: '60s' } };
+    expect((await push(host, next)).code).toBe(0);
+    await run('scale', 'web=3');
+    await run('rollback');
+    expect((await host.app('shop'))?.live).toBe(previous);
+    expect(await counts()).toEqual({ web: 3, worker: 1 });
+  });
 });
