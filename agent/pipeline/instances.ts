@@ -165,13 +165,13 @@ export async function stopSlots(
   );
 }
 
-/** `scaled: web 3, zdd.yaml says 2`; empty where both agree. */
+/** `zdd.yaml says web ×2`; empty where nothing is scaled. */
 export function describeScale(config: AppConfig, scale: Scale): string {
   const scaled = Object.entries(config.processes).flatMap(([process, { instances }]) => {
     const wanted = scale[process] ?? instances;
-    return wanted === instances ? [] : [`${process} ${wanted}, zdd.yaml says ${instances}`];
+    return wanted === instances ? [] : [`${process} ×${instances}`];
   });
-  return scaled.length === 0 ? '' : `scaled: ${scaled.join('; ')}`;
+  return scaled.length === 0 ? '' : `zdd.yaml says ${scaled.join(', ')}`;
 }
 
 /** `web ×2, worker ×1` */
