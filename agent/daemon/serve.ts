@@ -16,6 +16,7 @@ import { keepTrue, reconcile } from '../pipeline/reconcile.ts';
 import { EXIT } from '../protocol/errors.ts';
 import { openDatabase } from '../store/database.ts';
 import { Layout } from '../store/layout.ts';
+import { Incoming } from '../watch/incoming.ts';
 import { composeHost } from './compose.ts';
 import { reloadConfiguration } from './reload.ts';
 import { Settings } from './settings.ts';
@@ -55,6 +56,9 @@ export async function serve(file: string, configuration: Configuration): Promise
     life.status('putting in order what was found');
     await reconcile(host, deploys, signals.stop);
     deploys.open();
+    const maxBytes = (): number => settings.current.limits.artifactBytes;
+    const incoming = new Incoming(host, deploys, maxBytes, signals.stop);
+    await incoming.open();
     log.info({ socket: configuration.socket, version: manifest.version }, 'agent ready');
     let outdated = '';
     const say = (): void => {
@@ -77,7 +81,7 @@ export async function serve(file: string, configuration: Configuration): Promise
     if (!signals.stop.aborted) await once(signals.stop, 'abort');
     log.info('agent stopping; apps run on');
     life.stopping();
-    await Promise.all([watching, deploys.close(FINISH_MS), closeServer(server)]);
+    await Promise.all([watching, incoming.close(), deploys.close(FINISH_MS), closeServer(server)]);
   } catch (error) {
     if (!signals.stop.aborted) throw error;
     life.stopping();

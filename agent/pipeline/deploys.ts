@@ -6,6 +6,7 @@ import type { AppConfig } from '../protocol/app-config.ts';
 import { type ErrorCode, ZddError } from '../protocol/errors.ts';
 import { readAppConfig } from '../store/artifact/artifacts.ts';
 import { configOf, type Host } from './host.ts';
+import { assertUnlocked } from './lock.ts';
 import { AppRun } from './run.ts';
 
 /** A checked wish to deploy an artifact. */
@@ -15,6 +16,10 @@ export interface DeployWish {
   readonly source: string;
   readonly bakeMs?: number | undefined;
   readonly probeTimeoutMs?: number | undefined;
+  /** The only app it may be for; the artifact's own word unless given. */
+  readonly app?: string | undefined;
+  /** Told the number before the deployment begins. */
+  readonly onNumbered?: (deployment: number) => void;
 }
 
 /** The verbs of the control API. Everything is checked before anything is changed. */
@@ -51,6 +56,13 @@ export class Deploys {
       });
     }
     const { config } = await readAppConfig(artifacts.path(wish.artifact));
+    if (wish.app !== undefined && wish.app !== config.app) {
+      throw new ZddError('ZDD_DROP_REFUSED', `its zdd.yaml is of the app ${config.app}`, {
+        evidence: [['folder', wish.app]],
+        tries: [`put it into the folder ${config.app}`],
+      });
+    }
+    assertUnlocked(this.#host, config.app);
     this.#refuseRouteConflicts(config);
     await this.#refuseWithoutHaproxy(config);
     return await this.#request(
@@ -59,15 +71,25 @@ export class Deploys {
       wish.owner,
       wish.source,
       policyOf(config, wish),
+      wish.onNumbered,
     );
   }
 
   /** @throws ZDD_APP_UNKNOWN, ZDD_NOTHING_TO_ROLL_BACK, ZDD_RELEASE_UNKNOWN, ZDD_LOCKED */
-  async rollback(app: string, wanted: string | undefined, owner: string): Promise<DeploymentReply> {
+  async rollback(
+    app: string,
+    wanted: string | undefined,
+    owner: string,
+    force = false,
+  ): Promise<DeploymentReply> {
     const { state } = this.#known(app);
     const { deployment } = state;
+    // What runs already may always be taken back: a lock keeps things from beginning.
     if (deployment !== null && wanted === undefined) {
       return await this.#tell(app, 'rollback', owner);
+    }
+    if (!force) {
+      assertUnlocked(this.#host, app, ['zdd-agent rollback --force      although it is locked']);
     }
     const target = this.#rollbackTarget(state, wanted);
     if (target === null) {
@@ -115,6 +137,7 @@ export class Deploys {
     owner: string,
     source: string,
     policy: Policy,
+    onNumbered?: (deployment: number) => void,
   ): Promise<DeploymentReply> {
     const { journal } = this.#host;
     if (!this.#open) {
@@ -128,6 +151,7 @@ export class Deploys {
     try {
       const since = journal.lastSeq();
       const id = journal.nextDeployment(app);
+      onNumbered?.(id);
       const begun = await run.post({ type: 'requested', id, target, owner, source, policy });
       if (!begun) throw this.#locked(run.state);
       return { app, deployment: id, result: 'started', since };

@@ -7,8 +7,12 @@ import type { NewEvent } from '../protocol/events.ts';
 import { parseAppConfig } from '../protocol/zdd-yaml.ts';
 import type { InstanceSpec, Runner } from '../runner/runner.ts';
 import type { ArtifactStore } from '../store/artifact/artifacts.ts';
+import type { Audit } from '../store/audit.ts';
+import type { Drops } from '../store/drops.ts';
 import type { Journal } from '../store/journal.ts';
 import type { Layout } from '../store/layout.ts';
+import type { Locks } from '../store/locks.ts';
+import type { Maintenances } from '../store/maintenance.ts';
 import type { Releases } from '../store/releases.ts';
 import type { SlotRecord, Slots } from '../store/slots.ts';
 
@@ -31,6 +35,10 @@ export interface Host {
   readonly journal: Journal;
   readonly releases: Releases;
   readonly slots: Slots<InstanceSpec>;
+  readonly locks: Locks;
+  readonly maintenance: Maintenances;
+  readonly drops: Drops;
+  readonly audit: Audit;
   readonly artifacts: ArtifactStore;
   readonly layout: Layout;
   readonly limits: DiskLimits;
