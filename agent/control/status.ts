@@ -31,7 +31,16 @@ export async function appStatus(
     generations: await Promise.all(
       roles.map((role) => generationStatus(host, state, role, signal)),
     ),
+    lock: host.locks.find(app),
+    maintenance: maintenanceOf(host, app),
   };
+}
+
+function maintenanceOf(host: Host, app: string): AppStatus['maintenance'] {
+  const found = host.maintenance.find(app);
+  if (found === null || !found.on) return null;
+  const { owner, message, since, until, allow, retryAfterS } = found;
+  return { owner, message, since, until, allow: [...allow], retryAfterS };
 }
 
 interface Role {

@@ -30,6 +30,7 @@ type Forward = (
 export function composeHost(
   settings: Settings,
   layout: Layout,
+  configDir: string,
   database: DatabaseSync,
   log: Logger,
 ): Host {
@@ -53,6 +54,7 @@ export function composeHost(
       },
     }),
     layout,
+    configDir,
     get limits() {
       return settings.current.limits;
     },

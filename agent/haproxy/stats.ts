@@ -28,9 +28,11 @@ export async function readCounters(
   }
   const rows = parseStat(answer);
   const total = rows.find((row) => row.get('type') === '1');
+  // Answered by the maintenance rule: neither asked of an instance nor lost.
+  const turnedAway = total === undefined ? 0 : statNumber(total, 'intercepted');
   return {
-    requests: total === undefined ? 0 : statNumber(total, 'req_tot'),
-    responses5xx: total === undefined ? 0 : statNumber(total, 'hrsp_5xx'),
+    requests: total === undefined ? 0 : statNumber(total, 'req_tot') - turnedAway,
+    responses5xx: total === undefined ? 0 : statNumber(total, 'hrsp_5xx') - turnedAway,
     servers: new Map(
       rows
         .filter((row) => row.get('type') === '2')

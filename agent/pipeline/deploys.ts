@@ -4,9 +4,9 @@ import type { AppState, Failure, Generation, Policy } from '../core/model.ts';
 import type { DeploymentReply } from '../protocol/api.ts';
 import type { AppConfig } from '../protocol/app-config.ts';
 import { type ErrorCode, ZddError } from '../protocol/errors.ts';
-import { readAppConfig } from '../store/artifact/artifacts.ts';
 import { configOf, type Host } from './host.ts';
 import { assertUnlocked } from './lock.ts';
+import { effectiveConfig } from './overrides.ts';
 import { AppRun } from './run.ts';
 
 /** A checked wish to deploy an artifact. */
@@ -55,7 +55,7 @@ export class Deploys {
         tries: ['zdd-agent push'],
       });
     }
-    const { config } = await readAppConfig(artifacts.path(wish.artifact));
+    const { config } = await effectiveConfig(this.#host, artifacts.path(wish.artifact));
     if (wish.app !== undefined && wish.app !== config.app) {
       throw new ZddError('ZDD_DROP_REFUSED', `its zdd.yaml is of the app ${config.app}`, {
         evidence: [['folder', wish.app]],

@@ -41,6 +41,8 @@ export interface Host {
   readonly audit: Audit;
   readonly artifacts: ArtifactStore;
   readonly layout: Layout;
+  /** The folder of `agent.yaml`: `apps/<app>.yaml` in it fixes or overrides keys of `zdd.yaml`. */
+  readonly configDir: string;
   readonly limits: DiskLimits;
   readonly runner: Runner;
   readonly proxy: Haproxy;

@@ -2,12 +2,12 @@ import type { DatabaseSync } from 'node:sqlite';
 
 /** How an app answers while it is in maintenance. */
 export interface MaintenanceSettings {
-  /** The HTML that visitors get; null: a plain one that says `message`. */
+  /** The HTML that visitors get; null: a plain one. */
   readonly page: string | null;
   /** Addresses and networks that reach the app all the same. */
   readonly allow: readonly string[];
   readonly retryAfterS: number;
-  /** For people: in `status`, and on the plain page. */
+  /** Why, for the team: it stands in `status`. */
   readonly message: string;
 }
 

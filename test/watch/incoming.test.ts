@@ -149,7 +149,7 @@ describe('the drop folder', () => {
 
   it('tells of a release that fails, with its receipt', async () => {
     await drop('broken.tgz', {
-      behaviour: { version: 'broken', health: 'failing' },
+      behaviour: { version: 'broken', health: 'never' },
       config: { processes: { web: { health: { path: '/healthz', within: '1s' } } } },
     });
     expect(await resultOf('broken.tgz')).toMatchObject({

@@ -1,7 +1,9 @@
 import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import type { Daemon } from '../daemon.ts';
+import { auditRoutes } from './audit.ts';
 import { deployRoutes } from './deploy.ts';
+import { gateRoutes } from './gate.ts';
 import { readRoutes } from './read.ts';
 import { streamRoutes } from './stream.ts';
 
@@ -11,4 +13,6 @@ export async function registerRoutes(scope: FastifyInstance, daemon: Daemon): Pr
   readRoutes(server, daemon);
   streamRoutes(server, daemon);
   deployRoutes(server, daemon);
+  gateRoutes(server, daemon);
+  auditRoutes(server, daemon);
 }
