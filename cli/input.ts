@@ -5,6 +5,8 @@ export interface Input {
   arg(index: number): string | undefined;
   flag(name: string): boolean;
   text(name: string): string | undefined;
+  /** The values of an option that takes several: `--allow <networks...>`. */
+  texts(name: string): readonly string[];
   /** A whole number of at least `min`. */
   count(name: string, min: number): number | undefined;
   /** `30s`, `1h30m`; in ms. */
@@ -39,6 +41,10 @@ export function readInput(
     arg: (index) => args[index],
     flag: (name) => options[camel(name)] !== undefined && options[camel(name)] !== false,
     text,
+    texts(name) {
+      const value = options[camel(name)];
+      return Array.isArray(value) ? value.map(String) : [];
+    },
     count(name, min) {
       const value = text(name);
       if (value === undefined) return undefined;

@@ -71,9 +71,11 @@ export function auditEveryChange(server: FastifyInstance, { host }: Daemon): voi
     acts.set(request, { seq, verified, answer: null });
   });
 
-  server.addHook('preSerialization', async (request, _reply, payload: unknown) => {
+  server.addHook('preSerialization', async (request, reply, payload: unknown) => {
     const act = acts.get(request);
     if (act !== undefined) act.answer = payload;
+    // Nobody is there to read the answer, so none is ever finished.
+    if (request.raw.socket.destroyed) await end(request, ({ answer }) => outcomeOf(reply, answer));
     return payload;
   });
 
@@ -98,7 +100,6 @@ export function auditEveryChange(server: FastifyInstance, { host }: Daemon): voi
   server.addHook('onResponse', (request, reply) =>
     end(request, ({ answer }) => outcomeOf(reply, answer)),
   );
-  server.addHook('onRequestAbort', (request) => end(request, () => 'cut'));
 }
 
 function isChange({ method, routeOptions }: FastifyRequest): boolean {

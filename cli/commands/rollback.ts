@@ -10,12 +10,16 @@ export const rollback: Command = {
     ['zdd-agent rollback r41', 'to a certain one; see: zdd-agent releases'],
   ],
   args: [{ name: '[RELEASE]', description: 'default: the last good one' }],
-  options: [{ flags: '--detach', description: 'return once it has started' }],
+  options: [
+    { flags: '--force', description: 'although somebody has locked the app' },
+    { flags: '--detach', description: 'return once it has started' },
+  ],
   async run(input, context) {
     const { steer } = await import('../watch/steer.ts');
     return steer(context, {
       verb: 'rollback',
       release: input.arg(0),
+      force: input.flag('force'),
       detach: input.flag('detach'),
     });
   },

@@ -7,7 +7,7 @@ import type {
 import { age, counted, shortRelease } from './amounts.ts';
 import { findingLines } from './findings.ts';
 import type { Screen } from './screen.ts';
-import { table } from './text.ts';
+import { clean, table } from './text.ts';
 
 const NONE = '–';
 const HEAD = ['app', 'live', 'traffic', 'instances', 'since', 'warm'] as const;
@@ -24,6 +24,12 @@ export function statusLines(screen: Screen, reply: StatusReply, now: number): st
     ...section(
       'deploying',
       reply.apps.flatMap((app) => deploying(app, now)),
+    ),
+  );
+  lines.push(
+    ...section(
+      'closed',
+      reply.apps.flatMap((app) => closed(app, now)),
     ),
   );
   lines.push(...section('leaving', reply.apps.flatMap(leaving)));
@@ -83,6 +89,19 @@ function deploying(app: AppStatus, now: number): string[] {
   const since = age(now - deployment.startedAt);
   return [
     `${app.app} #${deployment.id}${release} ${deployment.phase}, ${since}, by ${deployment.owner}`,
+  ];
+}
+
+/** What keeps people out: visitors, or whoever wants to deploy. */
+function closed({ app, lock, maintenance }: AppStatus, now: number): string[] {
+  const said = (what: string, by: NonNullable<AppStatus['lock']>): string => {
+    const ends = by.until === null ? '' : `, ${age(by.until - now)} left`;
+    const reason = by.message === '' ? '' : `: ${clean(by.message)}`;
+    return `${app} ${what} by ${by.owner} ${age(now - by.since)} ago${ends}${reason}`;
+  };
+  return [
+    ...(maintenance ? [said('in maintenance (503)', maintenance)] : []),
+    ...(lock ? [said('locked', lock)] : []),
   ];
 }
 

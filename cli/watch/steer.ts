@@ -9,6 +9,8 @@ import { type Watched, watchDeployment } from './watch.ts';
 export interface Steering {
   readonly verb: 'rollback' | 'abort' | 'promote';
   readonly release?: string | undefined;
+  /** A rollback although the app is locked. */
+  readonly force?: boolean;
   readonly detach: boolean;
 }
 
@@ -22,6 +24,7 @@ export async function steer(context: Context, steering: Steering): Promise<numbe
   const reply = await agent.steer(target.app, steering.verb, {
     owner,
     ...(steering.release === undefined ? {} : { release: steering.release }),
+    ...(steering.force === true ? { force: true } : {}),
   });
   if (reply.result === 'already_live') {
     // Nothing was started: there is nothing to watch.
