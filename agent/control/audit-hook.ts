@@ -55,7 +55,8 @@ export function auditEveryChange(server: FastifyInstance, { host }: Daemon): voi
     return uid;
   };
 
-  server.addHook('preHandler', async (request) => {
+  // Before a body is judged: what is refused for its form was tried as well.
+  server.addHook('preValidation', async (request) => {
     if (!isChange(request)) return;
     const at = Date.now();
     const seq = host.audit.begin({

@@ -1,6 +1,6 @@
 import { CLI_HEADER, OWNER_HEADER } from '../../agent/protocol/audit.ts';
 import manifest from '../../package.json' with { type: 'json' };
-import { ownerOf } from '../push/origin.ts';
+import { ownerOf } from '../owner.ts';
 
 let headers: Readonly<Record<string, string>> | null = null;
 

@@ -1,7 +1,7 @@
 import type { GateReply } from '../../agent/protocol/gate.ts';
 import type { Agent } from '../connect/agent.ts';
 import type { Context } from '../context.ts';
-import { ownerOf } from '../push/origin.ts';
+import { ownerOf } from '../owner.ts';
 import { findTarget } from '../target.ts';
 
 const SAID: Readonly<Record<GateReply['result'], string>> = {
