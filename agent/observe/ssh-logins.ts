@@ -86,7 +86,7 @@ export function sessionsOf(lines: string): Session[] {
     if (entry === null) continue;
     const { at, pid, message } = entry;
     const accepted =
-      /^Accepted publickey for (\S+) from (\S+) port \d+ ssh2: .*\b(SHA256:[A-Za-z0-9+/]+)/.exec(
+      /^Accepted publickey for (\S+) from (\S+) port \d+ ssh2: .*?\b(SHA256:[A-Za-z0-9+/]+)/.exec(
         message,
       );
     if (accepted !== null) {
