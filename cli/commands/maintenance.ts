@@ -6,9 +6,9 @@ export const maintenanceOn: Command = {
   description:
     'HAProxy answers visitors of the app with 503, Retry-After and a page. Requests in flight end as they would have; WebSockets stay; instances, health checks and deployments go on. Who comes from an allowed network reaches the app. It outlives reloads, restarts and reboots.',
   examples: [
-    ['zdd-agent maintenance on --message "moving the database"', 'until it is told off'],
-    ['zdd-agent maintenance on --page down.html --for 30m', 'with a page of your own'],
-    ['zdd-agent maintenance on --allow 203.0.113.7 10.0.0.0/8', 'you still get in'],
+    ['zdd-agent maintenance on --message "new disk"', 'until it is told off'],
+    ['zdd-agent maintenance on --page down.html --for 30m', 'a page of your own'],
+    ['zdd-agent maintenance on --allow 203.0.113.7', 'you still get in'],
   ],
   args: [],
   options: [
