@@ -62,7 +62,9 @@ export async function serve(file: string, configuration: Configuration): Promise
     deploys.open();
     const maxBytes = (): number => settings.current.limits.artifactBytes;
     const incoming = new Incoming(host, deploys, maxBytes, signals.stop);
-    await incoming.open();
+    await incoming.open().catch((error: unknown) => {
+      log.error({ err: error }, 'the drop folder cannot be opened');
+    });
     log.info({ socket: configuration.socket, version: manifest.version }, 'agent ready');
     let outdated = '';
     const say = (): void => {

@@ -22,6 +22,15 @@ export interface DeployWish {
   readonly onNumbered?: (deployment: number) => void;
 }
 
+/** How a deployment is begun. */
+interface Beginning {
+  readonly onNumbered?: (deployment: number) => void;
+  /** Although somebody has locked the app. */
+  readonly force?: boolean;
+  /** What to type to do it all the same. */
+  readonly although?: string;
+}
+
 /** The verbs of the control API. Everything is checked before anything is changed. */
 export class Deploys {
   readonly #host: Host;
@@ -62,7 +71,6 @@ export class Deploys {
         tries: [`put it into the folder ${config.app}`],
       });
     }
-    assertUnlocked(this.#host, config.app);
     this.#refuseRouteConflicts(config);
     await this.#refuseWithoutHaproxy(config);
     return await this.#request(
@@ -71,7 +79,7 @@ export class Deploys {
       wish.owner,
       wish.source,
       policyOf(config, wish),
-      wish.onNumbered,
+      wish,
     );
   }
 
@@ -88,9 +96,6 @@ export class Deploys {
     if (deployment !== null && wanted === undefined) {
       return await this.#tell(app, 'rollback', owner);
     }
-    if (!force) {
-      assertUnlocked(this.#host, app, ['zdd-agent rollback --force      although it is locked']);
-    }
     const target = this.#rollbackTarget(state, wanted);
     if (target === null) {
       return { app, deployment: 0, result: 'already_live', since: this.#host.journal.lastSeq() };
@@ -100,7 +105,10 @@ export class Deploys {
     this.#refuseRouteConflicts(config);
     await this.#refuseWithoutHaproxy(config);
     const policy = { ...policyOf(config, {}), bakeMs: 0 };
-    return await this.#request(app, target, owner, `rollback to ${release}`, policy);
+    return await this.#request(app, target, owner, `rollback to ${release}`, policy, {
+      force,
+      although: 'zdd-agent rollback --force      although it is locked',
+    });
   }
 
   async abort(app: string, owner: string): Promise<DeploymentReply> {
@@ -137,9 +145,10 @@ export class Deploys {
     owner: string,
     source: string,
     policy: Policy,
-    onNumbered?: (deployment: number) => void,
+    { onNumbered, force = false, although }: Beginning = {},
   ): Promise<DeploymentReply> {
     const { journal } = this.#host;
+    if (!force) assertUnlocked(this.#host, app, although === undefined ? [] : [although]);
     if (!this.#open) {
       throw new ZddError('ZDD_AGENT_BUSY', 'the agent is starting or stopping', {
         tries: ['zdd-agent status', 'zdd-agent push'],

@@ -18,6 +18,8 @@ const APP = /^[a-z][a-z0-9-]{0,30}$/;
 /** What comes within this is put in order before the first is taken, ms. */
 const GATHER_MS = 300;
 const LOOK_EVERY_MS = 300;
+/** Where the kernel cannot tell, the folder is looked at this often. */
+const POLL_MS = 2_000;
 
 /** Times that tests shorten, ms. */
 export interface IncomingTimes {
@@ -79,7 +81,7 @@ export class Incoming {
       if (type === 'deployment_started') void this.#make(app);
     });
     for (const drop of this.#host.drops.all()) this.#work(drop.app);
-    this.#watch();
+    this.#watch('native');
   }
 
   async close(): Promise<void> {
@@ -94,9 +96,11 @@ export class Incoming {
     });
   }
 
-  #watch(): void {
+  #watch(backend: 'native' | 'polling'): void {
     const { incoming } = this.#host.layout;
     const watcher = watch(incoming, {
+      backend,
+      pollingInterval: POLL_MS,
       depth: 1,
       followSymlinks: false,
       ignoreInitial: false,
@@ -112,6 +116,10 @@ export class Incoming {
     watcher.on('add', arrived).on('change', arrived).on('addDir', arrived);
     watcher.on('error', (error) => {
       this.#host.log.error({ err: error }, 'the drop folder cannot be watched');
+      // Other programs have taken all of the kernel's watches: look for oneself, or miss files.
+      if (backend === 'polling' || this.#signal.aborted || this.#watcher !== watcher) return;
+      void watcher.close();
+      this.#watch('polling');
     });
     this.#watcher = watcher;
   }
