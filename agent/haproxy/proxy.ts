@@ -70,6 +70,8 @@ export interface AppCounters {
   readonly requests: number;
   /** 5xx answers of the backend, whoever made them. */
   readonly responses5xx: number;
+  /** Of these requests and answers, those that maintenance has turned away. */
+  readonly turnedAway: number;
   /** Per server: requests and 5xx that the server itself sent; `failed`: refused, reset, no answer. */
   readonly servers: ReadonlyMap<string, ServerCounters>;
 }

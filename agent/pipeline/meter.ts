@@ -17,6 +17,7 @@ export class Meter {
   #last: AppCounters | null = null;
   #requests = 0;
   #responses5xx = 0;
+  #turnedAway = 0;
   #appErrors = 0;
 
   add(now: AppCounters): void {
@@ -26,6 +27,7 @@ export class Meter {
     const restarted = now.requests < before.requests;
     this.#requests += now.requests - (restarted ? 0 : before.requests);
     this.#responses5xx += now.responses5xx - (restarted ? 0 : before.responses5xx);
+    this.#turnedAway += now.turnedAway - (restarted ? 0 : before.turnedAway);
     for (const [name, server] of now.servers) {
       const earlier = before.servers.get(name)?.responses5xx ?? 0;
       const reset = restarted || server.responses5xx < earlier;
@@ -35,8 +37,8 @@ export class Meter {
 
   tally(): Tally {
     return {
-      requests: this.#requests,
-      lost: Math.max(0, this.#responses5xx - this.#appErrors),
+      requests: Math.max(0, this.#requests - this.#turnedAway),
+      lost: Math.max(0, this.#responses5xx - this.#appErrors - this.#turnedAway),
       appErrors: this.#appErrors,
     };
   }

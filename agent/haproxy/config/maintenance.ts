@@ -28,9 +28,12 @@ export function maintenanceRule({ app, maintenance }: DesiredApp): string[] {
   const { backend, server } = maintenanceServer(app);
   const { allow, page, retryAfterS } = maintenance ?? MAINTENANCE_DEFAULTS;
   const others = allow.length === 0 ? '' : ` !{ src ${[...allow].sort().join(' ')} }`;
+  const condition = `if { srv_uweight(${backend}/${server}) gt 0 }${others}`;
   return [
     '  # zdd-agent maintenance on: below, its server has weight 1.',
-    `  http-request return status 503 content-type "text/html; charset=utf-8" hdr Retry-After ${retryAfterS} hdr Cache-Control no-store string ${quoteText(page ?? PLAIN_PAGE)} if { srv_uweight(${backend}/${server}) gt 0 }${others}`,
+    '  # Counted, so that who is turned away is not taken for a request that was lost.',
+    `  http-request track-sc2 int(1) table ${backend} ${condition}`,
+    `  http-request return status 503 content-type "text/html; charset=utf-8" hdr Retry-After ${retryAfterS} hdr Cache-Control no-store string ${quoteText(page ?? PLAIN_PAGE)} ${condition}`,
   ];
 }
 
@@ -43,6 +46,7 @@ export function maintenanceFlag({ app, maintenance }: DesiredApp, withServers: b
     '  mode http',
     '  timeout connect 5s',
     '  timeout server 5s',
+    '  stick-table type integer size 16 store http_req_cnt',
     ...(withServers ? [`  server ${server} 127.0.0.1:9 weight ${weight}`] : []),
   ];
 }
