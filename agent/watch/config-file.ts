@@ -6,7 +6,7 @@ import type { Logger } from 'pino';
 const SETTLE_MS = 500;
 
 /**
- * Calls `changed` each time `agent.yaml` has been written, replaced, removed or put back.
+ * Calls `changed` each time `agent.yaml` has been written, replaced or put back.
  * @returns ends the watch
  */
 export function watchConfigFile(
@@ -23,7 +23,8 @@ export function watchConfigFile(
     ignorePermissionErrors: true,
     awaitWriteFinish: { stabilityThreshold: SETTLE_MS, pollInterval: 50 },
   });
-  watcher.on('add', changed).on('change', changed).on('unlink', changed);
+  // Not when it goes: no file would mean all defaults, and some editors remove before they write.
+  watcher.on('add', changed).on('change', changed);
   watcher.on('error', (error) => {
     log.error({ err: error }, 'the folder of agent.yaml cannot be watched');
   });

@@ -46,6 +46,15 @@ describe('agent.yaml', () => {
     expect((await reloads(since)).map(({ error }) => error === null)).toEqual([false, true]);
   });
 
+  it('stays in force while there is no file', async () => {
+    const since = (await host.events()).at(-1)?.seq ?? 0;
+    await rm(file);
+    await writeFile(file, `${first}log_level: error\n`);
+    await host.until('the new file', 10_000, async () => (await reloads(since)).length > 0);
+    expect((await reloads(since)).map(({ changed }) => changed)).toEqual([['log_level']]);
+    await replace(first);
+  });
+
   it('is told once when somebody asked for the reload as well', async () => {
     const since = (await host.events()).at(-1)?.seq ?? 0;
     await writeFile(file, `${first}log_level: warn\n`);
