@@ -7,6 +7,8 @@ export interface Input {
   rest(index: number): string[];
   flag(name: string): boolean;
   text(name: string): string | undefined;
+  /** The values of an option that takes several: `--allow <networks...>`. */
+  texts(name: string): readonly string[];
   /** A whole number of at least `min`. */
   count(name: string, min: number): number | undefined;
   /** `30s`, `1h30m`; in ms. */
@@ -42,6 +44,10 @@ export function readInput(
     rest: (index) => args.slice(index).filter((word) => word !== undefined),
     flag: (name) => options[camel(name)] !== undefined && options[camel(name)] !== false,
     text,
+    texts(name) {
+      const value = options[camel(name)];
+      return Array.isArray(value) ? value.map(String) : [];
+    },
     count(name, min) {
       const value = text(name);
       if (value === undefined) return undefined;

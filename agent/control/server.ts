@@ -11,6 +11,7 @@ import {
   validatorCompiler,
 } from 'fastify-type-provider-zod';
 import { type ErrorCode, toErrorBody, ZddError } from '../protocol/errors.ts';
+import { auditEveryChange } from './audit-hook.ts';
 import type { Daemon } from './daemon.ts';
 import { registerRoutes } from './routes/routes.ts';
 
@@ -41,6 +42,7 @@ export async function createServer(daemon: Daemon): Promise<FastifyInstance> {
     const error = new ZddError('ZDD_USAGE', `there is no ${request.method} ${request.url}`);
     return reply.status(404).send({ error: error.toBody() });
   });
+  auditEveryChange(server, daemon);
   await server.register(async (scope) => registerRoutes(scope, daemon));
   return server;
 }

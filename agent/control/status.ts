@@ -38,6 +38,8 @@ export async function appStatus(
     generations: await Promise.all(
       roles.map((role) => generationStatus(host, state, role, signal)),
     ),
+    lock: host.locks.find(app),
+    maintenance: maintenanceOf(host, app),
   };
 }
 
@@ -52,6 +54,13 @@ function scaledProcesses(
       configured: processes[process]?.instances ?? null,
     }))
     .filter(({ instances, configured }) => instances !== configured);
+}
+
+function maintenanceOf(host: Host, app: string): AppStatus['maintenance'] {
+  const found = host.maintenance.find(app);
+  if (found === null || !found.on) return null;
+  const { owner, message, since, until, allow, retryAfterS } = found;
+  return { owner, message, since, until, allow: [...allow], retryAfterS };
 }
 
 interface Role {

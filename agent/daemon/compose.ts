@@ -7,8 +7,12 @@ import { createProcessRunner } from '../runner/process/process-runner.ts';
 import type { InstanceSpec, Runner } from '../runner/runner.ts';
 import { createSystemdRunner } from '../runner/systemd/systemd-runner.ts';
 import { createArtifactStore } from '../store/artifact/artifacts.ts';
+import { Audit } from '../store/audit.ts';
+import { Drops } from '../store/drops.ts';
 import { Journal } from '../store/journal.ts';
 import type { Layout } from '../store/layout.ts';
+import { Locks } from '../store/locks.ts';
+import { Maintenances } from '../store/maintenance.ts';
 import { Releases } from '../store/releases.ts';
 import { Slots } from '../store/slots.ts';
 import type { Settings } from './settings.ts';
@@ -26,6 +30,7 @@ type Forward = (
 export function composeHost(
   settings: Settings,
   layout: Layout,
+  configDir: string,
   database: DatabaseSync,
   log: Logger,
 ): Host {
@@ -35,6 +40,10 @@ export function composeHost(
     journal: new Journal(database, steadyNow),
     releases: new Releases(database),
     slots: new Slots<InstanceSpec>(database),
+    locks: new Locks(database, steadyNow),
+    maintenance: new Maintenances(database, steadyNow),
+    drops: new Drops(database),
+    audit: new Audit(database, steadyNow),
     artifacts: createArtifactStore({
       dir: layout.artifacts,
       get maxBytes() {
@@ -45,6 +54,7 @@ export function composeHost(
       },
     }),
     layout,
+    configDir,
     get limits() {
       return settings.current.limits;
     },

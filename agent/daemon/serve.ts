@@ -1,5 +1,7 @@
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import manifest from '../../package.json' with { type: 'json' };
@@ -11,11 +13,14 @@ import { createLog, logEvent } from '../observe/log.ts';
 import { watchdogIntervalMs } from '../observe/notify.ts';
 import { Deploys } from '../pipeline/deploys.ts';
 import type { Host } from '../pipeline/host.ts';
+import { endInTime } from '../pipeline/maintenance.ts';
 import { pause } from '../pipeline/pause.ts';
 import { keepTrue, reconcile } from '../pipeline/reconcile.ts';
 import { EXIT } from '../protocol/errors.ts';
 import { openDatabase } from '../store/database.ts';
 import { Layout } from '../store/layout.ts';
+import { watchConfigFile } from '../watch/config-file.ts';
+import { Incoming } from '../watch/incoming.ts';
 import { composeHost } from './compose.ts';
 import { reloadConfiguration } from './reload.ts';
 import { Settings } from './settings.ts';
@@ -38,7 +43,7 @@ export async function serve(file: string, configuration: Configuration): Promise
   await mkdir(layout.stateDir, { recursive: true, mode: 0o750 });
   await mkdir(layout.runDir, { recursive: true, mode: 0o755 });
   const database = openDatabase(layout.database);
-  const host = composeHost(settings, layout, database, log);
+  const host = composeHost(settings, layout, dirname(file), database, log);
   const deploys = new Deploys(host);
   const server = await createServer({
     host,
@@ -55,6 +60,11 @@ export async function serve(file: string, configuration: Configuration): Promise
     life.status('putting in order what was found');
     await reconcile(host, deploys, signals.stop);
     deploys.open();
+    const maxBytes = (): number => settings.current.limits.artifactBytes;
+    const incoming = new Incoming(host, deploys, maxBytes, signals.stop);
+    await incoming.open().catch((error: unknown) => {
+      log.error({ err: error }, 'the drop folder cannot be opened');
+    });
     log.info({ socket: configuration.socket, version: manifest.version }, 'agent ready');
     let outdated = '';
     const say = (): void => {
@@ -66,18 +76,33 @@ export async function serve(file: string, configuration: Configuration): Promise
     });
     say();
     life.ready();
+    let read = textOf(file);
     signals.onReload(async () => {
       life.reloading();
+      read = textOf(file);
       const taken = await reloadConfiguration(host, settings, file, signals.stop);
       outdated = taken ? '' : '; agent.yaml is wrong, the one before is in force';
       say();
       life.ready();
     });
-    const watching = keepTrue(host, deploys, signals.stop, pause).catch(() => undefined);
+    const unwatch = watchConfigFile(file, log, () => {
+      // Read already, by a reload that somebody asked for: told once is enough.
+      if (textOf(file) !== read) signals.reload();
+    });
+    const watching = Promise.all([
+      keepTrue(host, deploys, signals.stop, pause).catch(() => undefined),
+      endInTime(host, signals.stop).catch(() => undefined),
+    ]);
     if (!signals.stop.aborted) await once(signals.stop, 'abort');
     log.info('agent stopping; apps run on');
     life.stopping();
-    await Promise.all([watching, deploys.close(FINISH_MS), closeServer(server)]);
+    await Promise.all([
+      watching,
+      unwatch(),
+      incoming.close(),
+      deploys.close(FINISH_MS),
+      closeServer(server),
+    ]);
   } catch (error) {
     if (!signals.stop.aborted) throw error;
     life.stopping();
@@ -87,6 +112,14 @@ export async function serve(file: string, configuration: Configuration): Promise
   await host.proxy.close();
   database.close();
   return EXIT.ok;
+}
+
+function textOf(file: string): string | null {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch {
+    return null;
+  }
 }
 
 function tellStory(host: Host): void {

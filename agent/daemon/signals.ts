@@ -6,6 +6,8 @@ export interface Signals {
   readonly stop: AbortSignal;
   /** Runs at each SIGHUP, one after the other; several that come meanwhile are one. */
   onReload(work: () => Promise<void>): void;
+  /** As a SIGHUP. */
+  reload(): void;
 }
 
 /** Takes the signals; one that comes before somebody cares is kept. */
@@ -34,12 +36,14 @@ export function takeSignals(): Signals {
     }
     running = false;
   };
-  process.on('SIGHUP', () => {
+  const reload = (): void => {
     wanted = true;
     void run();
-  });
+  };
+  process.on('SIGHUP', reload);
   return {
     stop: stopping.signal,
+    reload,
     onReload(given) {
       work = given;
       void run();

@@ -1,3 +1,4 @@
+import { maintenanceServer } from './config/maintenance.ts';
 import { addressText, backendOf } from './config/names.ts';
 import type { WrittenServers } from './config/read.ts';
 import { effectiveWeight, type Running, type RunningServer, serverOf } from './observe.ts';
@@ -60,6 +61,14 @@ export function planServers(
     const move = { ...target, from, to: server.weight };
     if (move.to > from) raise.push(move);
     else if (move.to < from) lower.push(move);
+  }
+  for (const app of desired.apps) {
+    const target = maintenanceServer(app.app);
+    const from = serverOf(running, target.backend, target.server)?.weight;
+    const to = Number(app.maintenance?.on ?? false);
+    // Without the flag a reload is due, and brings it.
+    if (from === undefined || from === to) continue;
+    (to > from ? raise : lower).push({ ...target, from, to });
   }
   const wanted = new Map(
     desired.apps.map((app) => [backendOf(app.app), new Set(app.servers.map(({ name }) => name))]),

@@ -27,6 +27,18 @@ export interface DesiredApp {
   /** What HAProxy's own check asks and which status it expects; null: it only connects. */
   readonly check: { readonly path: string; readonly status: number } | null;
   readonly servers: readonly DesiredServer[];
+  /** Default: off, as `MAINTENANCE_DEFAULTS` says. Going on and off is no change of shape. */
+  readonly maintenance?: DesiredMaintenance;
+}
+
+/** How an app answers while it is in maintenance: 503, but for who is allowed. */
+export interface DesiredMaintenance {
+  readonly on: boolean;
+  /** Addresses and networks that reach the app all the same. */
+  readonly allow: readonly string[];
+  /** HTML, at most `MAX_PAGE_BYTES`; null: a plain page of ours. */
+  readonly page: string | null;
+  readonly retryAfterS: number;
 }
 
 export interface DesiredProxy {
@@ -58,6 +70,8 @@ export interface AppCounters {
   readonly requests: number;
   /** 5xx answers of the backend, whoever made them. */
   readonly responses5xx: number;
+  /** Of these requests and answers, those that maintenance has turned away. */
+  readonly turnedAway: number;
   /** Per server: requests and 5xx that the server itself sent; `failed`: refused, reset, no answer. */
   readonly servers: ReadonlyMap<string, ServerCounters>;
 }

@@ -1,3 +1,4 @@
+import { maintenanceServer } from './config/maintenance.ts';
 import { backendOf } from './config/names.ts';
 import type { Context } from './context.ts';
 import type { AppCounters, ServerCounters } from './proxy.ts';
@@ -19,18 +20,20 @@ export async function readCounters(
   signal: AbortSignal,
 ): Promise<AppCounters> {
   const backend = backendOf(app);
-  const answer = await onCurrentWorker(context, signal, ({ ask }) =>
+  const [answer, table] = await onCurrentWorker(context, signal, async ({ ask }) => [
     // 2: the backend, 4: its servers.
-    ask(`show stat ${backend} 6 -1`),
-  );
+    await ask(`show stat ${backend} 6 -1`),
+    await ask(`show table ${maintenanceServer(app).backend}`),
+  ]);
   if (refusalOf(answer) === 'no_such_backend') {
-    return { requests: 0, responses5xx: 0, servers: new Map() };
+    return { requests: 0, responses5xx: 0, turnedAway: 0, servers: new Map() };
   }
   const rows = parseStat(answer);
   const total = rows.find((row) => row.get('type') === '1');
   return {
     requests: total === undefined ? 0 : statNumber(total, 'req_tot'),
     responses5xx: total === undefined ? 0 : statNumber(total, 'hrsp_5xx'),
+    turnedAway: Number(/\bhttp_req_cnt=(\d+)/.exec(table)?.[1] ?? 0),
     servers: new Map(
       rows
         .filter((row) => row.get('type') === '2')

@@ -97,6 +97,25 @@ export function logEvent(log: Logger, event: ZddEvent): void {
     case 'configuration_reloaded':
       logReload(log, event);
       return;
+    case 'drop': {
+      const dropped = { ...fields, file: event.file, owner: event.owner };
+      if (event.error === null) log.info(dropped, `dropped file ${event.step}`);
+      else {
+        const { code, message } = event.error;
+        log.warn({ ...dropped, code }, `dropped file failed: ${message}`);
+      }
+      return;
+    }
+    case 'app_locked':
+    case 'app_unlocked':
+      log.info({ ...fields, owner: event.owner }, event.type.replace('_', ' '));
+      return;
+    case 'maintenance_changed':
+      log.info(
+        { ...fields, owner: event.owner, reloaded: event.reloaded },
+        `maintenance ${event.on ? 'on' : 'off'}`,
+      );
+      return;
   }
 }
 

@@ -12,8 +12,9 @@ import { isWarm } from '../core/request.ts';
 import type { DeploymentReply } from '../protocol/api.ts';
 import type { AppConfig } from '../protocol/app-config.ts';
 import { type ErrorCode, ZddError } from '../protocol/errors.ts';
-import { readAppConfig } from '../store/artifact/artifacts.ts';
 import { configOf, type Host } from './host.ts';
+import { assertUnlocked } from './lock.ts';
+import { effectiveConfig } from './overrides.ts';
 import { AppRun } from './run.ts';
 import { hasNumbers } from './scale.ts';
 
@@ -24,6 +25,19 @@ export interface DeployWish {
   readonly source: string;
   readonly bakeMs?: number | undefined;
   readonly probeTimeoutMs?: number | undefined;
+  /** The only app it may be for; the artifact's own word unless given. */
+  readonly app?: string | undefined;
+  /** Told the number before the deployment begins. */
+  readonly onNumbered?: (deployment: number) => void;
+}
+
+/** How a deployment is begun. */
+interface Beginning {
+  readonly onNumbered?: (deployment: number) => void;
+  /** Although somebody has locked the app. */
+  readonly force?: boolean;
+  /** What to type to do it all the same. */
+  readonly although?: string;
 }
 
 /** The verbs of the control API. Everything is checked before anything is changed. */
@@ -59,7 +73,13 @@ export class Deploys {
         tries: ['zdd-agent push'],
       });
     }
-    const { config } = await readAppConfig(artifacts.path(wish.artifact));
+    const { config } = await effectiveConfig(this.#host, artifacts.path(wish.artifact));
+    if (wish.app !== undefined && wish.app !== config.app) {
+      throw new ZddError('ZDD_DROP_REFUSED', `its zdd.yaml is of the app ${config.app}`, {
+        evidence: [['folder', wish.app]],
+        tries: [`put it into the folder ${config.app}`],
+      });
+    }
     this.#refuseRouteConflicts(config);
     await this.refuseWithoutHaproxy(config);
     return await this.request(
@@ -68,13 +88,20 @@ export class Deploys {
       wish.owner,
       wish.source,
       policyOf(config, wish),
+      wish,
     );
   }
 
   /** @throws ZDD_APP_UNKNOWN, ZDD_NOTHING_TO_ROLL_BACK, ZDD_RELEASE_UNKNOWN, ZDD_LOCKED */
-  async rollback(app: string, wanted: string | undefined, owner: string): Promise<DeploymentReply> {
+  async rollback(
+    app: string,
+    wanted: string | undefined,
+    owner: string,
+    force = false,
+  ): Promise<DeploymentReply> {
     const { state } = this.known(app);
     const { deployment } = state;
+    // What runs already may always be taken back: a lock keeps things from beginning.
     if (deployment !== null && wanted === undefined) {
       return await this.#tell(app, 'rollback', owner);
     }
@@ -87,7 +114,10 @@ export class Deploys {
     this.#refuseRouteConflicts(config);
     await this.refuseWithoutHaproxy(config);
     const policy = { ...policyOf(config, {}), bakeMs: 0 };
-    return await this.request(app, target, owner, `rollback to ${release}`, policy);
+    return await this.request(app, target, owner, `rollback to ${release}`, policy, {
+      force,
+      although: 'zdd-agent rollback --force      although it is locked',
+    });
   }
 
   async abort(app: string, owner: string): Promise<DeploymentReply> {
@@ -137,15 +167,18 @@ export class Deploys {
     owner: string,
     source: string,
     policy: Policy,
+    { onNumbered, force = false, although }: Beginning = {},
   ): Promise<DeploymentReply> {
     const { journal } = this.#host;
     this.assertOpen();
+    if (!force) assertUnlocked(this.#host, app, although === undefined ? [] : [although]);
     const run = this.run(app);
     if (run.state.deployment !== null || this.#claimed.has(app)) throw this.locked(run.state);
     this.#claimed.add(app);
     try {
       const since = journal.lastSeq();
       const id = journal.nextDeployment(app);
+      onNumbered?.(id);
       const begun = await run.post({ type: 'requested', id, target, owner, source, policy });
       if (!begun) throw this.locked(run.state);
       return { app, deployment: id, result: 'started', since };

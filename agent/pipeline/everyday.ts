@@ -5,6 +5,7 @@ import type { AppConfig } from '../protocol/app-config.ts';
 import { ZddError } from '../protocol/errors.ts';
 import { type Deploys, policyOf } from './deploys.ts';
 import { configOf, type Host } from './host.ts';
+import { assertUnlocked } from './lock.ts';
 import { hasNumbers, type ScaleWish, scaleFor } from './scale.ts';
 
 /** Who wants it, and the times that shall differ from the usual. */
@@ -47,6 +48,7 @@ export class Everyday {
     const config = this.#configOf(app, release);
     const scale = scaleFor(config, state.scale, processes);
     if (state.stable === null || this.#runsAs(state, config, scale)) {
+      assertUnlocked(this.#host, app, []);
       const since = this.#host.journal.lastSeq();
       await this.#deploys.run(app).post({ type: 'scaled', scale });
       const result = state.stable === null ? 'scaled_for_start' : 'already_scaled';

@@ -7,8 +7,12 @@ import type { NewEvent } from '../protocol/events.ts';
 import { parseAppConfig } from '../protocol/zdd-yaml.ts';
 import type { InstanceSpec, Runner } from '../runner/runner.ts';
 import type { ArtifactStore } from '../store/artifact/artifacts.ts';
+import type { Audit } from '../store/audit.ts';
+import type { Drops } from '../store/drops.ts';
 import type { Journal } from '../store/journal.ts';
 import type { Layout } from '../store/layout.ts';
+import type { Locks } from '../store/locks.ts';
+import type { Maintenances } from '../store/maintenance.ts';
 import type { Releases } from '../store/releases.ts';
 import type { SlotRecord, Slots } from '../store/slots.ts';
 
@@ -31,8 +35,14 @@ export interface Host {
   readonly journal: Journal;
   readonly releases: Releases;
   readonly slots: Slots<InstanceSpec>;
+  readonly locks: Locks;
+  readonly maintenance: Maintenances;
+  readonly drops: Drops;
+  readonly audit: Audit;
   readonly artifacts: ArtifactStore;
   readonly layout: Layout;
+  /** The folder of `agent.yaml`: `apps/<app>.yaml` in it fixes or overrides keys of `zdd.yaml`. */
+  readonly configDir: string;
   readonly limits: DiskLimits;
   readonly runner: Runner;
   readonly proxy: Haproxy;

@@ -16,7 +16,7 @@ export interface Tally {
 export class Meter {
   #last: AppCounters | null = null;
   #requests = 0;
-  #responses5xx = 0;
+  #lost = 0;
   #appErrors = 0;
 
   /** @param served whether somebody was there for every request since the last look */
@@ -25,22 +25,24 @@ export class Meter {
     this.#last = now;
     if (before === null) return;
     const restarted = now.requests < before.requests;
-    this.#requests += now.requests - (restarted ? 0 : before.requests);
+    const since = (key: 'requests' | 'responses5xx' | 'turnedAway'): number =>
+      now[key] - (restarted ? 0 : before[key]);
     let byServers = 0;
     for (const [name, server] of now.servers) {
       const earlier = before.servers.get(name)?.responses5xx ?? 0;
       const reset = restarted || server.responses5xx < earlier;
       byServers += server.responses5xx - (reset ? 0 : earlier);
     }
+    const turnedAway = since('turnedAway');
+    this.#requests += since('requests') - turnedAway;
     this.#appErrors += byServers;
-    const all = now.responses5xx - (restarted ? 0 : before.responses5xx);
-    this.#responses5xx += served ? all : byServers;
+    if (served) this.#lost += since('responses5xx') - byServers - turnedAway;
   }
 
   tally(): Tally {
     return {
-      requests: this.#requests,
-      lost: Math.max(0, this.#responses5xx - this.#appErrors),
+      requests: Math.max(0, this.#requests),
+      lost: Math.max(0, this.#lost),
       appErrors: this.#appErrors,
     };
   }

@@ -30,7 +30,8 @@ export async function perform(host: Host, task: Task, effect: Effect): Promise<P
       const source = state.deployment?.source ?? '';
       const unpacked = await unpack(host, task, effect.artifact, source);
       const { app, deployment } = task;
-      const { release: name, reused, files, hasReleaseCommand } = unpacked;
+      const { release: name, reused, files, hasReleaseCommand, overriddenBy } = unpacked;
+      const fixed = overriddenBy === null ? '' : `, configured by ${overriddenBy}`;
       task.tell({ type: 'release_created', app, deployment, release: name, reused });
       return {
         event: {
@@ -39,7 +40,7 @@ export async function perform(host: Host, task: Task, effect: Effect): Promise<P
           release: name,
           hasReleaseCommand,
         },
-        summary: `${name}: ${files} files${reused ? ', already on the host' : ''}`,
+        summary: `${name}: ${files} files${reused ? ', already on the host' : ''}${fixed}`,
       };
     }
     case 'release':

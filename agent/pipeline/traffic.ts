@@ -66,7 +66,14 @@ function desiredApp(host: Host, state: AppState): DesiredApp | null {
     ),
   );
   assertServed(state, servers);
-  return { app: state.app, routes, check: commonCheck(host, state), servers };
+  const maintenance = host.maintenance.find(state.app);
+  return {
+    app: state.app,
+    routes,
+    check: commonCheck(host, state),
+    servers,
+    ...(maintenance === null ? {} : { maintenance }),
+  };
 }
 
 /**

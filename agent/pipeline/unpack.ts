@@ -1,6 +1,5 @@
 import { join } from 'node:path';
 import { ZddError } from '../protocol/errors.ts';
-import { readAppConfig } from '../store/artifact/artifacts.ts';
 import { removeTree } from '../store/atomic-file.ts';
 import {
   commitRelease,
@@ -10,6 +9,7 @@ import {
 } from '../store/release-folder/release-folder.ts';
 import type { Host, Task } from './host.ts';
 import { prepareApp } from './instances.ts';
+import { effectiveConfig } from './overrides.ts';
 
 /** What became of an artifact. */
 export interface Unpacked {
@@ -19,6 +19,8 @@ export interface Unpacked {
   readonly files: number;
   readonly bytes: number;
   readonly hasReleaseCommand: boolean;
+  /** The file of this host that has changed its configuration. */
+  readonly overriddenBy: string | null;
 }
 
 /**
@@ -38,7 +40,7 @@ export async function unpack(
     });
   }
   const path = host.artifacts.path(artifact);
-  const { text, config } = await readAppConfig(path);
+  const { text, config, overriddenBy } = await effectiveConfig(host, path);
   await prepareApp(host, app, config, signal);
   const staging = join(host.layout.staging(app), `d${deployment}`);
   await removeTree(staging);
@@ -48,12 +50,15 @@ export async function unpack(
     files: content.files,
     bytes: content.bytes,
     hasReleaseCommand: config.release !== undefined,
+    overriddenBy,
   };
   if (
     known !== null &&
     (await verifyRelease(host.layout.release(app, known.release), known.digest))
   ) {
     await removeTree(staging);
+    // The same content may be deployed with other overrides of this host.
+    host.releases.reconfigure(app, known.release, text);
     return { ...summary, release: known.release, reused: true };
   }
   const name =

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { errorBody } from './errors.ts';
 import { deploymentKind, outcome, phase, receipt } from './events.ts';
+import { lockStatus, maintenanceStatus } from './gate.ts';
 
 /** Version of the control API. A CLI talks to any agent with the same major number. */
 export const API_VERSION = 1;
@@ -63,6 +64,8 @@ export type DeploymentReply = z.infer<typeof deploymentReply>;
  */
 export const rollbackRequest = z.strictObject({
   release: z.string().optional(),
+  /** Although the app is locked by hand. */
+  force: z.boolean().default(false),
   owner: z.string().max(200).default('unknown'),
 });
 export type RollbackRequest = z.input<typeof rollbackRequest>;
@@ -124,6 +127,10 @@ export const appStatus = z.object({
     })
     .nullable(),
   generations: z.array(generationStatus),
+  /** Nobody may deploy, restart or scale it. Agents before 0.2 do not say. */
+  lock: lockStatus.nullish(),
+  /** It answers 503. */
+  maintenance: maintenanceStatus.nullish(),
 });
 export type AppStatus = z.infer<typeof appStatus>;
 

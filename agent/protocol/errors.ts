@@ -44,7 +44,14 @@ export const ERRORS = {
   },
   ZDD_AGENT_BUSY: { exit: EXIT.unreachable, means: 'the agent is starting or stopping' },
   ZDD_PROTOCOL_MISMATCH: { exit: EXIT.unreachable, means: 'CLI and agent versions do not fit' },
-  ZDD_LOCKED: { exit: EXIT.locked, means: 'another deployment of this app is running' },
+  ZDD_LOCKED: {
+    exit: EXIT.locked,
+    means: 'another deployment of this app is running, or somebody has locked it',
+  },
+  ZDD_DROP_REFUSED: {
+    exit: EXIT.config,
+    means: 'what lies in the drop folder may not be deployed',
+  },
   ZDD_APP_UNKNOWN: { exit: EXIT.usage, means: 'no such app on this host' },
   ZDD_RELEASE_UNKNOWN: { exit: EXIT.usage, means: 'no such release of this app' },
   ZDD_NOTHING_TO_ROLL_BACK: { exit: EXIT.usage, means: 'there is no earlier good release' },

@@ -142,6 +142,37 @@ export const event = z.discriminatedUnion('type', [
     reason: z.string(),
   }),
   z.object({ ...base, type: z.literal('drift'), what: z.string(), repaired: z.boolean() }),
+  /** What became of a file in the drop folder. */
+  z.object({
+    ...base,
+    type: z.literal('drop'),
+    file: z.string(),
+    /** Whose file it is. */
+    owner: z.string(),
+    step: z.enum(['taken', 'done', 'failed']),
+    /** Why it failed. */
+    error: errorBody.nullable(),
+  }),
+  z.object({
+    ...base,
+    type: z.literal('app_locked'),
+    owner: z.string(),
+    message: z.string(),
+    /** When it ends by itself, ms since the epoch. */
+    until: z.number().nullable(),
+  }),
+  z.object({ ...base, type: z.literal('app_unlocked'), owner: z.string() }),
+  /** The app answers 503, or itself again. */
+  z.object({
+    ...base,
+    type: z.literal('maintenance_changed'),
+    on: z.boolean(),
+    owner: z.string(),
+    message: z.string(),
+    /** When it ends by itself, ms since the epoch. */
+    until: z.number().nullable(),
+    reloaded: z.boolean(),
+  }),
   /** `agent.yaml` was read again (`systemctl reload zdd-agentd`). */
   z.object({
     ...base,

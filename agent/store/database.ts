@@ -71,6 +71,49 @@ const MIGRATIONS: readonly string[] = [
   ) STRICT;
   CREATE INDEX slots_by_generation ON slots (app, release, deployment);
   `,
+  // Drop folder, locks by hand, maintenance, audit.
+  `
+  CREATE TABLE drops (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    app TEXT NOT NULL,
+    name TEXT NOT NULL,
+    owner TEXT NOT NULL,
+    deployment INTEGER
+  ) STRICT;
+
+  CREATE TABLE locks (
+    app TEXT PRIMARY KEY,
+    owner TEXT NOT NULL,
+    message TEXT NOT NULL,
+    since INTEGER NOT NULL,
+    until INTEGER
+  ) STRICT;
+
+  CREATE TABLE maintenance (
+    app TEXT PRIMARY KEY,
+    is_on INTEGER NOT NULL,
+    owner TEXT NOT NULL,
+    message TEXT NOT NULL,
+    since INTEGER NOT NULL,
+    until INTEGER,
+    page TEXT,
+    allow TEXT NOT NULL,
+    retry_after_s INTEGER NOT NULL
+  ) STRICT;
+
+  CREATE TABLE audit (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    at INTEGER NOT NULL,
+    app TEXT NOT NULL,
+    verb TEXT NOT NULL,
+    details TEXT NOT NULL,
+    claimed TEXT NOT NULL,
+    verified TEXT,
+    deployment INTEGER,
+    outcome TEXT
+  ) STRICT;
+  CREATE INDEX audit_by_app ON audit (app, seq);
+  `,
 ];
 
 /**

@@ -32,6 +32,11 @@ export class Layout {
     return join(this.stateDir, 'haproxy');
   }
 
+  /** The drop folder: one folder an app, for archives that come by scp or rsync. */
+  get incoming(): string {
+    return join(this.stateDir, 'incoming');
+  }
+
   /** The folders of the apps. */
   get apps(): string {
     return join(this.stateDir, 'apps');

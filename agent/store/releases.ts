@@ -91,6 +91,13 @@ export class Releases {
       .run(app, release, verdict);
   }
 
+  /** Takes the text of its zdd.yaml over as it is now in force on this host. */
+  reconfigure(app: string, release: string, config: string): void {
+    this.#database
+      .prepare('UPDATE releases SET config = ? WHERE app = ? AND release = ?')
+      .run(config, app, release);
+  }
+
   remove(app: string, release: string): void {
     this.#database.prepare('DELETE FROM releases WHERE app = ? AND release = ?').run(app, release);
   }

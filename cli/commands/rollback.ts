@@ -10,13 +10,19 @@ export const rollback: Command = {
     ['zdd-agent rollback r41', 'to a certain one; see: zdd-agent releases'],
   ],
   args: [{ name: '[RELEASE]', description: 'default: the last good one' }],
-  options: [{ flags: '--detach', description: 'return once it has started' }],
+  options: [
+    { flags: '--force', description: 'although somebody has locked the app' },
+    { flags: '--detach', description: 'return once it has started' },
+  ],
   async run(input, context) {
     const { steer } = await import('../watch/steer.ts');
     const release = input.arg(0);
     return steer(context, {
       verb: 'rollback',
-      ...(release === undefined ? {} : { wish: { release } }),
+      wish: {
+        ...(release === undefined ? {} : { release }),
+        ...(input.flag('force') ? { force: true } : {}),
+      },
       detach: input.flag('detach'),
     });
   },

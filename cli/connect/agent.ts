@@ -19,8 +19,10 @@ import {
   type StatusReply,
   statusReply,
 } from '../../agent/protocol/api.ts';
+import { type AuditReply, auditReply } from '../../agent/protocol/audit.ts';
 import { ZddError } from '../../agent/protocol/errors.ts';
 import { event, type ZddEvent } from '../../agent/protocol/events.ts';
+import { type GateReply, gateReply } from '../../agent/protocol/gate.ts';
 import type { Connection, StreamOptions, Upload } from './connection.ts';
 import { followed } from './follow.ts';
 import { logPlace } from './log-place.ts';
@@ -67,6 +69,8 @@ export type SteeringVerb =
 export interface SteeringBody {
   readonly owner: string;
   readonly release?: string;
+  /** A rollback although the app is locked. */
+  readonly force?: boolean;
   readonly processes?: Readonly<Record<string, number | null>>;
   readonly bakeMs?: number;
   readonly probeTimeoutMs?: number;
@@ -83,6 +87,16 @@ export interface Agent {
   sendArtifact(upload: Upload, sha256: string, signal: AbortSignal): Promise<ArtifactReply>;
   deploy(request: DeployRequest): Promise<DeploymentReply>;
   steer(app: string, verb: SteeringVerb, body: SteeringBody): Promise<DeploymentReply>;
+  /** Locks and maintenance; see `protocol/gate.ts` for the bodies. */
+  gate(
+    app: string,
+    verb: 'lock' | 'unlock' | 'maintenance',
+    body: Readonly<Record<string, unknown>>,
+  ): Promise<GateReply>;
+  audit(
+    query: { readonly app?: string; readonly since: number; readonly lines: number },
+    signal: AbortSignal,
+  ): Promise<AuditReply>;
   /** The events there are, then the end. */
   events(query: EventsQuery, signal: AbortSignal): AsyncIterable<ReadEvent>;
   /** Never ends by itself; a dropped stream goes on after the last event that came. */
@@ -187,6 +201,14 @@ export function agentOver(connection: Connection): Agent {
     async steer(app, verb, body) {
       await ready();
       return connection.request('POST', `${appPath(app)}/${verb}`, deploymentReply, { body });
+    },
+    async gate(app, verb, body) {
+      await ready();
+      return connection.request('POST', `${appPath(app)}/${verb}`, gateReply, { body });
+    },
+    async audit(query, signal) {
+      await ready(signal);
+      return connection.request('GET', '/v1/audit', auditReply, { query, signal });
     },
 
     events: (query, signal) => events(query, { signal }),

@@ -3,6 +3,7 @@ import { pipeline } from 'node:stream/promises';
 import type { z } from 'zod';
 import { errorReply } from '../../agent/protocol/api.ts';
 import { ZddError } from '../../agent/protocol/errors.ts';
+import { claims } from './claims.ts';
 import type { Connection, Query, RequestOptions } from './connection.ts';
 import { NotNdjson, parseNdjson } from './ndjson.ts';
 
@@ -67,6 +68,7 @@ export function overHttp(way: Way): Connection {
         headers: {
           host: 'zdd-agent',
           accept: 'application/json',
+          ...(method === 'POST' ? claims() : {}),
           ...(json === undefined
             ? {}
             : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(json) }),

@@ -29,6 +29,10 @@ export function noteApp(agent: Agent, note: (app: string) => void): Agent {
       note(app);
       return agent.steer(app, verb, body);
     },
+    async gate(app, verb, body) {
+      note(app);
+      return agent.gate(app, verb, body);
+    },
     async app(app, signal) {
       note(app);
       return agent.app(app, signal);

@@ -37,6 +37,12 @@ export function refuseWhileLocked(
   command: (verb: string) => string,
   now: number,
 ): void {
+  if (status?.lock) {
+    throw new ZddError('ZDD_LOCKED', `${status.app} is locked by ${holder(status, now)}`, {
+      evidence: status.lock.message === '' ? [] : [['why', status.lock.message]],
+      tries: [command('unlock'), command('push --wait')],
+    });
+  }
   if (!status?.deployment) return;
   throw new ZddError('ZDD_LOCKED', `${status.app} is being deployed by ${holder(status, now)}`, {
     tries: [command(`attach ${status.deployment.id}`), command('push --wait')],
@@ -74,14 +80,15 @@ async function untilFree(agent: Agent, app: string, until: number, queue: Queue)
   for (;;) {
     const status = await lookAtApp(agent, app, queue.signal);
     // With the time over, the agent itself shall say who is in the way.
-    if (!status?.deployment || Date.now() >= until) return;
+    if (!(status?.deployment || status?.lock) || Date.now() >= until) return;
     queue.onWait(holder(status, Date.now()));
     await interruptible(LOOK_EVERY_MS, queue.signal);
   }
 }
 
 /** `deploy@laptop (#57, baking, 40s ago)` */
-function holder({ deployment }: AppStatus, now: number): string {
+function holder({ deployment, lock }: AppStatus, now: number): string {
+  if (lock) return `${lock.owner} (${age(now - lock.since)} ago)`;
   if (!deployment) return 'nobody';
   const since = age(now - deployment.startedAt);
   return `${deployment.owner} (#${deployment.id}, ${deployment.phase}, ${since} ago)`;

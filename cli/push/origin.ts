@@ -1,24 +1,11 @@
 import { execFile } from 'node:child_process';
-import { hostname, userInfo } from 'node:os';
 import { promisify } from 'node:util';
+
+export { ownerOf } from '../owner.ts';
 
 const run = promisify(execFile);
 /** Looking at a huge working tree may take longer; then its state is not told, ms. */
 const GIT_MS = 2_000;
-
-/** Who asks and from where, for the lock and the audit: `deploy@laptop`. */
-export function ownerOf(): string {
-  return `${userName()}@${hostname()}`.slice(0, 200);
-}
-
-function userName(): string {
-  try {
-    return userInfo().username;
-  } catch {
-    // A container may run under a number that has no name.
-    return String(process.getuid?.() ?? 'unknown');
-  }
-}
 
 /** `./ (git 9f3c1e2, clean)`; only the path where there is no git or no repository. */
 export async function describeOrigin(typed: string, folder: string): Promise<string> {

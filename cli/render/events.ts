@@ -66,7 +66,28 @@ function told(event: ZddEvent): Told {
       return ['attention', `drift: ${event.what}${event.repaired ? ', repaired' : ''}`];
     case 'configuration_reloaded':
       return reloaded(event);
+    case 'drop': {
+      const file = `${event.file} of ${event.owner}`;
+      if (event.error === null) return ['plain', `drop folder: ${file} ${event.step}`];
+      return ['failed', `drop folder: ${file} failed, ${event.error.code}: ${event.error.message}`];
+    }
+    case 'app_locked':
+      return ['attention', `locked by ${event.owner}${why(event)}${ends(event)}`];
+    case 'app_unlocked':
+      return ['plain', `unlocked by ${event.owner}`];
+    case 'maintenance_changed':
+      return event.on
+        ? ['attention', `maintenance on, by ${event.owner}${why(event)}${ends(event)}`]
+        : ['done', `maintenance off, by ${event.owner}`];
   }
+}
+
+function why({ message }: { readonly message: string }): string {
+  return message === '' ? '' : `: ${message}`;
+}
+
+function ends({ until }: { readonly until: number | null }): string {
+  return until === null ? '' : `, until ${dateTime(until)}`;
 }
 
 function reloaded({

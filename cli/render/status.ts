@@ -7,7 +7,7 @@ import type {
 import { age, counted, shortRelease } from './amounts.ts';
 import { findingLines } from './findings.ts';
 import type { Screen } from './screen.ts';
-import { table } from './text.ts';
+import { clean, table } from './text.ts';
 
 const NONE = '–';
 const HEAD = ['app', 'live', 'traffic', 'instances', 'since', 'warm'] as const;
@@ -31,6 +31,12 @@ export function statusLines(screen: Screen, reply: StatusReply, now: number): st
     ...section(
       'stopped',
       reply.apps.flatMap((app) => stopped(app, now)),
+    ),
+  );
+  lines.push(
+    ...section(
+      'closed',
+      reply.apps.flatMap((app) => closed(app, now)),
     ),
   );
   lines.push(...section('leaving', reply.apps.flatMap(leaving)));
@@ -108,6 +114,19 @@ function stopped({ app, stopped: by }: AppStatus, now: number): string[] {
   return by
     ? [`${app} by ${by.owner}, ${age(now - by.at)} ago. Try: zdd-agent start --app ${app}`]
     : [];
+}
+
+/** What keeps people out: visitors, or whoever wants to deploy. */
+function closed({ app, lock, maintenance }: AppStatus, now: number): string[] {
+  const said = (what: string, by: NonNullable<AppStatus['lock']>): string => {
+    const ends = by.until === null ? '' : `, ${age(by.until - now)} left`;
+    const reason = by.message === '' ? '' : `: ${clean(by.message)}`;
+    return `${app} ${what} by ${by.owner} ${age(now - by.since)} ago${ends}${reason}`;
+  };
+  return [
+    ...(maintenance ? [said('in maintenance (503)', maintenance)] : []),
+    ...(lock ? [said('locked', lock)] : []),
+  ];
 }
 
 /** Releases that take no new requests and still hold connections, or are being stopped. */

@@ -71,6 +71,7 @@ describe('connections', () => {
     expect(await lab.proxy.counters('nobody', soon())).toEqual({
       requests: 0,
       responses5xx: 0,
+      turnedAway: 0,
       servers: new Map(),
     });
   });

@@ -3,6 +3,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { renderComplete } from '../../agent/haproxy/config/complete.ts';
 import { checkDesired } from '../../agent/haproxy/config/names.ts';
@@ -150,5 +151,53 @@ describe('what cannot be rendered', () => {
       'ZDD_ROUTE_CONFLICT',
     );
     expect(() => checkDesired({ apps: at(`/${'x'.repeat(96)}`) }, undefined)).not.toThrow();
+  });
+});
+
+describe('the maintenance page in the region', () => {
+  const withPage = (page: string): string =>
+    renderRegion(
+      { apps: [{ ...shop, maintenance: { on: true, allow: [], page, retryAfterS: 1 } }] },
+      options,
+    ).text;
+
+  it('never ends its line, whatever is in it, and never looks like a marker', () => {
+    const lines = withPage('x').split('\n').length;
+    fc.assert(
+      fc.property(
+        fc.array(
+          fc.oneof(
+            fc.string({ unit: 'binary' }),
+            fc.constantFrom(
+              '\n',
+              '\r\n',
+              '"',
+              "'",
+              '\\',
+              '$HOME',
+              '# >>> zdd-agent: managed region',
+            ),
+          ),
+        ),
+        (parts) => {
+          const text = withPage(parts.join(''));
+          expect(text.split('\n')).toHaveLength(lines);
+          expect(replaceRegion(replaceRegion('', text), text)).toBe(replaceRegion('', text));
+          // Within its quotes there is no quote that ends them, and no variable.
+          const page = / string "(.*)" if /.exec(text)?.[1] ?? '"';
+          expect(page.replace(/\\./g, '')).not.toMatch(/["$]/);
+        },
+      ),
+    );
+  });
+
+  it('changes the shape with the page, and not with going on and off', () => {
+    const shapeOf = (on: boolean, page: string): string =>
+      renderRegion(
+        { apps: [{ ...shop, maintenance: { on, allow: [], page, retryAfterS: 1 } }] },
+        options,
+      ).shape;
+    expect(shapeOf(true, 'x')).toBe(shapeOf(false, 'x'));
+    expect(shapeOf(true, 'x')).not.toBe(shapeOf(true, 'y'));
   });
 });

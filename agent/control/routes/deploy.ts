@@ -49,8 +49,8 @@ export function deployRoutes(server: RouteServer, daemon: Daemon): void {
   server.post(
     '/v1/apps/:app/rollback',
     { schema: { params: inApp, body: rollbackRequest, response: steered } },
-    async ({ params: { app }, body: { release, owner } }, reply) =>
-      reply.status(202).send(await deploys.rollback(app, release, owner)),
+    async ({ params: { app }, body: { release, owner, force } }, reply) =>
+      reply.status(202).send(await deploys.rollback(app, release, owner, force)),
   );
 
   server.post(

@@ -1,8 +1,10 @@
 import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import type { Daemon } from '../daemon.ts';
+import { auditRoutes } from './audit.ts';
 import { deployRoutes } from './deploy.ts';
 import { everydayRoutes } from './everyday.ts';
+import { gateRoutes } from './gate.ts';
 import { readRoutes } from './read.ts';
 import { streamRoutes } from './stream.ts';
 
@@ -13,4 +15,6 @@ export async function registerRoutes(scope: FastifyInstance, daemon: Daemon): Pr
   streamRoutes(server, daemon);
   deployRoutes(server, daemon);
   everydayRoutes(server, daemon);
+  gateRoutes(server, daemon);
+  auditRoutes(server, daemon);
 }

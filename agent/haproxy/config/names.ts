@@ -1,5 +1,6 @@
 import { ZddError } from '../../protocol/errors.ts';
-import type { DesiredProxy, ServerAddress } from '../proxy.ts';
+import { MAX_PAGE_BYTES } from '../../protocol/gate.ts';
+import type { DesiredMaintenance, DesiredProxy, ServerAddress } from '../proxy.ts';
 
 /**
  * The longest path HAProxy takes for a unix socket: `sun_path` has 108 bytes and HAProxy keeps
@@ -71,6 +72,23 @@ export function checkDesired(desired: DesiredProxy, chroot: string | undefined):
       }
       checkAddress(address, chroot);
     }
+    checkMaintenance(app.maintenance);
+  }
+}
+
+function checkMaintenance(maintenance: DesiredMaintenance | undefined): void {
+  if (maintenance === undefined) return;
+  const { allow, page, retryAfterS } = maintenance;
+  for (const network of allow) {
+    if (!/^[0-9a-fA-F.:]+(\/\d{1,3})?$/.test(network)) throw unfit('network', network);
+  }
+  if (!Number.isInteger(retryAfterS) || retryAfterS < 0) {
+    throw unfit('Retry-After', String(retryAfterS));
+  }
+  if (page === null) return;
+  if (page.includes('\0')) throw unfit('maintenance page', 'it has a NUL byte');
+  if (Buffer.byteLength(page) > MAX_PAGE_BYTES) {
+    throw unfit(`maintenance page (${MAX_PAGE_BYTES} bytes at most)`, `${page.slice(0, 60)}...`);
   }
 }
 

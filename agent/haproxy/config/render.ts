@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { DesiredApp, DesiredProxy, DesiredServer } from '../proxy.ts';
 import { EMPTY_PAGE } from './empty-page.ts';
+import { maintenanceFlag, maintenanceRule } from './maintenance.ts';
 import { addressText, backendOf } from './names.ts';
 
 /** What the region says beside the apps. */
@@ -58,7 +59,10 @@ function render(
       ...adminSocketLines(options),
     ],
     ...(options.bind.length === 0 ? [] : [frontend(apps, options.bind), nobody(apps.length === 0)]),
-    ...apps.map((app) => backend(app, options.chroot, withServers)),
+    ...apps.flatMap((app) => [
+      backend(app, options.chroot, withServers),
+      maintenanceFlag(app, withServers),
+    ]),
   ];
   return sections.map((lines) => `${lines.join('\n')}\n`).join('\n');
 }
@@ -167,6 +171,7 @@ function backend(app: DesiredApp, chroot: string | undefined, withServers: boole
   return [
     `backend ${backendOf(app.app)}`,
     ...backendSettings(),
+    ...maintenanceRule(app),
     '  # A request that is not idempotent is never sent to an instance twice.',
     '  http-request disable-l7-retry unless { method GET HEAD OPTIONS PUT DELETE TRACE }',
     ...healthCheck(app),

@@ -10,6 +10,7 @@ import { freeBytesOf } from './limits.ts';
 import { chunksOf } from './upload.ts';
 
 export { type AppConfigFile, readAppConfig } from './config.ts';
+export { requireWhole } from './whole.ts';
 
 const DIGEST = /^[0-9a-f]{64}$/;
 const IDLE_MS = 60_000;

@@ -82,6 +82,12 @@ export class VpsHost implements AsyncDisposable {
     return demand(`${this.name}: ${command}`, await this.run(command, options));
   }
 
+  /** Copies a local file as this user does, by scp. */
+  async copyAs(user: string, local: string, remote: string): Promise<void> {
+    const to = `${user}@${this.address}:${remote}`;
+    demand(`scp to ${to}`, await execute('scp', [...this.#ssh(), local, to], {}));
+  }
+
   /** Copies a local file. */
   async put(local: string, remote: string): Promise<void> {
     await this.must(`cat > '${remote}'`, { input: { file: local } });

@@ -1,0 +1,162 @@
+import type { Socket } from 'node:net';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { identify } from '../observe/ssh-logins.ts';
+import { CLI_HEADER, type Claimed, OWNER_HEADER, type Verified } from '../protocol/audit.ts';
+import type { Daemon } from './daemon.ts';
+import { peerUid } from './peer.ts';
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** `false`: the audit does not name it. For parts of a whole that is audited itself. */
+    audit?: boolean;
+  }
+}
+
+/**
+ * Fields of a request's body that the audit keeps. Nothing else of it: bodies hold environments, and
+ * environments hold secrets.
+ */
+const KEPT_FIELDS: ReadonlySet<string> = new Set([
+  'artifact',
+  'source',
+  'release',
+  'force',
+  'message',
+  'forMs',
+  'on',
+  'allow',
+  'process',
+  'processes',
+  'instances',
+  'scale',
+]);
+const MAX_DETAIL = 200;
+
+/** One request on its way. */
+interface Act {
+  readonly seq: number;
+  readonly verified: Promise<Verified | null>;
+  /** What is answered, before it is text. */
+  answer: unknown;
+}
+
+/**
+ * Writes every request that may change something to the audit: before it is done, so that nothing
+ * done is missing there, and again with its outcome when it has been answered. One place for all
+ * routes, those of the future too.
+ */
+export function auditEveryChange(server: FastifyInstance, { host }: Daemon): void {
+  const acts = new WeakMap<FastifyRequest, Act>();
+  const peers = new WeakMap<Socket, Promise<number | null>>();
+
+  const peerOf = (socket: Socket): Promise<number | null> => {
+    const uid = peers.get(socket) ?? peerUid(socket);
+    peers.set(socket, uid);
+    return uid;
+  };
+
+  // Before a body is judged: what is refused for its form was tried as well.
+  server.addHook('preValidation', async (request) => {
+    if (!isChange(request)) return;
+    const at = Date.now();
+    const seq = host.audit.begin({
+      app: appOf(request.params) ?? '',
+      verb: verbOf(request),
+      details: detailsOf(request),
+      claimed: claimOf(request),
+    });
+    const verified = peerOf(request.raw.socket).then((uid) =>
+      uid === null ? null : identify(uid, at),
+    );
+    verified.catch(() => undefined);
+    acts.set(request, { seq, verified, answer: null });
+  });
+
+  server.addHook('preSerialization', async (request, reply, payload: unknown) => {
+    const act = acts.get(request);
+    if (act !== undefined) act.answer = payload;
+    // Nobody is there to read the answer, so none is ever finished.
+    if (request.raw.socket.destroyed) await end(request, ({ answer }) => outcomeOf(reply, answer));
+    return payload;
+  });
+
+  const end = async (request: FastifyRequest, outcome: (act: Act) => string): Promise<void> => {
+    const act = acts.get(request);
+    if (act === undefined) return;
+    acts.delete(request);
+    try {
+      const verified = await act.verified.catch(() => null);
+      const app = appOf(act.answer);
+      host.audit.end(act.seq, {
+        app,
+        verified,
+        deployment: numberIn(act.answer, 'deployment'),
+        outcome: outcome(act),
+      });
+    } catch (error) {
+      host.log.error({ err: error, url: request.url }, 'audit cannot be written');
+    }
+  };
+
+  server.addHook('onResponse', (request, reply) =>
+    end(request, ({ answer }) => outcomeOf(reply, answer)),
+  );
+}
+
+function isChange({ method, routeOptions }: FastifyRequest): boolean {
+  return method !== 'GET' && method !== 'HEAD' && routeOptions.config.audit !== false;
+}
+
+/** `rollback` of `/v1/apps/:app/rollback`. */
+function verbOf({ method, routeOptions: { url = '' } }: FastifyRequest): string {
+  const word = url.split('/').findLast((part) => part !== '' && !part.startsWith(':')) ?? url;
+  return method === 'DELETE' ? `delete ${word}` : word;
+}
+
+function claimOf({ headers, body }: FastifyRequest): Claimed {
+  const header = (name: string): string | null => {
+    const value = headers[name];
+    return typeof value === 'string' && value !== '' ? value.slice(0, MAX_DETAIL) : null;
+  };
+  return { owner: header(OWNER_HEADER) ?? textIn(body, 'owner'), cli: header(CLI_HEADER) };
+}
+
+function detailsOf({ body }: FastifyRequest): Record<string, string> {
+  if (typeof body !== 'object' || body === null) return {};
+  const kept = Object.entries(body).filter(
+    ([name, value]) => KEPT_FIELDS.has(name) && value !== undefined && value !== '',
+  );
+  return Object.fromEntries(
+    kept.map(([name, value]) => {
+      const text = typeof value === 'string' ? value : JSON.stringify(value);
+      return [name, text.slice(0, name === 'artifact' ? 12 : MAX_DETAIL)];
+    }),
+  );
+}
+
+function outcomeOf({ statusCode }: FastifyReply, answer: unknown): string {
+  const refusal = fieldOf(answer, 'error');
+  return (
+    textIn(refusal, 'code') ?? textIn(answer, 'result') ?? (statusCode < 400 ? 'done' : 'failed')
+  );
+}
+
+function appOf(value: unknown): string | undefined {
+  return textIn(value, 'app') ?? undefined;
+}
+
+function textIn(value: unknown, name: string): string | null {
+  const field = fieldOf(value, name);
+  return typeof field === 'string' ? field : null;
+}
+
+function numberIn(value: unknown, name: string): number | null {
+  const field = fieldOf(value, name);
+  return typeof field === 'number' && field > 0 ? field : null;
+}
+
+function fieldOf(value: unknown, name: string): unknown {
+  return typeof value === 'object' && value !== null
+    ? new Map<string, unknown>(Object.entries(value)).get(name)
+    : undefined;
+}
