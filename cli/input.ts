@@ -6,6 +6,8 @@ export interface Input {
   /** The argument of this place and all after it. */
   rest(index: number): string[];
   flag(name: string): boolean;
+  /** What was said of `--NAME` and `--no-NAME`; undefined when neither. */
+  choice(name: string): boolean | undefined;
   text(name: string): string | undefined;
   /** A whole number of at least `min`. */
   count(name: string, min: number): number | undefined;
@@ -41,6 +43,10 @@ export function readInput(
     arg: (index) => args[index],
     rest: (index) => args.slice(index).filter((word) => word !== undefined),
     flag: (name) => options[camel(name)] !== undefined && options[camel(name)] !== false,
+    choice(name) {
+      const value = options[camel(name)];
+      return typeof value === 'boolean' ? value : undefined;
+    },
     text,
     count(name, min) {
       const value = text(name);

@@ -12,6 +12,7 @@ import {
 } from 'fastify-type-provider-zod';
 import { type ErrorCode, toErrorBody, ZddError } from '../protocol/errors.ts';
 import type { Daemon } from './daemon.ts';
+import { serveExec } from './exec/upgrade.ts';
 import { registerRoutes } from './routes/routes.ts';
 
 /** The control API; who may connect is decided by the permissions of its socket. */
@@ -42,6 +43,7 @@ export async function createServer(daemon: Daemon): Promise<FastifyInstance> {
     return reply.status(404).send({ error: error.toBody() });
   });
   await server.register(async (scope) => registerRoutes(scope, daemon));
+  serveExec(server.server, daemon);
   return server;
 }
 

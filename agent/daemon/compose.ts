@@ -7,6 +7,7 @@ import { createProcessRunner } from '../runner/process/process-runner.ts';
 import type { InstanceSpec, Runner } from '../runner/runner.ts';
 import { createSystemdRunner } from '../runner/systemd/systemd-runner.ts';
 import { createArtifactStore } from '../store/artifact/artifacts.ts';
+import { Environments } from '../store/environment.ts';
 import { Journal } from '../store/journal.ts';
 import type { Layout } from '../store/layout.ts';
 import { Releases } from '../store/releases.ts';
@@ -35,6 +36,7 @@ export function composeHost(
     journal: new Journal(database, steadyNow),
     releases: new Releases(database),
     slots: new Slots<InstanceSpec>(database),
+    environments: new Environments(database),
     artifacts: createArtifactStore({
       dir: layout.artifacts,
       get maxBytes() {

@@ -13,6 +13,7 @@ import type { DeploymentReply } from '../protocol/api.ts';
 import type { AppConfig } from '../protocol/app-config.ts';
 import { type ErrorCode, ZddError } from '../protocol/errors.ts';
 import { readAppConfig } from '../store/artifact/artifacts.ts';
+import { hasPresentEnvironment } from './environment.ts';
 import { configOf, type Host } from './host.ts';
 import { AppRun } from './run.ts';
 import { hasNumbers } from './scale.ts';
@@ -190,7 +191,12 @@ export class Deploys {
     const warm = state.retiring
       .map(({ generation }) => generation)
       .findLast((generation) => generation.release === release && isWarm(state, generation));
-    return warm !== undefined && this.#allRun(app, warm) && this.#isOfPresentSize(state, warm)
+    const asBefore =
+      warm !== undefined &&
+      this.#allRun(app, warm) &&
+      this.#isOfPresentSize(state, warm) &&
+      hasPresentEnvironment(this.#host, app, warm);
+    return asBefore
       ? { kind: 'warm', generation: warm }
       : { kind: 'release', release };
   }

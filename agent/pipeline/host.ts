@@ -7,6 +7,7 @@ import type { NewEvent } from '../protocol/events.ts';
 import { parseAppConfig } from '../protocol/zdd-yaml.ts';
 import type { InstanceSpec, Runner } from '../runner/runner.ts';
 import type { ArtifactStore } from '../store/artifact/artifacts.ts';
+import type { Environments } from '../store/environment.ts';
 import type { Journal } from '../store/journal.ts';
 import type { Layout } from '../store/layout.ts';
 import type { Releases } from '../store/releases.ts';
@@ -31,6 +32,7 @@ export interface Host {
   readonly journal: Journal;
   readonly releases: Releases;
   readonly slots: Slots<InstanceSpec>;
+  readonly environments: Environments;
   readonly artifacts: ArtifactStore;
   readonly layout: Layout;
   readonly limits: DiskLimits;

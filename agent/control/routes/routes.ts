@@ -3,6 +3,7 @@ import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import type { Daemon } from '../daemon.ts';
 import { deployRoutes } from './deploy.ts';
 import { everydayRoutes } from './everyday.ts';
+import { environmentRoutes } from './environment.ts';
 import { readRoutes } from './read.ts';
 import { streamRoutes } from './stream.ts';
 
@@ -13,4 +14,5 @@ export async function registerRoutes(scope: FastifyInstance, daemon: Daemon): Pr
   streamRoutes(server, daemon);
   deployRoutes(server, daemon);
   everydayRoutes(server, daemon);
+  environmentRoutes(server, daemon);
 }
