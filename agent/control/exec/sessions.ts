@@ -1,10 +1,10 @@
-import { once } from 'node:events';
 import type { Readable } from 'node:stream';
 import { finished } from 'node:stream/promises';
 import type { z } from 'zod';
 import { type ExecPlan, planExec } from '../../pipeline/exec.ts';
 import { ZddError } from '../../protocol/errors.ts';
 import { encodeTaken, execOpen, type Frame, terminalSize } from '../../protocol/exec.ts';
+import { orAborted } from '../../runner/process/wait.ts';
 import type { ExecSession } from '../../runner/runner.ts';
 import type { Daemon } from '../daemon.ts';
 import type { ExecClient } from './client.ts';
@@ -65,7 +65,12 @@ export class ExecSessions {
     const began = performance.now();
     const about = { app, deployment: null, session: spec.name, command: shown } as const;
     const tty = spec.tty !== null;
-    let code: number | null = null;
+    let told = false;
+    const tellEnd = (code: number | null): void => {
+      const ms = Math.round(performance.now() - began);
+      if (!told) host.journal.tell({ ...about, type: 'exec_ended', code, ms });
+      told = true;
+    };
     try {
       host.journal.tell({ ...about, type: 'exec_started', owner, release, process, tty });
       client.send('started', JSON.stringify({ session: spec.name, release }));
@@ -75,18 +80,18 @@ export class ExecSessions {
       ]);
       client.onFrame((frame) => take(frame, session, client));
       const over = AbortSignal.any([client.gone, signal]);
-      code = await unlessAborted(session.ended, over);
+      const code = await orAborted(session.ended, over);
       // What the command has left behind would hold its streams open.
       const ended = session.end(0);
-      await unlessAborted(output, over);
+      await orAborted(output, over);
       if (code === null) throw cut();
+      tellEnd(code);
       client.send('ended', JSON.stringify({ code }));
       await ended;
     } finally {
       await session.end(signal.aborted ? LEAVING_GRACE_MS : GRACE_MS);
       session.release();
-      const ms = Math.round(performance.now() - began);
-      host.journal.tell({ ...about, type: 'exec_ended', code, ms });
+      tellEnd(null);
     }
   }
 }
@@ -98,10 +103,7 @@ async function askedBy(
 ): Promise<z.output<typeof execOpen>> {
   const { promise, resolve } = Promise.withResolvers<Frame>();
   client.onFrame(resolve);
-  const frame = await unlessAborted(
-    promise,
-    AbortSignal.any([signal, AbortSignal.timeout(OPEN_MS)]),
-  );
+  const frame = await orAborted(promise, AbortSignal.any([signal, AbortSignal.timeout(OPEN_MS)]));
   const wish = execOpen.safeParse(frame.kind === 'open' ? parse(frame.payload) : undefined);
   if (wish.success) return wish.data;
   const problem = wish.error.issues[0];
@@ -139,20 +141,6 @@ async function forward(
     client.drained(() => stream.resume());
   });
   await finished(stream, { writable: false }).catch(() => {});
-}
-
-async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  signal.throwIfAborted();
-  const waiting = new AbortController();
-  const aborted = once(signal, 'abort', { signal: waiting.signal }).then(
-    () => Promise.reject(signal.reason),
-    () => new Promise<never>(() => {}),
-  );
-  try {
-    return await Promise.race([work, aborted]);
-  } finally {
-    waiting.abort();
-  }
 }
 
 function parse(payload: Buffer): unknown {
