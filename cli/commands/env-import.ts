@@ -8,7 +8,7 @@ export const envImport: Command = {
     'Keeps all variables of a file for an app, beside those that are there: lines of NAME=value, with \'...\' taken as it stands and "..." with \\n \\r \\t \\" \\\\ \\$. Nothing is expanded. A line that cannot be read, a name twice or an unclear backslash is refused with its number, and then nothing is changed. docs/env.md has the rules.',
   examples: [
     ['zdd-agent env import production.env', 'a file'],
-    ['sops decrypt prod.env | zdd-agent env import - --restart', 'from another program'],
+    ['sops -d prod.env | zdd-agent env import -', 'from another program'],
   ],
   args: [{ name: '<FILE>', description: '- is stdin' }],
   options: RESTART_OPTIONS,
