@@ -12,7 +12,7 @@ export const envSet: Command = {
   description:
     "Keeps variables for an app on its host: passwords, keys, addresses. They win over env in zdd.yaml. A value is typed unseen, or comes from stdin or a file, and never from the command line, where the shell's history and ps would have it. One line end at its end is not part of it. What runs is left alone until a restart or the next deploy.",
   examples: [
-    ['zdd-agent env set DATABASE_URL', 'asks, and shows nothing of the answer'],
+    ['zdd-agent env set DATABASE_URL', 'asks, and shows nothing of it'],
     ['pass db | zdd-agent env set DB_URL --restart', 'from another program'],
     ['zdd-agent env set TLS_KEY --file key.pem', 'from a file'],
   ],
