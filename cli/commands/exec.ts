@@ -15,7 +15,7 @@ export const exec: Command = {
     "Runs a command on the host in the folder of the live release: as the app's user, with its variables, limits and sandbox. Input, output and exit code are the command's own; on a terminal it gets one. It ends with this program: SIGHUP and SIGTERM, SIGKILL 5 s later.",
   examples: [
     ['zdd-agent exec -- npm run stats', 'one command'],
-    ['zdd-agent exec -- node -p process.version', 'options after -- are of the command'],
+    ['zdd-agent exec -- node -p process.version', 'after --, options are its own'],
     ["zdd-agent exec -- sh -c 'pg_dump $DB_URL' >dump.sql", 'variables of there'],
     ['zdd-agent exec --release r41 -- cat REVISION', 'in another release'],
   ],
