@@ -11,6 +11,9 @@ import {
 import { ZddError } from '../protocol/errors.ts';
 import { configOf, type Host } from './host.ts';
 
+/** As `app:` in zdd.yaml: the app need not be there yet. */
+const APP = /^[a-z][a-z0-9-]{0,30}$/;
+
 /**
  * The variables of whatever is started for an app from now on: those of its `zdd.yaml`, over them
  * those the host keeps, over them what the agent itself has to say.
@@ -83,14 +86,14 @@ export function changeEnvironment(
   asked: EnvironmentChange,
 ): EnvironmentChanged {
   const { owner, set, unset } = environmentChange.parse(asked);
-  refuse(
-    app === '' || !/^[a-z][a-z0-9-]{0,30}$/.test(app) ? [['app', 'not a name of an app']] : [],
-  );
-  refuse(unset.flatMap((name) => (name in set ? [[name, 'both set and unset']] : [])));
-  refuse(
-    unset.flatMap((name) => (isVariableName(name) ? [] : [['unset', 'not a name of a variable']])),
-  );
-  refuse(problemsWith(set));
+  refuse([
+    ...(APP.test(app) ? [] : [['app', 'not a name of an app'] as const]),
+    ...unset.filter((name) => name in set).map((name) => [name, 'both set and unset'] as const),
+    ...unset
+      .filter((name) => !isVariableName(name))
+      .map(() => ['unset', 'not a name of a variable'] as const),
+    ...problemsWith(set),
+  ]);
   const changed = host.environments.change(
     app,
     { set, unset },
@@ -163,10 +166,10 @@ function inZddYaml(config: AppConfig, name: string): boolean {
   );
 }
 
-function refuse(problems: readonly (readonly [string, string] | string[])[]): void {
+function refuse(problems: ReadonlyArray<readonly [string, string]>): void {
   if (problems.length === 0) return;
   throw new ZddError('ZDD_ENV_INVALID', 'these variables cannot be kept; nothing was changed', {
-    evidence: problems.map(([label = '', text = '']) => [label, text] as const),
+    evidence: problems,
     traffic: 'untouched',
     tries: ['zdd-agent env --help'],
   });

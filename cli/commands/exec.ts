@@ -16,7 +16,7 @@ export const exec: Command = {
   examples: [
     ['zdd-agent exec -- npm run stats', 'one command'],
     ['zdd-agent exec -- node -p process.version', 'after --, options are its own'],
-    ["zdd-agent exec -- sh -c 'pg_dump $DB_URL' >dump.sql", 'variables of there'],
+    ["zdd-agent exec -- sh -c 'echo $ZDD_RELEASE'", 'variables of there'],
     ['zdd-agent exec --release r41 -- cat REVISION', 'in another release'],
   ],
   args: [{ name: '<COMMAND...>', description: 'after --: the program and its arguments' }],
