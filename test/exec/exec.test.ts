@@ -278,7 +278,7 @@ describe('when the daemon', () => {
   );
 });
 
-test('an agent that knows no sessions is told apart from a failure', async () => {
+test('an agent that is not there is told apart from a command that failed', async () => {
   const { code, stderr } = await cli(['exec', '--', 'true'], { socket: join(host.dir, 'nothing') });
   expect(code).toBe(11);
   expect(stderr).toContain('ZDD_AGENT_UNREACHABLE');
