@@ -196,9 +196,7 @@ export class Deploys {
       this.#allRun(app, warm) &&
       this.#isOfPresentSize(state, warm) &&
       hasPresentEnvironment(this.#host, app, warm);
-    return asBefore
-      ? { kind: 'warm', generation: warm }
-      : { kind: 'release', release };
+    return asBefore ? { kind: 'warm', generation: warm } : { kind: 'release', release };
   }
 
   #allRun(app: string, generation: Generation): boolean {

@@ -1,7 +1,7 @@
 import { randomInt } from 'node:crypto';
 import { basename } from 'node:path';
 import type { z } from 'zod';
-import type { Generation } from '../core/model.ts';
+import { type Generation, standingRelease } from '../core/model.ts';
 import type { AppConfig } from '../protocol/app-config.ts';
 import { ZddError } from '../protocol/errors.ts';
 import type { execOpen } from '../protocol/exec.ts';
@@ -62,9 +62,13 @@ export function planExec(host: Host, app: string, wish: z.output<typeof execOpen
 }
 
 function generationFor(host: Host, app: string, wanted: string | undefined): Generation {
-  const { stable, retiring } = host.journal.state(app);
+  const state = host.journal.state(app);
+  const { stable, retiring } = state;
   if (wanted === undefined) {
+    const standing = standingRelease(state);
     if (stable !== null) return stable;
+    // Stopped by somebody: its release is there all the same.
+    if (standing !== null) return { release: standing, deployment: 0 };
     throw new ZddError('ZDD_RELEASE_UNKNOWN', `${app} has no live release to run it in`, {
       tries: ['zdd-agent push', `zdd-agent releases --app ${app}`],
     });

@@ -3,6 +3,7 @@ import { EXEC_OPTIONS } from './exec.ts';
 
 export const consoleVerb: Command = {
   name: 'console',
+  beside: 'exec',
   summary: 'open a console in the live release',
   description:
     'Runs what zdd.yaml says under console:, such as rails console, in the folder of the live release, and a shell where it says nothing. Otherwise as exec.',

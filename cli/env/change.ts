@@ -73,8 +73,8 @@ function describe({ app, set, unchanged, unset, live }: EnvironmentChanged): str
     unset.length === 0 ? '' : `unset ${unset.join(', ')}`,
     unchanged.length === 0 ? '' : `unchanged ${unchanged.join(', ')}`,
   ].filter((part) => part !== '');
-  const first = live === null ? '; its first deploy will have it' : '';
-  return `${app}: ${parts.join('; ')}${first}`;
+  const later = live === null ? '; its next start will have it' : '';
+  return `${app}: ${parts.join('; ')}${later}`;
 }
 
 /** One key on the terminal; anything but a yes is a no. */

@@ -64,7 +64,7 @@ async function instances(): Promise<Record<string, string>[]> {
 test('an app that is not there yet can be given variables; its first deploy has them', async () => {
   const { code, stdout, stderr } = await env(['set', 'DB_URL'], `${SECRET}\n`);
   expect(code, stderr).toBe(0);
-  expect(stdout).toBe('shop: set DB_URL; its first deploy will have it\n');
+  expect(stdout).toBe('shop: set DB_URL; its next start will have it\n');
   expect(await list()).toMatchObject({
     live: null,
     variables: [{ name: 'DB_URL', inForce: null }],

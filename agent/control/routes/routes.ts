@@ -2,8 +2,8 @@ import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import type { Daemon } from '../daemon.ts';
 import { deployRoutes } from './deploy.ts';
-import { everydayRoutes } from './everyday.ts';
 import { environmentRoutes } from './environment.ts';
+import { everydayRoutes } from './everyday.ts';
 import { readRoutes } from './read.ts';
 import { streamRoutes } from './stream.ts';
 
