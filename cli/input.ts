@@ -6,6 +6,8 @@ export interface Input {
   /** The argument of this place and all after it. */
   rest(index: number): string[];
   flag(name: string): boolean;
+  /** What was said of `--NAME` and `--no-NAME`; undefined when neither. */
+  choice(name: string): boolean | undefined;
   text(name: string): string | undefined;
   /** The values of an option that takes several: `--allow <networks...>`. */
   texts(name: string): readonly string[];
@@ -43,6 +45,10 @@ export function readInput(
     arg: (index) => args[index],
     rest: (index) => args.slice(index).filter((word) => word !== undefined),
     flag: (name) => options[camel(name)] !== undefined && options[camel(name)] !== false,
+    choice(name) {
+      const value = options[camel(name)];
+      return typeof value === 'boolean' ? value : undefined;
+    },
     text,
     texts(name) {
       const value = options[camel(name)];

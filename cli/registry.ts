@@ -7,8 +7,14 @@ import { completion } from './commands/completion.ts';
 import { configCheck } from './commands/config-check.ts';
 import { configSchema } from './commands/config-schema.ts';
 import { configShow } from './commands/config-show.ts';
+import { consoleVerb } from './commands/console.ts';
 import { doctor } from './commands/doctor.ts';
+import { envImport } from './commands/env-import.ts';
+import { envList } from './commands/env-list.ts';
+import { envSet } from './commands/env-set.ts';
+import { envUnset } from './commands/env-unset.ts';
 import { events } from './commands/events.ts';
+import { exec } from './commands/exec.ts';
 import { init } from './commands/init.ts';
 import { lock } from './commands/lock.ts';
 import { logs } from './commands/logs.ts';
@@ -45,6 +51,12 @@ export const COMMANDS: readonly Command[] = [
   why,
   logs,
   events,
+  envSet,
+  envUnset,
+  envList,
+  envImport,
+  exec,
+  consoleVerb,
   doctor,
   lock,
   unlock,

@@ -13,6 +13,7 @@ import {
 import { type ErrorCode, toErrorBody, ZddError } from '../protocol/errors.ts';
 import { auditEveryChange } from './audit-hook.ts';
 import type { Daemon } from './daemon.ts';
+import { serveExec } from './exec/upgrade.ts';
 import { registerRoutes } from './routes/routes.ts';
 
 /** The control API; who may connect is decided by the permissions of its socket. */
@@ -44,6 +45,7 @@ export async function createServer(daemon: Daemon): Promise<FastifyInstance> {
   });
   auditEveryChange(server, daemon);
   await server.register(async (scope) => registerRoutes(scope, daemon));
+  serveExec(server.server, daemon);
   return server;
 }
 

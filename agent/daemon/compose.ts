@@ -9,6 +9,7 @@ import { createSystemdRunner } from '../runner/systemd/systemd-runner.ts';
 import { createArtifactStore } from '../store/artifact/artifacts.ts';
 import { Audit } from '../store/audit.ts';
 import { Drops } from '../store/drops.ts';
+import { Environments } from '../store/environment.ts';
 import { Journal } from '../store/journal.ts';
 import type { Layout } from '../store/layout.ts';
 import { Locks } from '../store/locks.ts';
@@ -44,6 +45,7 @@ export function composeHost(
     maintenance: new Maintenances(database, steadyNow),
     drops: new Drops(database),
     audit: new Audit(database, steadyNow),
+    environments: new Environments(database),
     artifacts: createArtifactStore({
       dir: layout.artifacts,
       get maxBytes() {

@@ -94,6 +94,21 @@ export function logEvent(log: Logger, event: ZddEvent): void {
     case 'drift':
       log.warn({ ...fields, repaired: event.repaired }, `drift found: ${event.what}`);
       return;
+    case 'environment_changed': {
+      const { owner, set, unset } = event;
+      log.info({ ...fields, owner, set, unset }, 'environment changed');
+      return;
+    }
+    case 'exec_started': {
+      const { owner, session, release, command, tty } = event;
+      log.info({ ...fields, owner, session, release, tty }, `command started: ${command}`);
+      return;
+    }
+    case 'exec_ended': {
+      const { session, code, ms } = event;
+      log.info({ ...fields, session, exit: code, ms }, `command ended: ${event.command}`);
+      return;
+    }
     case 'configuration_reloaded':
       logReload(log, event);
       return;

@@ -12,6 +12,7 @@ import { isWarm } from '../core/request.ts';
 import type { DeploymentReply } from '../protocol/api.ts';
 import type { AppConfig } from '../protocol/app-config.ts';
 import { type ErrorCode, ZddError } from '../protocol/errors.ts';
+import { hasPresentEnvironment } from './environment.ts';
 import { configOf, type Host } from './host.ts';
 import { assertUnlocked } from './lock.ts';
 import { effectiveConfig } from './overrides.ts';
@@ -223,9 +224,12 @@ export class Deploys {
     const warm = state.retiring
       .map(({ generation }) => generation)
       .findLast((generation) => generation.release === release && isWarm(state, generation));
-    return warm !== undefined && this.#allRun(app, warm) && this.#isOfPresentSize(state, warm)
-      ? { kind: 'warm', generation: warm }
-      : { kind: 'release', release };
+    const asBefore =
+      warm !== undefined &&
+      this.#allRun(app, warm) &&
+      this.#isOfPresentSize(state, warm) &&
+      hasPresentEnvironment(this.#host, app, warm);
+    return asBefore ? { kind: 'warm', generation: warm } : { kind: 'release', release };
   }
 
   #allRun(app: string, generation: Generation): boolean {

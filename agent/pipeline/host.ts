@@ -9,6 +9,7 @@ import type { InstanceSpec, Runner } from '../runner/runner.ts';
 import type { ArtifactStore } from '../store/artifact/artifacts.ts';
 import type { Audit } from '../store/audit.ts';
 import type { Drops } from '../store/drops.ts';
+import type { Environments } from '../store/environment.ts';
 import type { Journal } from '../store/journal.ts';
 import type { Layout } from '../store/layout.ts';
 import type { Locks } from '../store/locks.ts';
@@ -39,6 +40,7 @@ export interface Host {
   readonly maintenance: Maintenances;
   readonly drops: Drops;
   readonly audit: Audit;
+  readonly environments: Environments;
   readonly artifacts: ArtifactStore;
   readonly layout: Layout;
   /** The folder of `agent.yaml`: `apps/<app>.yaml` in it fixes or overrides keys of `zdd.yaml`. */

@@ -2,6 +2,7 @@ import { type AppState, type Generation, generationsOf, type Scale } from '../co
 import { slotsOf } from '../core/plan.ts';
 import { type AppConfig, listenOf, type ProcessType } from '../protocol/app-config.ts';
 import type { InstanceSpec, Listen } from '../runner/runner.ts';
+import { environmentOf } from './environment.ts';
 import { configOf, type Host, type HostSlot } from './host.ts';
 
 /** What the host's own timeout of a stop is longer than ours: the agent kills first, ms. */
@@ -77,7 +78,7 @@ async function placeFor(
 function instanceSpec(
   host: Host,
   app: string,
-  { release, deployment }: Generation,
+  generation: Generation,
   slot: string,
   process: string,
   type: ProcessType,
@@ -87,16 +88,12 @@ function instanceSpec(
   return {
     slot: `${app}.${slot}`,
     app,
-    release,
+    release: generation.release,
     process,
     command: type.run,
-    cwd: host.layout.release(app, release),
+    cwd: host.layout.release(app, generation.release),
     env: {
-      ...config.env,
-      ...type.env,
-      ZDD_APP: app,
-      ZDD_RELEASE: release,
-      ZDD_DEPLOYMENT: String(deployment),
+      ...environmentOf(host, app, generation, config, type),
       ZDD_SLOT: `${app}.${slot}`,
     },
     listen,

@@ -1,6 +1,7 @@
 import type { AppState, Generation } from '../core/model.ts';
 import { formatDuration } from '../protocol/duration.ts';
 import { ZddError } from '../protocol/errors.ts';
+import { environmentOf } from './environment.ts';
 import { configOf, type Host, type Task } from './host.ts';
 
 /** The name under which the release command of a deployment runs; unique for ever on this host. */
@@ -28,12 +29,7 @@ export async function release(host: Host, task: Task, candidate: Generation): Pr
       release: candidate.release,
       command: run,
       cwd: host.layout.release(app, candidate.release),
-      env: {
-        ...config.env,
-        ZDD_APP: app,
-        ZDD_RELEASE: candidate.release,
-        ZDD_DEPLOYMENT: String(candidate.deployment),
-      },
+      env: environmentOf(host, app, candidate, config),
       timeoutMs: timeout,
     },
     signal,

@@ -140,6 +140,7 @@ export const appConfig = z
       .transform((value) => ({ timeout: 600_000, ...value }))
       .optional()
       .describe('Run once, before traffic: migrations.'),
+    console: command.optional().describe('What `zdd-agent console` runs; default: a shell.'),
     smoke: z.array(smokeCheck).default([]).describe('Checks against the candidate before traffic.'),
     strategy: z.enum(['blue-green']).default('blue-green'),
     bake: duration()

@@ -61,6 +61,11 @@ export const ERRORS = {
     means: 'a process type cannot have that many instances',
   },
   ZDD_NOTHING_RUNNING: { exit: EXIT.usage, means: 'no deployment is running' },
+  ZDD_ENV_INVALID: { exit: EXIT.config, means: 'a variable has a name or value that is not kept' },
+  ZDD_EXEC_FAILED: {
+    exit: EXIT.unreachable,
+    means: 'a command could not be begun in a release, or its session was cut',
+  },
   ZDD_RELEASE_COMMAND_FAILED: {
     exit: EXIT.failedTrafficUntouched,
     means: 'the release command failed or ran out of time',

@@ -173,6 +173,34 @@ export const event = z.discriminatedUnion('type', [
     until: z.number().nullable(),
     reloaded: z.boolean(),
   }),
+  /** Variables that the host keeps for the app; never their values. */
+  z.object({
+    ...base,
+    type: z.literal('environment_changed'),
+    owner: z.string(),
+    set: z.array(z.string()),
+    unset: z.array(z.string()),
+  }),
+  /** Somebody runs a command in a release. Its arguments may be secrets, so they are not told. */
+  z.object({
+    ...base,
+    type: z.literal('exec_started'),
+    owner: z.string(),
+    session: z.string(),
+    release: z.string(),
+    process: z.string(),
+    command: z.string(),
+    tty: z.boolean(),
+  }),
+  z.object({
+    ...base,
+    type: z.literal('exec_ended'),
+    session: z.string(),
+    command: z.string(),
+    /** Null when it was ended because its client or the agent went away. */
+    code: z.int().nullable(),
+    ms: z.number(),
+  }),
   /** `agent.yaml` was read again (`systemctl reload zdd-agentd`). */
   z.object({
     ...base,

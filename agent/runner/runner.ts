@@ -1,3 +1,5 @@
+import type { Readable, Writable } from 'node:stream';
+
 /**
  * Where instances live. The pipeline speaks to this interface only; `process/` runs them as
  * detached processes (demo, containers, tests), systemd template units run them on a VPS.
@@ -112,6 +114,43 @@ export interface OnceResult {
   readonly output: readonly string[];
 }
 
+/** A terminal's size in characters. */
+export interface TerminalSize {
+  readonly rows: number;
+  readonly columns: number;
+}
+
+/** A command in a release whose streams somebody holds: `zdd-agent exec`. */
+export interface ExecSpec {
+  /** Unique for ever on this host, as the name of a slot is: `shop.r42-d57-exec-1`. */
+  readonly name: string;
+  readonly app: string;
+  readonly command: Command;
+  readonly cwd: string;
+  readonly env: Readonly<Record<string, string>>;
+  readonly limits?: Limits | undefined;
+  /** A terminal instead of three streams; `term` is its `$TERM`. */
+  readonly tty: { readonly size: TerminalSize; readonly term: string } | null;
+}
+
+/** A command that runs with its streams in our hands. It never outlives the daemon. */
+export interface ExecSession {
+  readonly stdin: Writable;
+  readonly stdout: Readable;
+  /** With a terminal nothing comes here. */
+  readonly stderr: Readable;
+  /**
+   * The exit code, as a shell tells it; null when something else ended the session. Output may still
+   * be on its way then; what the command left behind holds the streams open until `end`.
+   */
+  readonly ended: Promise<number | null>;
+  resize(size: TerminalSize): void;
+  /** SIGHUP and SIGTERM, SIGKILL after `graceMs`; resolves when nothing of it is left. */
+  end(graceMs: number): Promise<void>;
+  /** Closes the streams, whatever is still in them. */
+  release(): void;
+}
+
 /**
  * The reason of an abort that only lets go: the daemon leaves, what it started runs on. With any
  * other reason an abort ends what the signal was given to.
@@ -154,6 +193,11 @@ export interface Runner {
    * ends those that still run.
    */
   forgetOnce(app: string, kept: ReadonlySet<string>, signal: AbortSignal): Promise<void>;
+  /**
+   * Begins a command with its streams in the caller's hands, who ends it.
+   * @throws ZDD_EXEC_FAILED, ZDD_START_FAILED; the reason of `signal`
+   */
+  exec(spec: ExecSpec, signal: AbortSignal): Promise<ExecSession>;
   /** A free TCP port of the configured range, never one of `taken`. @throws ZDD_PORT_IN_USE */
   freePort(taken: ReadonlySet<number>): Promise<number>;
   /** The last `lines` lines, oldest first; works for stopped slots while their output is kept. */

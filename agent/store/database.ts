@@ -114,12 +114,23 @@ const MIGRATIONS: readonly string[] = [
   ) STRICT;
   CREATE INDEX audit_by_app ON audit (app, seq);
   `,
+  // Variables that the host keeps for apps.
+  `
+  CREATE TABLE environment (
+    app TEXT NOT NULL,
+    name TEXT NOT NULL,
+    value TEXT NOT NULL,
+    changed_at INTEGER NOT NULL,
+    changed_by TEXT NOT NULL,
+    PRIMARY KEY (app, name)
+  ) STRICT;
+  `,
 ];
 
 /**
  * Opens the agent's one database and brings its schema up to date. Every commit is on disk when it
  * returns (WAL with synchronous=FULL): the journal is written before anything is done. Its files are
- * 0600 whatever the umask: slots hold the environment of apps.
+ * 0600 whatever the umask: they hold the environment of apps.
  * @throws ZDD_STORE_TOO_NEW when a newer agent has written it.
  */
 export function openDatabase(path: string): DatabaseSync {

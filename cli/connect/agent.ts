@@ -1,3 +1,4 @@
+import type { Duplex } from 'node:stream';
 import { z } from 'zod';
 import {
   API_VERSION,
@@ -20,8 +21,16 @@ import {
   statusReply,
 } from '../../agent/protocol/api.ts';
 import { type AuditReply, auditReply } from '../../agent/protocol/audit.ts';
+import {
+  type EnvironmentChange,
+  type EnvironmentChanged,
+  type EnvironmentReply,
+  environmentChanged,
+  environmentReply,
+} from '../../agent/protocol/environment.ts';
 import { ZddError } from '../../agent/protocol/errors.ts';
 import { event, type ZddEvent } from '../../agent/protocol/events.ts';
+import { EXEC_PROTOCOL } from '../../agent/protocol/exec.ts';
 import { type GateReply, gateReply } from '../../agent/protocol/gate.ts';
 import type { Connection, StreamOptions, Upload } from './connection.ts';
 import { followed } from './follow.ts';
@@ -97,6 +106,10 @@ export interface Agent {
     query: { readonly app?: string; readonly since: number; readonly lines: number },
     signal: AbortSignal,
   ): Promise<AuditReply>;
+  environment(app: string, withValues: boolean, signal: AbortSignal): Promise<EnvironmentReply>;
+  changeEnvironment(app: string, change: EnvironmentChange): Promise<EnvironmentChanged>;
+  /** A connection that speaks frames: see protocol/exec.ts. */
+  exec(app: string, signal: AbortSignal): Promise<Duplex>;
   /** The events there are, then the end. */
   events(query: EventsQuery, signal: AbortSignal): AsyncIterable<ReadEvent>;
   /** Never ends by itself; a dropped stream goes on after the last event that came. */
@@ -182,6 +195,17 @@ export function agentOver(connection: Connection): Agent {
     deployment: (app, id, signal) =>
       get(`${appPath(app)}/deployments/${id}`, deploymentDetail, signal),
     doctor: (signal) => get('/v1/doctor', doctorReply, signal),
+    environment: (app, withValues, signal) =>
+      get(`${appPath(app)}/environment${withValues ? '?values=1' : ''}`, environmentReply, signal),
+    async changeEnvironment(app, body) {
+      await ready();
+      const path = `${appPath(app)}/environment`;
+      return connection.request('POST', path, environmentChanged, { body });
+    },
+    async exec(app, signal) {
+      await ready(signal);
+      return connection.upgrade(`${appPath(app)}/exec`, EXEC_PROTOCOL, signal);
+    },
 
     async sendArtifact(upload, sha256, signal) {
       await ready(signal);

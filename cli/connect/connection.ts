@@ -1,4 +1,4 @@
-import type { Readable } from 'node:stream';
+import type { Duplex, Readable } from 'node:stream';
 import type { z } from 'zod';
 
 export type Query = Readonly<Record<string, string | number | boolean | undefined>>;
@@ -56,6 +56,11 @@ export interface Connection {
    * @throws as `request`; ZDD_AGENT_UNREACHABLE also when the stream is cut.
    */
   stream(path: string, options?: StreamOptions): AsyncIterable<unknown>;
+  /**
+   * Leaves HTTP behind: what the agent and we say to each other from now on is up to `protocol`.
+   * @throws as `request`
+   */
+  upgrade(path: string, protocol: string, signal: AbortSignal): Promise<Duplex>;
   /** Lets go of what keeps the process alive. A request afterwards opens the way again. */
   close(): void;
 }

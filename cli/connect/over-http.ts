@@ -1,4 +1,5 @@
 import type { ClientRequest, RequestOptions as HttpOptions, IncomingMessage } from 'node:http';
+import type { Duplex } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { z } from 'zod';
 import { errorReply } from '../../agent/protocol/api.ts';
@@ -184,6 +185,40 @@ export function overHttp(way: Way): Connection {
         throw failure(cause, watch);
       } finally {
         exchange.close();
+      }
+    },
+
+    async upgrade(target, protocol, signal) {
+      await way.ready(signal);
+      const watch = watchdog(ANSWER_MS, signal);
+      const what = `GET ${target}`;
+      const { promise, resolve, reject } = Promise.withResolvers<Duplex>();
+      const request = httpRequest({
+        // As for what must not be repeated: a connection that nobody has used before.
+        ...way.dial('POST'),
+        path: target,
+        method: 'GET',
+        signal: watch.signal,
+        headers: { host: 'zdd-agent', connection: 'Upgrade', upgrade: protocol },
+      });
+      request.on('error', (cause) => reject(failure(cause, watch)));
+      request.on('upgrade', (_response, socket, head) => {
+        watch.stop();
+        if (head.length > 0) socket.unshift(head);
+        resolve(socket);
+      });
+      request.on('response', (response) => {
+        const exchange = { response, watch, close: () => request.destroy() };
+        readReply(what, exchange).then(
+          () => reject(way.notUnderstood(what, `HTTP ${response.statusCode} to an upgrade`)),
+          reject,
+        );
+      });
+      request.end();
+      try {
+        return await promise;
+      } finally {
+        watch.stop();
       }
     },
 

@@ -4,6 +4,7 @@ import { showFailure } from '../failure.ts';
 import type { Input } from '../input.ts';
 import { EXIT_INTERRUPTED, type Interrupts } from '../interrupt.ts';
 import type { Screen } from '../render/screen.ts';
+import { UsageError } from '../usage-error.ts';
 import { underHeading, withPrefix } from './host-screen.ts';
 import { type HostOutcome, lookAtLive, showOutcomes } from './outcome.ts';
 import { findPlaces, nameOf, type Places } from './places.ts';
@@ -22,12 +23,16 @@ export interface Run {
 const READING: ReadonlySet<string> = new Set([
   'audit',
   'doctor',
+  'env list',
   'events',
   'logs',
   'releases',
   'status',
   'why',
 ]);
+
+/** Verbs that take over the terminal: several hosts, one after another, would be no help. */
+const ALONE: ReadonlySet<string> = new Set(['console', 'exec']);
 
 /**
  * Runs a verb on every host it is for. Which those are is found out when the verb first asks for an
@@ -41,6 +46,12 @@ export async function runOnHosts(run: Run): Promise<number> {
   let places: Places | null = null;
   const find = async (folder?: string): Promise<Places> => {
     places ??= await findPlaces(run.globals, folder ?? run.cwd, run.interrupts.signal);
+    const { all } = places;
+    if (ALONE.has(run.command.name) && all.length > 1) {
+      throw new UsageError(`which host? There are several: ${all.map(nameOf).join(', ')}`, [
+        `zdd-agent ${run.command.name} --host ${nameOf(all[0])}`,
+      ]);
+    }
     return places;
   };
   const reading = READING.has(run.command.name);

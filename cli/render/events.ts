@@ -64,6 +64,18 @@ function told(event: ZddEvent): Told {
       return ['attention', `recovered: ${event.decision}, ${event.reason}`];
     case 'drift':
       return ['attention', `drift: ${event.what}${event.repaired ? ', repaired' : ''}`];
+    case 'environment_changed': {
+      const { owner, set, unset } = event;
+      const what = [...set, ...unset.map((name) => `${name} (unset)`)].join(', ');
+      return ['plain', `environment changed by ${owner}: ${what}`];
+    }
+    case 'exec_started':
+      return ['plain', `${event.command} started in ${event.release} by ${event.owner}`];
+    case 'exec_ended': {
+      const how =
+        event.code === null ? 'was ended: nobody listened any more' : `exit ${event.code}`;
+      return ['plain', `${event.command} ended: ${how} (${formatDuration(event.ms)})`];
+    }
     case 'configuration_reloaded':
       return reloaded(event);
     case 'drop': {

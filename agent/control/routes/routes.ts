@@ -3,6 +3,7 @@ import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import type { Daemon } from '../daemon.ts';
 import { auditRoutes } from './audit.ts';
 import { deployRoutes } from './deploy.ts';
+import { environmentRoutes } from './environment.ts';
 import { everydayRoutes } from './everyday.ts';
 import { gateRoutes } from './gate.ts';
 import { readRoutes } from './read.ts';
@@ -17,4 +18,5 @@ export async function registerRoutes(scope: FastifyInstance, daemon: Daemon): Pr
   everydayRoutes(server, daemon);
   gateRoutes(server, daemon);
   auditRoutes(server, daemon);
+  environmentRoutes(server, daemon);
 }

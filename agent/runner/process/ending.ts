@@ -5,6 +5,7 @@ import {
   isAlive,
   type ProcessIdentity,
   type ProcessStat,
+  processesWith,
   readStat,
 } from './proc.ts';
 import { pause, waitFor } from './wait.ts';
@@ -91,6 +92,28 @@ export async function killProcesses(
 }
 
 /**
+ * To every process that bears the mark, also those that lead sessions of their own.
+ * @returns whether there were any
+ */
+export function signalMarked(mark: string, signal: NodeJS.Signals): boolean {
+  const marked = processesWith(mark);
+  for (const { pid } of marked) send(pid, signal);
+  return marked.length > 0;
+}
+
+/**
+ * SIGKILL to every process that bears the mark, until none is left.
+ * @throws the reason of `signal`
+ */
+export async function killMarked(mark: string, signal: AbortSignal): Promise<void> {
+  await waitFor(() => (signalMarked(mark, 'SIGKILL') ? undefined : true), {
+    timeoutMs: KILL_TIMEOUT_MS,
+    everyMs: POLL_MS,
+    signal,
+  });
+}
+
+/**
  * The live members of the group. The leader's pid cannot be given to another process while its
  * group has members, so a leader with its own start time vouches for all; without a leader the
  * group is ours only if a member bears our mark.
@@ -119,7 +142,7 @@ function signalApp(app: ProcessIdentity, signal: 'SIGTERM' | 'SIGKILL'): void {
   send(signal === 'SIGKILL' && stat.group === app.pid ? -app.pid : app.pid, signal);
 }
 
-function send(target: number, signal: 'SIGTERM' | 'SIGKILL'): void {
+function send(target: number, signal: NodeJS.Signals): void {
   try {
     process.kill(target, signal);
   } catch (error) {

@@ -1,6 +1,8 @@
 import { mkdir } from 'node:fs/promises';
 import { ZddError } from '../../protocol/errors.ts';
 import type {
+  ExecSession,
+  ExecSpec,
   InstanceExited,
   InstanceSpec,
   InstanceStatus,
@@ -10,6 +12,7 @@ import type {
   OutputLine,
   Runner,
 } from '../runner.ts';
+import { exec } from './exec.ts';
 import { installHolderScript } from './holder-script.ts';
 import { type Backoff, DEFAULT_BACKOFF } from './launch.ts';
 import type { Log } from './log.ts';
@@ -104,6 +107,12 @@ class ProcessRunner implements Runner {
     const { stateDir, path } = this.#options;
     const script = await this.#open();
     return await runOnce(spec, { stateDir, script, path, detached: this.#detached.signal }, signal);
+  }
+
+  async exec(spec: ExecSpec, signal: AbortSignal): Promise<ExecSession> {
+    const { stateDir, path } = this.#options;
+    const script = await this.#open();
+    return await exec(spec, { stateDir, script, path }, signal);
   }
 
   /** Commands are children of the daemon: none outlives it, `adopt` sees to that. */

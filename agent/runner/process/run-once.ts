@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { ZddError } from '../../protocol/errors.ts';
 import type { Exit, OnceResult, OnceSpec } from '../runner.ts';
-import { endProcesses, killProcesses, type ProcessGroup, survives } from './ending.ts';
+import { endProcesses, killMarked, killProcesses, type ProcessGroup, survives } from './ending.ts';
 import { baseEnvironment } from './environment.ts';
 import { commandWords } from './holder-script.ts';
 import { readLife, revoke } from './life.ts';
@@ -39,14 +39,19 @@ export async function runOnce(
 ): Promise<OnceResult> {
   signal.throwIfAborted();
   await requireFolder(spec.cwd);
-  const token = `${bootId()}.${randomUUID()}`;
-  const folder = join(onceFolder(around.stateDir), token);
+  const { token, folder } = newOnceFolder(around.stateDir);
   await mkdir(folder, { recursive: true, mode: 0o700 });
   try {
     return await runIn(folder, token, spec, around, signal);
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
+}
+
+/** A folder for one command, of which `endLeftOver` knows by its name what it was; not made yet. */
+export function newOnceFolder(stateDir: string): { token: string; folder: string } {
+  const token = `${bootId()}.${randomUUID()}`;
+  return { token, folder: join(onceFolder(stateDir), token) };
 }
 
 /** Ends what an earlier daemon was running when it died, and whatever of it comes late. */
@@ -66,6 +71,8 @@ export async function endLeftOver(stateDir: string, signal: AbortSignal): Promis
             () => deadline,
             signal,
           );
+        // A session with a terminal leads a group of its own.
+        await killMarked(markOf(token), signal);
       }
       await rm(folder, { recursive: true, force: true });
     }),
@@ -115,8 +122,13 @@ function onceFolder(stateDir: string): string {
   return join(stateDir, '.once');
 }
 
+/** `NAME=value` that everything of a command was started with. */
+export function markOf(token: string): string {
+  return `ZDD_ONCE=${token}`;
+}
+
 function groupOf(token: string, leader: ProcessGroup['leader']): ProcessGroup {
-  return { name: 'the command', mark: `ZDD_ONCE=${token}`, leader, app: leader };
+  return { name: 'the command', mark: markOf(token), leader, app: leader };
 }
 
 async function identityOf(child: ChildProcess): Promise<ProcessGroup['leader']> {

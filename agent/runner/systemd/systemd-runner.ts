@@ -3,6 +3,8 @@ import type { Log } from '../process/log.ts';
 import { PortPool, type PortRange } from '../process/port-pool.ts';
 import { orAborted } from '../process/wait.ts';
 import {
+  type ExecSession,
+  type ExecSpec,
   type HostPreparation,
   type InstanceExited,
   type InstanceSpec,
@@ -15,6 +17,7 @@ import {
   type Runner,
 } from '../runner.ts';
 import { ActiveFiles } from './active-files.ts';
+import { exec } from './exec.ts';
 import { ExitStory } from './exit-story.ts';
 import { askFor, type Surroundings, startInstance, stopInstance } from './instance.ts';
 import { followLines, lastLines } from './journal.ts';
@@ -150,6 +153,18 @@ class SystemdRunner implements Runner {
       return await runOnce(spec, this.#around, this.#bound(signal));
     } finally {
       this.#waitedFor.delete(spec.name);
+    }
+  }
+
+  async exec(spec: ExecSpec, signal: AbortSignal): Promise<ExecSession> {
+    this.#waitedFor.add(spec.name);
+    const over = (): boolean => this.#waitedFor.delete(spec.name);
+    try {
+      const session = await exec(spec, this.#around, this.#bound(signal));
+      return { ...session, end: (graceMs) => session.end(graceMs).finally(over) };
+    } catch (error) {
+      over();
+      throw error;
     }
   }
 
