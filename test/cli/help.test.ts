@@ -26,8 +26,7 @@ test('the bare command is one screen with examples first and verbs in the order 
       logs          what the instances print
       events        every change, one a line
       env set       keep variables of an app on the host; also unset, list, import
-      exec          run a command in the live release
-      console       open a console in the live release
+      exec          run a command in the live release; also console
       doctor        what is wrong with this host, and what mends it
 
     Every verb: --app NAME  --socket PATH  --json  --quiet  --no-color  --help
