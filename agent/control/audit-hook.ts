@@ -47,14 +47,6 @@ interface Act {
  */
 export function auditEveryChange(server: FastifyInstance, { host }: Daemon): void {
   const acts = new WeakMap<FastifyRequest, Act>();
-  const peers = new WeakMap<Socket, Promise<number | null>>();
-
-  const peerOf = (socket: Socket): Promise<number | null> => {
-    const uid = peers.get(socket) ?? peerUid(socket);
-    peers.set(socket, uid);
-    return uid;
-  };
-
   // Before a body is judged: what is refused for its form was tried as well.
   server.addHook('preValidation', async (request) => {
     if (!isChange(request)) return;
@@ -65,10 +57,7 @@ export function auditEveryChange(server: FastifyInstance, { host }: Daemon): voi
       details: detailsOf(request),
       claimed: claimOf(request),
     });
-    const verified = peerOf(request.raw.socket).then((uid) =>
-      uid === null ? null : identify(uid, at),
-    );
-    verified.catch(() => undefined);
+    const verified = verifyPeer(request.raw.socket, at);
     acts.set(request, { seq, verified, answer: null });
   });
 
@@ -85,7 +74,7 @@ export function auditEveryChange(server: FastifyInstance, { host }: Daemon): voi
     if (act === undefined) return;
     acts.delete(request);
     try {
-      const verified = await act.verified.catch(() => null);
+      const verified = await act.verified;
       const app = appOf(act.answer);
       host.audit.end(act.seq, {
         app,
@@ -101,6 +90,23 @@ export function auditEveryChange(server: FastifyInstance, { host }: Daemon): voi
   server.addHook('onResponse', (request, reply) =>
     end(request, ({ answer }) => outcomeOf(reply, answer)),
   );
+}
+
+const peers = new WeakMap<Socket, Promise<number | null>>();
+
+/**
+ * Who is at the other end of a connection, as far as the agent can find out. Never rejects.
+ * @param at when the act began, ms since the epoch
+ */
+export async function verifyPeer(socket: Socket, at: number): Promise<Verified | null> {
+  const asked = peers.get(socket) ?? peerUid(socket);
+  peers.set(socket, asked);
+  try {
+    const uid = await asked;
+    return uid === null ? null : await identify(uid, at);
+  } catch {
+    return null;
+  }
 }
 
 function isChange({ method, routeOptions }: FastifyRequest): boolean {

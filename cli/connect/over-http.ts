@@ -199,7 +199,12 @@ export function overHttp(way: Way): Connection {
         path: target,
         method: 'GET',
         signal: watch.signal,
-        headers: { host: 'zdd-agent', connection: 'Upgrade', upgrade: protocol },
+        headers: {
+          host: 'zdd-agent',
+          connection: 'Upgrade',
+          upgrade: protocol,
+          ...claims(),
+        },
       });
       request.on('error', (cause) => reject(failure(cause, watch)));
       request.on('upgrade', (_response, socket, head) => {

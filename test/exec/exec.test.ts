@@ -3,6 +3,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { auditReply } from '../../agent/protocol/audit.ts';
 import { PrivateHost } from '../../demo/private-host.ts';
 import { CLI, cli, environment, type Ran, startCli, until, watchChild } from '../cli/run-cli.ts';
 import { push } from '../deploys/shop.ts';
@@ -151,7 +152,7 @@ test('a command is asked by SIGHUP before it is killed', async () => {
   );
 });
 
-test('who ran what stands in the events, without arguments', async () => {
+test('who ran what stands in the events and in the audit, without arguments', async () => {
   const since = (await host.events()).at(-1)?.seq ?? 0;
   await exec(['exec', '--', 'sh', '-c', 'exit 3', 'a-secret']);
   const all = (await host.events(since)).filter((told) => 'session' in told);
@@ -163,6 +164,16 @@ test('who ran what stands in the events, without arguments', async () => {
   ]);
   expect(JSON.stringify(told)).not.toContain('a-secret');
   expect(await host.log()).not.toContain('a-secret');
+  const audit = await host.cli(['audit', '--json']);
+  const { entries } = auditReply.parse(JSON.parse(audit.stdout));
+  expect(entries.filter(({ verb }) => verb === 'exec').at(-1)).toMatchObject({
+    app: 'shop',
+    details: { command: 'sh' },
+    claimed: { owner: expect.stringContaining('@'), cli: expect.any(String) },
+    verified: { uid: process.getuid?.() },
+    outcome: 'done',
+  });
+  expect(audit.stdout).not.toContain('a-secret');
 });
 
 test('console runs what zdd.yaml says', async () => {

@@ -2,6 +2,7 @@ import type { Readable } from 'node:stream';
 import { finished } from 'node:stream/promises';
 import type { z } from 'zod';
 import { type ExecPlan, planExec } from '../../pipeline/exec.ts';
+import type { Verified } from '../../protocol/audit.ts';
 import { ZddError } from '../../protocol/errors.ts';
 import { encodeTaken, execOpen, type Frame, terminalSize } from '../../protocol/exec.ts';
 import { orAborted } from '../../runner/process/wait.ts';
@@ -18,6 +19,14 @@ const GRACE_MS = 5_000;
 /** The same when the daemon itself is told to leave, ms. */
 const LEAVING_GRACE_MS = 1_000;
 
+/** Who is at the other end. */
+export interface ExecPeer {
+  /** Version of the CLI, as it says. */
+  readonly cli: string | null;
+  /** What the agent found out by itself. */
+  readonly verified: Promise<Verified | null>;
+}
+
 /** Runs the sessions of `zdd-agent exec`; each ends with its client and with the daemon. */
 export class ExecSessions {
   readonly #daemon: Daemon;
@@ -28,9 +37,11 @@ export class ExecSessions {
   }
 
   /** Serves one client to the end of its session. Never throws. */
-  async serve(app: string, client: ExecClient): Promise<void> {
+  async serve(app: string, client: ExecClient, peer: ExecPeer): Promise<void> {
     const { signal, host } = this.#daemon;
     this.#running += 1;
+    let act: number | null = null;
+    let outcome = 'done';
     try {
       const over = AbortSignal.any([client.gone, signal]);
       if (this.#running > MOST) {
@@ -40,17 +51,40 @@ export class ExecSessions {
       }
       const wish = await askedBy(client, over);
       const plan = planExec(host, app, wish);
+      act = this.#audit(app, plan, wish.owner, peer);
       const session = await host.runner.exec(plan.spec, over);
       await this.#relay(app, wish.owner, plan, session, client);
     } catch (error) {
       const thrown = signal.aborted ? signal.reason : error;
       const { code } = client.refuse(thrown);
+      outcome = client.gone.aborted ? 'left' : code;
       if (code === 'ZDD_BUG' && !client.gone.aborted) {
         host.log.error({ app, err: error }, 'a command could not be run');
       }
     } finally {
       this.#running -= 1;
       await client.close();
+      if (act !== null) await this.#auditEnd(act, peer, outcome);
+    }
+  }
+
+  /** Before it is done, so that nothing done is missing there. Arguments may be secrets. */
+  #audit(app: string, { shown, release }: ExecPlan, owner: string, { cli }: ExecPeer): number {
+    const { audit } = this.#daemon.host;
+    return audit.begin({
+      app,
+      verb: 'exec',
+      details: { command: shown, release },
+      claimed: { owner, cli },
+    });
+  }
+
+  async #auditEnd(act: number, { verified }: ExecPeer, outcome: string): Promise<void> {
+    const { audit, log } = this.#daemon.host;
+    try {
+      audit.end(act, { verified: await verified, deployment: null, outcome });
+    } catch (error) {
+      log.error({ err: error }, 'audit cannot be written');
     }
   }
 

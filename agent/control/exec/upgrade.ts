@@ -1,7 +1,9 @@
 import { type IncomingMessage, type Server, STATUS_CODES } from 'node:http';
 import type { Duplex } from 'node:stream';
+import { CLI_HEADER } from '../../protocol/audit.ts';
 import { ZddError } from '../../protocol/errors.ts';
 import { EXEC_PROTOCOL } from '../../protocol/exec.ts';
+import { verifyPeer } from '../audit-hook.ts';
 import type { Daemon } from '../daemon.ts';
 import { ExecClient } from './client.ts';
 import { ExecSessions } from './sessions.ts';
@@ -18,7 +20,12 @@ export function serveExec(server: Server, daemon: Daemon): void {
     socket.write(
       `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${EXEC_PROTOCOL}\r\n\r\n`,
     );
-    void sessions.serve(app, new ExecClient(socket, head));
+    const cli = request.headers[CLI_HEADER];
+    const who = {
+      cli: typeof cli === 'string' ? cli : null,
+      verified: verifyPeer(request.socket, Date.now()),
+    };
+    void sessions.serve(app, new ExecClient(socket, head), who);
   });
 }
 
