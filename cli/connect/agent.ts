@@ -145,6 +145,15 @@ export function agentOver(connection: Connection): Agent {
     await ready(signal);
     return connection.request('GET', path, reply, { signal });
   }
+  /** No signal: once asked, we want to know the answer, or nobody knows what was started. */
+  async function begin(path: string, body: unknown): Promise<DeploymentReply> {
+    await ready();
+    // By its number the agent knows it again when the way was cut before the answer.
+    const headers = { 'x-zdd-request': crypto.randomUUID() };
+    return persistently(connection, new AbortController().signal, () =>
+      connection.request('POST', path, deploymentReply, { body, headers }),
+    );
+  }
   const appPath = (app: string) => `/v1/apps/${encodeURIComponent(app)}`;
 
   async function* events(
@@ -217,15 +226,8 @@ export function agentOver(connection: Connection): Agent {
         }),
       );
     },
-    // No signal: once asked, we want to know the answer, or nobody knows what was started.
-    async deploy(body) {
-      await ready();
-      return connection.request('POST', '/v1/deployments', deploymentReply, { body });
-    },
-    async steer(app, verb, body) {
-      await ready();
-      return connection.request('POST', `${appPath(app)}/${verb}`, deploymentReply, { body });
-    },
+    deploy: (body) => begin('/v1/deployments', body),
+    steer: (app, verb, body) => begin(`${appPath(app)}/${verb}`, body),
     async gate(app, verb, body) {
       await ready();
       return connection.request('POST', `${appPath(app)}/${verb}`, gateReply, { body });
