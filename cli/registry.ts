@@ -13,6 +13,7 @@ import { envImport } from './commands/env-import.ts';
 import { envList } from './commands/env-list.ts';
 import { envSet } from './commands/env-set.ts';
 import { envUnset } from './commands/env-unset.ts';
+import { drain } from './commands/drain.ts';
 import { events } from './commands/events.ts';
 import { exec } from './commands/exec.ts';
 import { init } from './commands/init.ts';
@@ -47,6 +48,7 @@ export const COMMANDS: readonly Command[] = [
   stop,
   start,
   status,
+  drain,
   releases,
   why,
   logs,

@@ -93,6 +93,20 @@ export const generationStatus = z.object({
   warmUntil: z.number().nullable(),
   requests: z.int().nullable(),
   websockets: z.int().nullable(),
+  /** SSE and gRPC; null when it cannot be told. */
+  streams: z.int().nullable().optional(),
+  /** How its connections end, while it drains. */
+  drain: z
+    .object({
+      /** From when WebSockets and streams, and requests that run too long, are closed; ms. */
+      closeFrom: z.number(),
+      requestsUntil: z.number(),
+      pacePerSecond: z.number(),
+      /** An old HAProxy worker may still send it a request: it is not stopped before. */
+      reachableByOldWorker: z.boolean(),
+    })
+    .nullable()
+    .optional(),
   instances: z.array(instanceStatus),
 });
 export type GenerationStatus = z.infer<typeof generationStatus>;
@@ -204,6 +218,8 @@ export const logLine = z.object({
   release: z.string(),
   slot: z.string(),
   stream: z.enum(['out', 'err']),
+  /** 0 to 7 as in syslog(3), where the line had one of its own: by the prefix `<3>`. */
+  priority: z.int().optional(),
   text: z.string(),
 });
 export type LogLine = z.infer<typeof logLine>;

@@ -1,21 +1,25 @@
 import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import type { Receipt, ZddEvent } from '../../../agent/protocol/events.ts';
 import { until } from '../run-cli.ts';
 import { AT, app, failedReceipt, R42, receipt, stamp, storyOf, ZDD_YAML } from '../samples.ts';
-import { json, readJson, replies, streams, takesArtifacts } from '../stand-in.ts';
+import { type Answer, json, readJson, replies, streams, takesArtifacts } from '../stand-in.ts';
 import { type Cutter, numbers, openCutter } from './cutter.ts';
 import { type Lab, openLab } from './lab.ts';
 import type { Sshd } from './sshd.ts';
 
 const CUTS = 24;
 /** The greeting, the key exchange, the login and the first answers have about this many bytes. */
-const HANDSHAKE = 6_000;
+const HANDSHAKE = 5_000;
+/** After several cuts within a handshake the CLI waits up to two seconds before the next try. */
+const PATIENCE_MS = 100_000;
 
 let lab: Lab;
 let host: Sshd;
 let way: Cutter;
 let project: string;
+let stopGrowing = () => {};
 
 beforeEach(async () => {
   lab = await openLab();
@@ -34,29 +38,65 @@ beforeEach(async () => {
   );
 });
 afterEach(async () => {
+  stopGrowing();
   await way.close();
   await lab.remove();
 });
 
 const overSsh = () => ['--host', way.destination, '--socket', lab.agent.socket];
 
-/** The events of a push that go on only once the way was cut for the last time. */
-function toldUntilAllCuts(end: ReturnType<typeof receipt>) {
+/** Something that goes on and on, told to whoever asks from wherever they are. */
+function growing<T>(first: readonly T[], next: (number: number) => T | null) {
+  const all = [...first];
+  const tellers = new Set<() => void>();
+  const timer = setInterval(() => {
+    const more = next(all.length);
+    if (more === null) return;
+    all.push(more);
+    for (const tell of tellers) tell();
+  }, 5);
+  stopGrowing = () => clearInterval(timer);
+  const tells =
+    (from: (url: URL) => number): Answer =>
+    (_request, response, url) => {
+      let at = from(url);
+      response.writeHead(200, { 'content-type': 'application/x-ndjson' });
+      const tell = () => {
+        for (const each of all.slice(at)) response.write(`${JSON.stringify(each)}\n`);
+        at = all.length;
+      };
+      tell();
+      tellers.add(tell);
+      response.on('close', () => tellers.delete(tell));
+    };
+  return { all, tells };
+}
+
+/** The events of a push, of which there are ever more until the way has broken often enough. */
+function pushThatGoesOn(end: Receipt): readonly ZddEvent[] {
   const story = storyOf(end);
-  const chatter = Array.from({ length: 40 }, (_, number) => ({
-    type: 'progress' as const,
-    app: 'shop',
-    deployment: 57,
-    phase: 'baking' as const,
-    message: `look ${number} ${'.'.repeat(100)}`,
-  }));
   const last = story.at(-1);
   if (last === undefined) throw new Error('a story has an end');
-  const before = [...story.slice(0, -1), ...stamp(chatter, 300)];
-  const all = [...before, { ...last, seq: 500 }];
-  lab.agent.on('GET /v1/events', (request, response, url) =>
-    streams(way.cuts() >= CUTS ? all : before)(request, response, url),
-  );
+  let ended = false;
+  const { all, tells } = growing<ZddEvent>(story.slice(0, -1), (number) => {
+    if (ended) return null;
+    if (way.cuts() >= CUTS) {
+      ended = true;
+      return { ...last, seq: 101 + number };
+    }
+    const [look] = stamp([
+      {
+        type: 'progress',
+        app: 'shop',
+        deployment: 57,
+        phase: 'baking',
+        message: `look ${number} ${'.'.repeat(100)}`,
+      },
+    ]);
+    return look ? { ...look, seq: 101 + number } : null;
+  });
+  const since = (url: URL) => Math.max(0, Number(url.searchParams.get('since')) - 100);
+  lab.agent.on('GET /v1/events', tells(since));
   return all;
 }
 
@@ -74,10 +114,13 @@ test.each([
 ])(
   'sshd killed 24 times at byte after byte (seed %i): one deployment, every event once, exit %i',
   async (seed, code, end) => {
-    const all = toldUntilAllCuts(end);
-    const push = lab.me.start(['push', '--json', ...overSsh()], { cwd: project });
+    const all = pushThatGoesOn(end);
+    const push = lab.me.start(['push', '--json', ...overSsh()], {
+      cwd: project,
+      deadlineMs: PATIENCE_MS,
+    });
     await push.says('phase_changed');
-    way.breakAfter(numbers(seed, CUTS, HANDSHAKE));
+    way.breakAfter(numbers(seed, CUTS, 3 * HANDSHAKE));
     const ran = await push.ended();
     expect(ran.stderr).not.toContain('unreachable');
     expect(ran.code).toBe(code);
@@ -87,9 +130,11 @@ test.each([
       .split('\n')
       .map((line): unknown => JSON.parse(line));
     expect(seen).toEqual([...all, end]);
+    expect(all.length).toBeGreaterThan(CUTS);
     const asked = lab.agent.requests.filter((line) => line === 'POST /v1/deployments');
     expect(asked).toHaveLength(1);
   },
+  PATIENCE_MS,
 );
 
 test('a way that breaks before the answer of the agent does not start a second deployment', async () => {
@@ -108,44 +153,50 @@ test('a way that breaks before the answer of the agent does not start a second d
   expect(ids).toHaveLength(4);
 });
 
-test('followed logs go on after each cut, no line lost, none twice', async () => {
-  const line = (number: number) => ({
-    at: AT + Math.floor(number / 3),
-    app: 'shop',
-    release: R42,
-    slot: 'r42-d57-web-1',
-    stream: 'out',
-    text: `line ${number} ${'.'.repeat(60)}`,
-  });
-  let told = 20;
-  lab.agent.on('GET /v1/apps/shop/logs', (_request, response) => {
-    response.writeHead(200, { 'content-type': 'application/x-ndjson' });
-    told += 7;
-    for (let number = 0; number < told; number += 1) {
-      response.write(`${JSON.stringify(line(number))}\n`);
-    }
-  });
-  const logs = lab.me.start(['logs', '-f', '--json', '--app', 'shop', ...overSsh()]);
-  await logs.says('line 26 ');
-  way.breakAfter(numbers(3, CUTS, HANDSHAKE));
-  await until(
-    () => way.cuts() === CUTS,
-    () => `the cuts, ${way.cuts()} so far: ${logs.stderr()}`,
-  );
-  const goal = told;
-  await logs.says(`line ${goal} `);
-  logs.child.kill('SIGINT');
-  const { code, stdout } = await logs.ended();
-  expect(code).toBe(130);
-  const seen = stdout
-    .trim()
-    .split('\n')
-    .flatMap((each) => /line \d+/.exec(each) ?? []);
-  expect(seen).toEqual(seen.map((_, number) => `line ${number}`));
-});
+test(
+  'followed logs go on after each cut, no line lost, none twice',
+  async () => {
+    const line = (number: number) => ({
+      at: AT + Math.floor(number / 3),
+      app: 'shop',
+      release: R42,
+      slot: 'r42-d57-web-1',
+      stream: 'out',
+      text: `line ${number} ${'.'.repeat(60)}`,
+    });
+    const { all, tells } = growing([], line);
+    lab.agent.on(
+      'GET /v1/apps/shop/logs',
+      tells((url) => {
+        const wanted = Number(url.searchParams.get('lines'));
+        return Math.max(0, all.length - wanted);
+      }),
+    );
+    const logs = lab.me.start(['logs', '-f', '--json', '--app', 'shop', ...overSsh()], {
+      deadlineMs: PATIENCE_MS,
+    });
+    await logs.says('line 9 ');
+    way.breakAfter(numbers(3, CUTS, 3 * HANDSHAKE));
+    await until(
+      () => way.cuts() === CUTS,
+      () => `the cuts, ${way.cuts()} so far: ${logs.stderr()}`,
+      PATIENCE_MS,
+    );
+    await logs.says(`line ${all.length} `);
+    logs.child.kill('SIGINT');
+    const { code, stdout } = await logs.ended();
+    expect(code).toBe(130);
+    const seen = stdout
+      .trim()
+      .split('\n')
+      .flatMap((each) => /line \d+/.exec(each) ?? []);
+    expect(seen).toEqual(seen.map((_, number) => `line ${number}`));
+  },
+  PATIENCE_MS,
+);
 
 test('a host that stays away ends it with 11 and how to attach, and nothing is left behind', async () => {
-  lab.agent.on('GET /v1/events', streams(storyOf(receipt()).slice(0, 5)));
+  lab.agent.on('GET /v1/events', streams(storyOf(receipt()).slice(0, 7)));
   const push = lab.me.start(['push', ...overSsh()], { cwd: project });
   await push.says('npm run migrate');
   // Another key answers at the same place: waiting cannot mend that.

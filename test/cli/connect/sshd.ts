@@ -34,6 +34,8 @@ export interface SshdOptions {
   readonly config?: readonly string[];
   /** Keep the keys of an earlier one in this folder. */
   readonly port?: number;
+  /** Called when its keys are made and it does not run yet. */
+  readonly prepare?: () => void;
 }
 
 export async function startSshd(folder: string, options: SshdOptions = {}): Promise<Sshd> {
@@ -45,6 +47,7 @@ export async function startSshd(folder: string, options: SshdOptions = {}): Prom
   for (const type of hostKeys) {
     publicKeys.set(type, await makeKey(join(folder, `host_${type}`), { type }));
   }
+  options.prepare?.();
   const port = options.port ?? (await freePort());
   const allowed = join(folder, 'authorized_keys');
   await writeFile(allowed, '', { mode: 0o600 });
@@ -115,8 +118,17 @@ export interface Laptop {
   at(name: string): string;
   write(name: string, text: string): Promise<void>;
   read(name: string): Promise<string>;
-  start(args: readonly string[], options?: { cwd?: string; agent?: string }): Running;
-  run(args: readonly string[], options?: { cwd?: string; agent?: string }): Promise<Ran>;
+  start(args: readonly string[], options?: LaptopOptions): Running;
+  run(args: readonly string[], options?: LaptopOptions): Promise<Ran>;
+}
+
+export interface LaptopOptions {
+  readonly cwd?: string;
+  /** Socket of an ssh-agent. */
+  readonly agent?: string;
+  /** Folder for temporary files. */
+  readonly temporary?: string;
+  readonly deadlineMs?: number;
 }
 
 export async function laptop(folder: string): Promise<Laptop> {
@@ -126,9 +138,11 @@ export async function laptop(folder: string): Promise<Laptop> {
   const start: Laptop['start'] = (args, options = {}) =>
     startCli(args, {
       cwd: options.cwd ?? home,
+      ...(options.deadlineMs === undefined ? {} : { deadlineMs: options.deadlineMs }),
       env: {
         HOME: home,
         ...(options.agent === undefined ? {} : { SSH_AUTH_SOCK: options.agent }),
+        ...(options.temporary === undefined ? {} : { TMPDIR: options.temporary }),
       },
     });
   return {
