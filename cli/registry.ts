@@ -27,6 +27,7 @@ import { restart } from './commands/restart.ts';
 import { rollback } from './commands/rollback.ts';
 import { scale } from './commands/scale.ts';
 import { start } from './commands/start.ts';
+import { schema } from './commands/schema.ts';
 import { status } from './commands/status.ts';
 import { stop } from './commands/stop.ts';
 import { unlock } from './commands/unlock.ts';
@@ -67,4 +68,5 @@ export const COMMANDS: readonly Command[] = [
   audit,
   completion,
   complete,
+  schema,
 ];

@@ -54,7 +54,7 @@ function growing<T>(first: readonly T[], next: (number: number) => T | null) {
     if (more === null) return;
     all.push(more);
     for (const tell of tellers) tell();
-  }, 5);
+  }, 20);
   stopGrowing = () => clearInterval(timer);
   const tells =
     (from: (url: URL) => number): Answer =>
@@ -120,7 +120,7 @@ test.each([
       deadlineMs: PATIENCE_MS,
     });
     await push.says('phase_changed');
-    way.breakAfter(numbers(seed, CUTS, 3 * HANDSHAKE));
+    way.breakAfter(numbers(seed, CUTS, 2 * HANDSHAKE));
     const ran = await push.ended();
     expect(ran.stderr).not.toContain('unreachable');
     expect(ran.code).toBe(code);
@@ -172,11 +172,14 @@ test(
         return Math.max(0, all.length - wanted);
       }),
     );
-    const logs = lab.me.start(['logs', '-f', '--json', '--app', 'shop', ...overSsh()], {
-      deadlineMs: PATIENCE_MS,
-    });
+    const logs = lab.me.start(
+      ['logs', '-f', '-n', '10000', '--json', '--app', 'shop', ...overSsh()],
+      {
+        deadlineMs: PATIENCE_MS,
+      },
+    );
     await logs.says('line 9 ');
-    way.breakAfter(numbers(3, CUTS, 3 * HANDSHAKE));
+    way.breakAfter(numbers(3, CUTS, 20 * HANDSHAKE));
     await until(
       () => way.cuts() === CUTS,
       () => `the cuts, ${way.cuts()} so far: ${logs.stderr()}`,
