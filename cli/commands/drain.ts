@@ -11,6 +11,7 @@ export const drain: Command = {
   ],
   args: [{ name: '[APP]', description: 'only this app' }],
   options: [],
+  aside: true,
   endless: true,
   async run(input, context) {
     const { watchDrain } = await import('../watch/drain.ts');

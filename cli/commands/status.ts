@@ -6,7 +6,7 @@ export const status: Command = {
   description:
     'Shows every app of the host, or of all hosts of the environment in one table: the live release, its share of traffic, its instances, the release that is still warm, a deployment that runs now, and what needs attention.',
   examples: [
-    ['zdd-agent status', 'everything on this host, or on those of zdd.yaml'],
+    ['zdd-agent status', 'this host, or all of the environment'],
     ['zdd-agent status -e staging', 'all hosts of one environment'],
     ['zdd-agent status shop --json', 'one app, for a script'],
   ],
