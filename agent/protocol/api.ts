@@ -46,7 +46,10 @@ export const deployRequest = z.strictObject({
 });
 export type DeployRequest = z.input<typeof deployRequest>;
 
-/** Reply of every verb that starts or steers a deployment. */
+/**
+ * Reply of every verb that starts or steers a deployment. A request that comes again with the same
+ * header `x-zdd-request` is answered as the first time, and nothing is started twice.
+ */
 export const deploymentReply = z.object({
   app: z.string(),
   deployment: z.int(),

@@ -130,7 +130,7 @@ const laterEvent = z.looseObject({
 });
 const FOLLOW = { query: { follow: true }, patient: true };
 /** How many lines are asked for again after a drop, to find the place where it was. */
-const LOG_OVERLAP = 1_000;
+const LOG_OVERLAP = 10_000;
 
 /** @param connection opened lazily: the first request also checks that the versions fit. */
 export function agentOver(connection: Connection): Agent {

@@ -1,5 +1,6 @@
 import { type ErrorBody, toErrorBody, ZddError } from '../../agent/protocol/errors.ts';
 import type { Agent } from '../connect/agent.ts';
+import { leadingThere } from '../connect/refused-by-agent.ts';
 import type { Fleet, FleetHost } from './fleet.ts';
 
 /** What one of several hosts said. */
@@ -27,7 +28,8 @@ export async function askAll<T>(
       } catch (cause) {
         fleet.interrupts.signal.throwIfAborted();
         if (!(cause instanceof ZddError)) throw cause;
-        return { host, answer: null, error: toErrorBody(cause), exit: cause.exit };
+        const error = toErrorBody(leadingThere(cause, host.context.wayThere()));
+        return { host, answer: null, error, exit: cause.exit };
       }
     }),
   );

@@ -142,8 +142,10 @@ async function exitOf(run: Run, { context }: Visit, shared: () => boolean): Prom
   try {
     return await run.command.run(run.input, context);
   } catch (cause) {
-    if (!shared()) throw cause;
-    return await showFailure(context.screen, cause);
+    const { leadingThere } = await import('../connect/refused-by-agent.ts');
+    const shown = leadingThere(cause, context.wayThere());
+    if (!shared()) throw shown;
+    return await showFailure(context.screen, shown);
   }
 }
 

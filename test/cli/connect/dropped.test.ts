@@ -198,6 +198,24 @@ test(
   PATIENCE_MS,
 );
 
+test('a connection that stands and says nothing any more is given up, and the next one goes on', async () => {
+  await lab.me.write('config', 'ServerAliveInterval 1\nServerAliveCountMax 2\n');
+  const story = storyOf(receipt());
+  let connections = 0;
+  lab.agent.on('GET /v1/events', (request, response, url) => {
+    connections += 1;
+    streams(connections === 1 ? story.slice(0, 7) : story)(request, response, url);
+  });
+  const push = lab.me.start(['push', ...overSsh()], { cwd: project });
+  await push.says('npm run migrate');
+  await host.freeze();
+  const { code, stderr } = await push.ended();
+  expect(code).toBe(0);
+  expect(stderr).toContain('(the agent is out of reach for a moment');
+  expect(stderr.match(/npm run migrate/g)).toHaveLength(1);
+  expect(connections).toBe(2);
+});
+
 test('a host that stays away ends it with 11 and how to attach, and nothing is left behind', async () => {
   lab.agent.on('GET /v1/events', streams(storyOf(receipt()).slice(0, 7)));
   const push = lab.me.start(['push', ...overSsh()], { cwd: project });

@@ -167,8 +167,13 @@ test.each([
 
 test('what the agent refuses over SSH is in its own words, with its own exit code', async () => {
   const host = await lab.sshd();
-  lab.agent.on('GET /v1/apps/blog', refuses(404, 'ZDD_APP_UNKNOWN', 'there is no app blog here'));
+  lab.agent.on(
+    'GET /v1/apps/blog',
+    refuses(404, 'ZDD_APP_UNKNOWN', 'there is no app blog here', { tries: ['zdd-agent status'] }),
+  );
   const ran = await lab.status(host, 'blog');
   expect(ran.code).toBe(2);
   expect(ran.stderr).toContain('there is no app blog here');
+  // The agent cannot know from where it is asked.
+  expect(ran.stderr).toContain(`Try: zdd-agent status --host ${host.destination} --socket`);
 });

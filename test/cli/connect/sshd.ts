@@ -25,6 +25,8 @@ export interface Sshd {
   log(): string;
   /** Kills what serves the connections that stand now, as a broken network would end them. */
   cut(): Promise<number>;
+  /** Stops what serves the connections that stand now: they are there, and silent for ever. */
+  freeze(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -91,6 +93,9 @@ export async function startSshd(folder: string, options: SshdOptions = {}): Prom
       const pids = await descendants(daemon.pid ?? 0);
       for (const pid of pids) kill(pid);
       return pids.length;
+    },
+    async freeze() {
+      for (const pid of await descendants(daemon.pid ?? 0)) kill(pid, 'SIGSTOP');
     },
     async stop() {
       for (const pid of await descendants(daemon.pid ?? 0)) kill(pid);
@@ -199,9 +204,9 @@ async function descendants(pid: number): Promise<number[]> {
   return below(pid);
 }
 
-function kill(pid: number): void {
+function kill(pid: number, signal: NodeJS.Signals = 'SIGKILL'): void {
   try {
-    process.kill(pid, 'SIGKILL');
+    process.kill(pid, signal);
   } catch {
     // It has ended by itself.
   }
