@@ -33,8 +33,9 @@ async function environments(...lines: string[]): Promise<void> {
   await writeFile(join(project, 'zdd.yaml'), text);
 }
 
-const run = (...args: string[]) =>
-  lab.me.run([...args, '--socket', lab.agent.socket], { cwd: project });
+/** With a socket of its own, which alone would mean this machine: the environment is named. */
+const where = (environment = 'production') => ['-e', environment, '--socket', lab.agent.socket];
+const run = (...args: string[]) => lab.me.run([...args, ...where()], { cwd: project });
 
 /** Whose login an sshd has seen, and how often. */
 const logins = (host: Sshd) => (host.log().match(/Accepted publickey/g) ?? []).length;
@@ -182,7 +183,7 @@ test('logs of all hosts come as one, in the order of time, each line with its ho
 
 test('logs -f and events -f follow all hosts at once', async () => {
   lab.agent.on('GET /v1/events', streams(storyOf(receipt())));
-  const following = lab.me.start(['events', '-f', '--socket', lab.agent.socket], { cwd: project });
+  const following = lab.me.start(['events', '-f', ...where()], { cwd: project });
   await following.says(`127.0.0.1:${one.port}  2026`);
   await following.says(`127.0.0.1:${two.port}  2026`);
   following.child.kill('SIGINT');
@@ -190,20 +191,25 @@ test('logs -f and events -f follow all hosts at once', async () => {
 });
 
 test('the default environment is the only one, else production, else it has to be named', async () => {
+  // There is no agent at the usual place: whose sshd is asked for it is what counts.
+  const usual = (...words: string[]) => lab.me.run(['status', ...words], { cwd: project });
+  await environments(`  staging: { hosts: [${one.destination}] }`);
+  await usual();
+  expect([logins(one), logins(two)]).toEqual([1, 0]);
   await environments(
     `  staging: { hosts: [${one.destination}] }`,
     `  production: { hosts: [${two.destination}] }`,
   );
-  await run('status');
-  expect([logins(one), logins(two)]).toEqual([0, 1]);
-  await run('status', '-e', 'staging');
+  await usual();
   expect([logins(one), logins(two)]).toEqual([1, 1]);
-  await environments(`  a: { hosts: [${one.destination}] }`, `  b: { hosts: [x] }`);
-  expect(await run('status')).toMatchObject({
+  await usual('-e', 'staging');
+  expect([logins(one), logins(two)]).toEqual([2, 1]);
+  await environments(`  a: { hosts: [${one.destination}] }`, '  b: { hosts: [x] }');
+  expect(await usual()).toMatchObject({
     code: 2,
     stderr: expect.stringContaining('which environment?'),
   });
-  expect(await run('status', '-e', 'c')).toMatchObject({
+  expect(await usual('-e', 'c')).toMatchObject({
     code: 2,
     stderr: expect.stringContaining('zdd.yaml has no environment c'),
   });
@@ -219,15 +225,17 @@ test('hosts come from a file or from what a command prints', async () => {
   await writeFile(join(lab.path, 'hosts.txt'), `# the first\n${one.destination}\n\n`);
   await writeFile(join(project, 'hosts.sh'), `#!/bin/sh\necho ${two.destination} # the second\n`);
   await chmod(join(project, 'hosts.sh'), 0o755);
-  expect((await run('status', '-e', 'filed')).code).toBe(0);
+  const statusOf = (environment: string) =>
+    lab.me.run(['status', ...where(environment)], { cwd: project });
+  expect((await statusOf('filed')).code).toBe(0);
   expect([logins(one), logins(two)]).toEqual([1, 0]);
-  expect((await run('status', '-e', 'told')).code).toBe(0);
+  expect((await statusOf('told')).code).toBe(0);
   expect([logins(one), logins(two)]).toEqual([1, 1]);
-  const broken = await run('status', '-e', 'broken');
+  const broken = await statusOf('broken');
   expect(broken.code).toBe(10);
   expect(broken.stderr).toContain('it ended with 3');
   expect(broken.stderr).toContain('why it broke');
-  expect(await run('status', '-e', 'empty')).toMatchObject({
+  expect(await statusOf('empty')).toMatchObject({
     code: 10,
     stderr: expect.stringContaining('the list is empty'),
   });
