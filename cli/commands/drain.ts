@@ -11,7 +11,7 @@ export const drain: Command = {
   ],
   args: [{ name: '[APP]', description: 'only this app' }],
   options: [],
-  aside: true,
+  beside: 'status',
   endless: true,
   async run(input, context) {
     const { watchDrain } = await import('../watch/drain.ts');

@@ -6,8 +6,11 @@ import {
   releasesReply,
   statusReply,
 } from '../../agent/protocol/api.ts';
+import { auditReply } from '../../agent/protocol/audit.ts';
+import { environmentChanged, environmentReply } from '../../agent/protocol/environment.ts';
 import { errorBody } from '../../agent/protocol/errors.ts';
 import { event, receipt } from '../../agent/protocol/events.ts';
+import { gateReply } from '../../agent/protocol/gate.ts';
 
 /** The last line of stdout when a verb fails, unless a receipt stands there. */
 const failed = z.object({ host: z.string().optional(), error: errorBody });
@@ -112,6 +115,9 @@ const configShow = z.object({
     .optional(),
 });
 
+const gate = [gateReply.extend(ofHost), outcomes];
+const envChange = [environmentChanged.extend(ofHost), ...deployment];
+
 /** What each verb prints with `--json`: one of these on each line of stdout. */
 const LINES: Readonly<Record<string, readonly z.ZodType[]>> = {
   init: [init],
@@ -122,6 +128,10 @@ const LINES: Readonly<Record<string, readonly z.ZodType[]>> = {
   promote: deployment,
   abort: deployment,
   rollback: deployment,
+  restart: deployment,
+  scale: deployment,
+  stop: deployment,
+  start: deployment,
   status: [statusReply.extend({ ...ofHost, cli: z.string() })],
   drain: [drain],
   releases: [releasesReply.extend(ofHost)],
@@ -134,6 +144,15 @@ const LINES: Readonly<Record<string, readonly z.ZodType[]>> = {
   ],
   events,
   doctor: [doctorReply.extend(ofHost)],
+  'env list': [environmentReply.extend(ofHost)],
+  'env set': envChange,
+  'env unset': envChange,
+  'env import': envChange,
+  lock: gate,
+  unlock: gate,
+  'maintenance on': gate,
+  'maintenance off': gate,
+  audit: [auditReply.extend(ofHost)],
 };
 
 /** Verbs whose output has a schema, in the order of the list of verbs. */

@@ -4,7 +4,7 @@ import { typedAbout } from '../hosts/fleet.ts';
 import { counted } from './amounts.ts';
 import { findingLines } from './findings.ts';
 import { EDGE, type Screen } from './screen.ts';
-import { appCells, isAiling, newsOf, NONE } from './status.ts';
+import { appCells, isAiling, NONE, newsOf } from './status.ts';
 import { clean, leftRight, table, wrap } from './text.ts';
 import { skewOf } from './version-skew.ts';
 

@@ -46,7 +46,7 @@ beforeAll(async () => {
   agent.on('POST /v1/artifacts', takesArtifacts(agent));
   const started = { app: 'shop', deployment: 57, result: 'started', since: 100 };
   agent.on('POST /v1/deployments', replies(started, 202));
-  for (const verb of ['rollback', 'abort', 'promote']) {
+  for (const verb of ['rollback', 'abort', 'promote', 'restart', 'scale', 'start', 'stop']) {
     agent.on(`POST /v1/apps/shop/${verb}`, replies(started, 202));
   }
   agent.on('GET /v1/events', streams(storyOf(receipt())));
@@ -68,6 +68,37 @@ beforeAll(async () => {
       app: 'shop',
       releases: [{ release: R42, createdAt: AT, bytes: 1, files: 1, state: 'live', source: '' }],
     }),
+  );
+  const gated = { app: 'shop', reloaded: false };
+  agent.on('POST /v1/apps/shop/lock', replies({ ...gated, result: 'locked' }));
+  agent.on('POST /v1/apps/shop/unlock', replies({ ...gated, result: 'unlocked' }));
+  agent.on('POST /v1/apps/shop/maintenance', replies({ ...gated, result: 'on' }));
+  agent.on(
+    'GET /v1/audit',
+    replies({
+      schemaVersion: 1,
+      entries: [
+        {
+          seq: 1,
+          at: AT,
+          app: 'shop',
+          verb: 'rollback',
+          details: { release: 'r41' },
+          claimed: { owner: 'deploy@laptop', cli: '0.1.0' },
+          verified: { uid: 1000, user: 'deploy', ssh: [] },
+          deployment: 58,
+          outcome: 'succeeded',
+        },
+      ],
+    }),
+  );
+  agent.on(
+    'GET /v1/apps/shop/environment',
+    replies({ schemaVersion: 1, app: 'shop', live: R42, variables: [], leaving: ['KEY'] }),
+  );
+  agent.on(
+    'POST /v1/apps/shop/environment',
+    replies({ app: 'shop', set: [], unchanged: [], unset: ['KEY'], live: R42, pending: true }),
   );
   agent.on('GET /v1/doctor', replies({ schemaVersion: 1, findings: [] }));
   agent.on('GET /v1/apps/shop/logs', (_request, response) => {
@@ -120,7 +151,7 @@ test('templates/output.schema.json is these schemas (else: npm run schema)', () 
 });
 
 test('every verb that prints JSON of its own has a schema', () => {
-  const without = new Set(['config schema', 'completion', 'complete', 'schema']);
+  const without = new Set(['config schema', 'exec', 'console', 'completion', 'complete', 'schema']);
   const verbs = COMMANDS.map(({ name }) => name).filter((name) => !without.has(name));
   expect([...VERBS_WITH_OUTPUT].toSorted()).toEqual(verbs.toSorted());
 });
@@ -134,6 +165,17 @@ test.each([
   ['rollback', ['--detach']],
   ['abort', []],
   ['promote', []],
+  ['restart', []],
+  ['scale', ['web=3']],
+  ['stop', ['--detach']],
+  ['start', []],
+  ['lock', []],
+  ['unlock', []],
+  ['maintenance on', []],
+  ['maintenance off', []],
+  ['audit', []],
+  ['env list', []],
+  ['env unset', ['KEY', '--no-restart']],
   ['status', []],
   ['status', ['shop']],
   ['drain', []],
