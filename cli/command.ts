@@ -1,4 +1,5 @@
 import type { Context } from './context.ts';
+import type { Fleet } from './hosts/fleet.ts';
 import type { Input } from './input.ts';
 
 /** One positional argument: `[ID]` is optional, `<ID>` is required, `<ID...>` may be repeated. */
@@ -31,6 +32,13 @@ export interface Command {
   readonly beside?: string;
   /** No verb of a deploy: left out of the list of verbs. */
   readonly aside?: true;
+  /** Goes on until something far away ends: on several hosts it runs at the same time. */
+  readonly endless?: true;
+  /**
+   * Of a verb that changes nothing: one answer for several hosts, instead of one after the other.
+   * @returns the exit code
+   */
+  together?(input: Input, fleet: Fleet): Promise<number>;
   /** @returns the exit code. Everything else that can happen is thrown. */
   run(input: Input, context: Context): Promise<number>;
 }

@@ -5,6 +5,7 @@ import { parseCommandLine } from './program.ts';
 import { COMMANDS } from './registry.ts';
 import { overview } from './render/help.ts';
 import { openScreen } from './render/screen.ts';
+import { cliVersion } from './version.ts';
 
 process.exitCode = await main(process.argv.slice(2));
 
@@ -17,7 +18,7 @@ async function main(argv: readonly string[]): Promise<number> {
     color: !argv.includes('--no-color'),
   });
   try {
-    const parsed = await parseCommandLine(COMMANDS, argv, version);
+    const parsed = await parseCommandLine(COMMANDS, argv, cliVersion);
     if (parsed.kind === 'overview') return print(overview(COMMANDS));
     if (parsed.kind === 'print') return print(parsed.text);
     const { command, input, globals } = parsed;
@@ -32,9 +33,4 @@ async function main(argv: readonly string[]): Promise<number> {
 function print(text: string): number {
   process.stdout.write(`${text}\n`);
   return 0;
-}
-
-async function version(): Promise<string> {
-  const { default: manifest } = await import('../package.json', { with: { type: 'json' } });
-  return manifest.version;
 }

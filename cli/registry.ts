@@ -9,6 +9,7 @@ import { configSchema } from './commands/config-schema.ts';
 import { configShow } from './commands/config-show.ts';
 import { consoleVerb } from './commands/console.ts';
 import { doctor } from './commands/doctor.ts';
+import { drain } from './commands/drain.ts';
 import { envImport } from './commands/env-import.ts';
 import { envList } from './commands/env-list.ts';
 import { envSet } from './commands/env-set.ts';
@@ -25,6 +26,7 @@ import { releases } from './commands/releases.ts';
 import { restart } from './commands/restart.ts';
 import { rollback } from './commands/rollback.ts';
 import { scale } from './commands/scale.ts';
+import { schema } from './commands/schema.ts';
 import { start } from './commands/start.ts';
 import { status } from './commands/status.ts';
 import { stop } from './commands/stop.ts';
@@ -47,6 +49,7 @@ export const COMMANDS: readonly Command[] = [
   stop,
   start,
   status,
+  drain,
   releases,
   why,
   logs,
@@ -65,4 +68,5 @@ export const COMMANDS: readonly Command[] = [
   audit,
   completion,
   complete,
+  schema,
 ];

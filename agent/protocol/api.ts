@@ -46,7 +46,10 @@ export const deployRequest = z.strictObject({
 });
 export type DeployRequest = z.input<typeof deployRequest>;
 
-/** Reply of every verb that starts or steers a deployment. */
+/**
+ * Reply of every verb that starts or steers a deployment. A request that comes again with the same
+ * header `x-zdd-request` is answered as the first time, and nothing is started twice.
+ */
 export const deploymentReply = z.object({
   app: z.string(),
   deployment: z.int(),
@@ -93,6 +96,20 @@ export const generationStatus = z.object({
   warmUntil: z.number().nullable(),
   requests: z.int().nullable(),
   websockets: z.int().nullable(),
+  /** SSE and gRPC; null when it cannot be told. */
+  streams: z.int().nullable().optional(),
+  /** How its connections end, while it drains. */
+  drain: z
+    .object({
+      /** From when WebSockets and streams, and requests that run too long, are closed; ms. */
+      closeFrom: z.number(),
+      requestsUntil: z.number(),
+      pacePerSecond: z.number(),
+      /** An old HAProxy worker may still send it a request: it is not stopped before. */
+      reachableByOldWorker: z.boolean(),
+    })
+    .nullable()
+    .optional(),
   instances: z.array(instanceStatus),
 });
 export type GenerationStatus = z.infer<typeof generationStatus>;
@@ -204,6 +221,8 @@ export const logLine = z.object({
   release: z.string(),
   slot: z.string(),
   stream: z.enum(['out', 'err']),
+  /** 0 to 7 as in syslog(3), where the line had one of its own: by the prefix `<3>`. */
+  priority: z.int().optional(),
   text: z.string(),
 });
 export type LogLine = z.infer<typeof logLine>;

@@ -87,6 +87,8 @@ export interface OutputLine {
   readonly app: string;
   readonly release: string;
   readonly stream: 'out' | 'err';
+  /** 0 to 7 as in syslog(3), when the line came with one. */
+  readonly priority?: number;
   readonly text: string;
 }
 

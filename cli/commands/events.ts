@@ -4,7 +4,7 @@ export const events: Command = {
   name: 'events',
   summary: 'every change, one a line',
   description:
-    'Prints the journal: what changed, when, by whom. All apps of the host, unless --app names one.',
+    'Prints the journal: what changed, when, by whom. All apps, unless --app names one; several hosts as one story, in the order of time.',
   examples: [
     ['zdd-agent events -f', 'follow what happens from now on'],
     ['zdd-agent events --since 2h --app shop', 'the last two hours of one app'],
@@ -18,5 +18,9 @@ export const events: Command = {
   async run(input, context) {
     const { printEvents } = await import('../read/events.ts');
     return printEvents(context, input.text('since'), input.flag('follow'));
+  },
+  async together(input, fleet) {
+    const { printFleetEvents } = await import('../read/events.ts');
+    return printFleetEvents(fleet, input.text('since'));
   },
 };

@@ -130,7 +130,7 @@ const laterEvent = z.looseObject({
 });
 const FOLLOW = { query: { follow: true }, patient: true };
 /** How many lines are asked for again after a drop, to find the place where it was. */
-const LOG_OVERLAP = 1_000;
+const LOG_OVERLAP = 10_000;
 
 /** @param connection opened lazily: the first request also checks that the versions fit. */
 export function agentOver(connection: Connection): Agent {
@@ -144,6 +144,15 @@ export function agentOver(connection: Connection): Agent {
   async function get<T>(path: string, reply: z.ZodType<T>, signal: AbortSignal): Promise<T> {
     await ready(signal);
     return connection.request('GET', path, reply, { signal });
+  }
+  /** No signal: once asked, we want to know the answer, or nobody knows what was started. */
+  async function begin(path: string, body: unknown): Promise<DeploymentReply> {
+    await ready();
+    // By its number the agent knows it again when the way was cut before the answer.
+    const headers = { 'x-zdd-request': crypto.randomUUID() };
+    return persistently(connection, new AbortController().signal, () =>
+      connection.request('POST', path, deploymentReply, { body, headers }),
+    );
   }
   const appPath = (app: string) => `/v1/apps/${encodeURIComponent(app)}`;
 
@@ -217,15 +226,8 @@ export function agentOver(connection: Connection): Agent {
         }),
       );
     },
-    // No signal: once asked, we want to know the answer, or nobody knows what was started.
-    async deploy(body) {
-      await ready();
-      return connection.request('POST', '/v1/deployments', deploymentReply, { body });
-    },
-    async steer(app, verb, body) {
-      await ready();
-      return connection.request('POST', `${appPath(app)}/${verb}`, deploymentReply, { body });
-    },
+    deploy: (body) => begin('/v1/deployments', body),
+    steer: (app, verb, body) => begin(`${appPath(app)}/${verb}`, body),
     async gate(app, verb, body) {
       await ready();
       return connection.request('POST', `${appPath(app)}/${verb}`, gateReply, { body });

@@ -7,6 +7,7 @@ import { ZddError } from '../../agent/protocol/errors.ts';
 import { claims } from './claims.ts';
 import type { Connection, Query, RequestOptions } from './connection.ts';
 import { NotNdjson, parseNdjson } from './ndjson.ts';
+import { RefusedByAgent } from './refused-by-agent.ts';
 
 // Importing node:http as a module makes Node load its fetch client as well, a tenth of the time a
 // command has for its first line.
@@ -140,7 +141,7 @@ export function overHttp(way: Way): Connection {
 
   function refusal(value: unknown, status: number, what: string): ZddError {
     const known = errorReply.safeParse(value);
-    if (known.success) return ZddError.fromBody(known.data.error);
+    if (known.success) return new RefusedByAgent(known.data.error);
     return way.notUnderstood(what, `HTTP ${status}: ${JSON.stringify(value).slice(0, 300)}`);
   }
 

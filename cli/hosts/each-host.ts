@@ -5,6 +5,7 @@ import type { Input } from '../input.ts';
 import { EXIT_INTERRUPTED, type Interrupts } from '../interrupt.ts';
 import type { Screen } from '../render/screen.ts';
 import { UsageError } from '../usage-error.ts';
+import { type Fleet, labelsOf } from './fleet.ts';
 import { underHeading, withPrefix } from './host-screen.ts';
 import { type HostOutcome, lookAtLive, showOutcomes } from './outcome.ts';
 import { findPlaces, nameOf, type Places } from './places.ts';
@@ -24,6 +25,7 @@ const READING: ReadonlySet<string> = new Set([
   'audit',
   'doctor',
   'env list',
+  'drain',
   'events',
   'logs',
   'releases',
@@ -56,9 +58,14 @@ export async function runOnHosts(run: Run): Promise<number> {
   };
   const reading = READING.has(run.command.name);
   try {
-    if (reading && run.input.flag('follow')) {
+    if (run.command.endless === true || (reading && run.input.flag('follow'))) {
       const found = await find();
       if (found.all.length > 1) return await allAtOnce(run, found, visits);
+    }
+    if (reading && run.command.together !== undefined) {
+      const found = await find();
+      if (found.all.length > 1)
+        return await run.command.together(run.input, fleetOf(run, found, visits));
     }
     const exits = await oneAfterAnother(run, find, () => places?.all.length ?? 0, visits);
     if (places !== null && !reading) await sumUp(run, places, visits, exits);
@@ -91,14 +98,20 @@ async function oneAfterAnother(
 }
 
 async function allAtOnce(run: Run, places: Places, visits: Visit[]): Promise<number> {
-  const width = Math.max(...places.all.map((place) => nameOf(place).length));
+  const labels = labelsOf(places.all.map(nameOf));
+  const width = Math.max(...labels.map((label) => label.length));
   const exits = await Promise.all(
     places.all.map((_, index) => {
       const visit = visitHost(
         run,
         index,
         async () => places,
-        (screen, host, count) => withPrefix(screen, { host, number: index + 1, count }, width),
+        (screen, host, count) =>
+          withPrefix(
+            screen,
+            { host, label: labels[index] ?? host, number: index + 1, count },
+            width,
+          ),
       );
       visits.push(visit);
       return exitOf(run, visit, () => true);
@@ -107,13 +120,32 @@ async function allAtOnce(run: Run, places: Places, visits: Visit[]): Promise<num
   return exits.find((exit) => exit !== 0) ?? 0;
 }
 
+function fleetOf(run: Run, places: Places, visits: Visit[]): Fleet {
+  const { globals, screen, interrupts } = run;
+  const names = places.all.map(nameOf);
+  const labels = labelsOf(names);
+  const hosts = names.map((name, index) => {
+    const visit = visitHost(
+      run,
+      index,
+      async () => places,
+      (each) => each,
+    );
+    visits.push(visit);
+    return { name, label: labels[index] ?? name, context: visit.context };
+  });
+  return { environment: places.environment, hosts, globals, screen, interrupts };
+}
+
 /** @param shared whether there are other hosts: then an error is shown here, under its host */
 async function exitOf(run: Run, { context }: Visit, shared: () => boolean): Promise<number> {
   try {
     return await run.command.run(run.input, context);
   } catch (cause) {
-    if (!shared()) throw cause;
-    return await showFailure(context.screen, cause);
+    const { leadingThere } = await import('../connect/refused-by-agent.ts');
+    const shown = leadingThere(cause, context.wayThere());
+    if (!shared()) throw shown;
+    return await showFailure(context.screen, shown);
   }
 }
 

@@ -4,6 +4,8 @@ import { leftRight } from '../render/text.ts';
 /** One of several hosts whose output shares a screen. */
 export interface Shared {
   readonly host: string;
+  /** Short, for the beginning of a line. */
+  readonly label: string;
   /** From 1. */
   readonly number: number;
   readonly count: number;
@@ -20,7 +22,11 @@ function marked(screen: Screen, host: string): Pick<Screen, 'value'> {
 }
 
 /** The output of one host after that of another: a heading, then as it is for one host alone. */
-export function underHeading(screen: Screen, shared: Shared, stream: 'data' | 'note'): Screen {
+export function underHeading(
+  screen: Screen,
+  shared: Omit<Shared, 'label'>,
+  stream: 'data' | 'note',
+): Screen {
   const { host, number, count } = shared;
   const title = leftRight(host, `${number} of ${count}`, EDGE);
   const space = number === 1 ? '' : '\n';
@@ -31,8 +37,8 @@ export function underHeading(screen: Screen, shared: Shared, stream: 'data' | 'n
 
 /** The output of several hosts at the same time: each line says whose it is. */
 export function withPrefix(screen: Screen, shared: Shared, width: number): Screen {
-  const { host, number } = shared;
-  const name = host.padEnd(width);
+  const { host, label, number } = shared;
+  const name = label.padEnd(width);
   const prefix = (text: string, before: string) =>
     text
       .split('\n')

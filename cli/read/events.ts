@@ -1,7 +1,11 @@
 import { parseDuration } from '../../agent/protocol/duration.ts';
+import type { ZddEvent } from '../../agent/protocol/events.ts';
 import type { Context } from '../context.ts';
+import { askAll } from '../hosts/ask-all.ts';
+import type { Fleet } from '../hosts/fleet.ts';
 import { eventLine } from '../render/events.ts';
 import { UsageError } from '../usage-error.ts';
+import { showMerged } from './merged.ts';
 import { untilReaderLeaves } from './reader.ts';
 
 /** @param since `2h`, or the number of an event. @returns the exit code */
@@ -25,6 +29,26 @@ export async function printEvents(
       if (event === null || event.at >= from.at) screen.value(raw);
       if (event && event.at >= from.at) screen.data(eventLine(screen, event));
     }
+  });
+}
+
+/** The past of several hosts as one, in the order of time. @returns the exit code */
+export async function printFleetEvents(fleet: Fleet, since: string | undefined): Promise<number> {
+  const { app } = fleet.globals;
+  const from = startOf(since);
+  const answers = await askAll(fleet, async (agent) => {
+    const query = { ...(app === undefined ? {} : { app }), since: from.seq };
+    const told: { at: number; raw: unknown; event: ZddEvent | null }[] = [];
+    for await (const { raw, event } of agent.events(query, fleet.interrupts.signal)) {
+      // What only a newer agent knows stays behind what came before it.
+      const at = event?.at ?? told.at(-1)?.at ?? 0;
+      if (event === null || at >= from.at) told.push({ at, raw, event });
+    }
+    return told;
+  });
+  return showMerged(fleet, answers, (screen, { raw, event }) => {
+    screen.value(raw);
+    if (event) screen.data(eventLine(screen, event));
   });
 }
 

@@ -10,7 +10,12 @@ export function doctorLines(screen: Screen, reply: DoctorReply): string[] {
 }
 
 /** @param label stands before the finding; empty inside a section that says it all. */
-export function findingLines(screen: Screen, finding: Finding, label: string): string[] {
+export function findingLines(
+  screen: Screen,
+  finding: Finding,
+  label: string,
+  edge = EDGE,
+): string[] {
   const { green, yellow, red } = screen.out;
   const paint = {
     ok: green,
@@ -19,7 +24,7 @@ export function findingLines(screen: Screen, finding: Finding, label: string): s
     error: red,
   }[finding.level];
   const indent = label === '' ? 2 : LEVEL;
-  const text = wrap(clean(finding.what), EDGE - indent).map((line, index) =>
+  const text = wrap(clean(finding.what), edge - indent).map((line, index) =>
     index === 0 ? paint(label.padEnd(indent)) + line : ' '.repeat(indent) + line,
   );
   const tries = finding.tries.map(

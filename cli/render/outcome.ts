@@ -7,7 +7,7 @@ import { clock, count, counted, shortRelease } from './amounts.ts';
 import { EDGE, type Screen } from './screen.ts';
 import { leftRight } from './text.ts';
 
-/** `live:` and `back:`, the two lines that remain of a deployment that went well. */
+/** `live:` and `back:`, the lines that remain of a deployment that went well. */
 export function successLines(
   screen: Screen,
   receipt: Receipt,
@@ -35,6 +35,9 @@ export function successLines(
   if (receipt.previous !== null && receipt.previous !== receipt.release) {
     lines.push(leftRight(`back: ${command('rollback')}`, wayBack(receipt.previous, app), EDGE));
   }
+  for (const text of stillHeld(app)) {
+    lines.push(leftRight(`left: ${command('drain')}`, text, EDGE));
+  }
   return lines;
 }
 
@@ -44,6 +47,19 @@ function wayBack(previous: string, app: AppStatus | null): string {
   );
   if (!warm || warm.warmUntil === null) return `to ${shortRelease(previous)}`;
   return `instant until ${clock(warm.warmUntil)}, ${shortRelease(previous)} is warm`;
+}
+
+/** What users still hold of releases that take no new requests: `r41: 2 requests, 212 WebSockets`. */
+function stillHeld(app: AppStatus | null): string[] {
+  return (app?.generations ?? []).flatMap(({ role, release, requests, websockets, streams }) => {
+    const held = [
+      requests ? counted(requests, 'request') : '',
+      websockets ? counted(websockets, 'WebSocket') : '',
+      streams ? counted(streams, 'stream') : '',
+    ].filter((text) => text !== '');
+    const leaves = role === 'warm' || role === 'draining';
+    return leaves && held.length > 0 ? [`${shortRelease(release)}: ${held.join(', ')}`] : [];
+  });
 }
 
 /** `3.8s to live, 0 of 2,140 lost`: the time until new requests met the new release. */

@@ -8,56 +8,67 @@ import { age, counted, shortRelease } from './amounts.ts';
 import { findingLines } from './findings.ts';
 import type { Screen } from './screen.ts';
 import { clean, table } from './text.ts';
+import { skewOf } from './version-skew.ts';
 
-const NONE = '–';
+export const NONE = '–';
 const HEAD = ['app', 'live', 'traffic', 'instances', 'since', 'warm'] as const;
 
-/** One line an app, then what happens now and what needs attention. @param now ms since the epoch */
-export function statusLines(screen: Screen, reply: StatusReply, now: number): string[] {
+/** One line an app, then what happens now and what needs attention. */
+export function statusLines(
+  screen: Screen,
+  reply: StatusReply,
+  { now, cli }: { readonly now: number; readonly cli: string },
+): string[] {
   const lines = [`agent ${reply.agent}, ${counted(reply.apps.length, 'app')}`, ''];
   if (reply.apps.length === 0) {
     lines.push('no app yet. Try: zdd-agent push');
   } else {
     lines.push(...appTable(screen, reply.apps, now));
   }
-  lines.push(
-    ...section(
-      'deploying',
-      reply.apps.flatMap((app) => deploying(app, now)),
-    ),
-  );
-  lines.push(...section('scaled', reply.apps.flatMap(scaled)));
-  lines.push(
-    ...section(
-      'stopped',
-      reply.apps.flatMap((app) => stopped(app, now)),
-    ),
-  );
-  lines.push(
-    ...section(
-      'closed',
-      reply.apps.flatMap((app) => closed(app, now)),
-    ),
-  );
-  lines.push(...section('leaving', reply.apps.flatMap(leaving)));
-  lines.push(...section('restarting', reply.apps.flatMap(restarting)));
-  lines.push(...attentionLines(screen, reply.attention));
+  for (const [title, rows] of newsOf(reply.apps, now)) lines.push(...section(title, rows));
+  lines.push(...attentionLines(screen, [...skewOf(cli, reply.agent), ...reply.attention]));
   return lines;
+}
+
+/** What goes on now, under its title. */
+export function newsOf(
+  apps: readonly AppStatus[],
+  now: number,
+): readonly (readonly [title: string, rows: readonly string[]])[] {
+  return [
+    ['deploying', apps.flatMap((app) => deploying(app, now))],
+    ['scaled', apps.flatMap(scaled)],
+    ['stopped', apps.flatMap((app) => stopped(app, now))],
+    ['closed', apps.flatMap((app) => closed(app, now))],
+    ['leaving', apps.flatMap(leaving)],
+    ['restarting', apps.flatMap(restarting)],
+  ];
+}
+
+/** The cells of one app, by column. */
+export function appCells(app: AppStatus, now: number) {
+  const live = app.generations.find(({ role }) => role === 'stable');
+  return {
+    name: app.app,
+    live: app.live ?? app.stopped?.release ?? NONE,
+    traffic: app.stopped ? 'stopped' : trafficText(live),
+    instances: instancesText(live),
+    since: app.since === null ? NONE : age(now - app.since),
+    warm: warmText(app, now) || NONE,
+  };
+}
+
+/** Whether an instance of it is down now. */
+export function isAiling({ generations }: AppStatus): boolean {
+  return generations.some(({ instances }) => instances.some(isDown));
 }
 
 function appTable(screen: Screen, apps: readonly AppStatus[], now: number): string[] {
   const rows = apps.map((app) => {
-    const live = app.generations.find(({ role }) => role === 'stable');
-    return [
-      app.app,
-      app.live ?? app.stopped?.release ?? NONE,
-      app.stopped ? 'stopped' : trafficText(live),
-      instancesText(live),
-      app.since === null ? NONE : age(now - app.since),
-      warmText(app, now) || NONE,
-    ];
+    const { name, live, traffic, instances, since, warm } = appCells(app, now);
+    return [name, live, traffic, instances, since, warm];
   });
-  const ailing = apps.map((app) => app.generations.some(({ instances }) => instances.some(isDown)));
+  const ailing = apps.map(isAiling);
   return table(HEAD, rows, (text, column, row) => {
     if (column === 3 && ailing[row]) return screen.out.yellow(text);
     if (column === 2 && text === 'stopped') return screen.out.yellow(text);

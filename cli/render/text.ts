@@ -47,13 +47,15 @@ export function cut(text: string, width: number): string {
 }
 
 /**
- * Columns as wide as their widest cell, three spaces apart, no line ends in spaces.
+ * Columns as wide as their widest cell, no line ends in spaces.
  * @param paint colours a cell after its width is known: `(text, column, row)`.
+ * @param gap spaces between two columns
  */
 export function table(
   head: readonly string[],
   rows: readonly (readonly string[])[],
   paint: (text: string, column: number, row: number) => string = (text) => text,
+  gap = 3,
 ): string[] {
   const widths = head.map((title, column) =>
     Math.max(title.length, ...rows.map((row) => (row[column] ?? '').length)),
@@ -62,7 +64,7 @@ export function table(
     cells
       .map((cell, column) => {
         const last = column === cells.length - 1;
-        const space = last ? '' : ' '.repeat((widths[column] ?? 0) - cell.length + 3);
+        const space = last ? '' : ' '.repeat((widths[column] ?? 0) - cell.length + gap);
         return (row < 0 ? cell : paint(cell, column, row)) + space;
       })
       .join('')

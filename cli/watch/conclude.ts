@@ -1,4 +1,4 @@
-import { ERRORS, EXIT } from '../../agent/protocol/errors.ts';
+import { ERRORS, type ErrorBody, EXIT } from '../../agent/protocol/errors.ts';
 import type { Receipt } from '../../agent/protocol/events.ts';
 import type { Context } from '../context.ts';
 import { showError } from '../render/error.ts';
@@ -35,11 +35,21 @@ export async function conclude(
     screen.data(endedLines(screen, receipt).join('\n'));
     return EXIT.ok;
   }
-  const error = failureOf(receipt);
+  const error = typedHere(failureOf(receipt), watched);
   screen.note('');
   showError(screen, error, { onStdout: false });
   return exitOf(receipt);
 }
+
+/** The agent does not know from where it is asked: what it proposes to type leads to it from here. */
+function typedHere(error: ErrorBody, { command }: Watched): ErrorBody {
+  const tries = error.tries.map((line) =>
+    line.startsWith(OWN) && !/ --(app|host)\b/.test(line) ? command(line.slice(OWN.length)) : line,
+  );
+  return { ...error, tries };
+}
+
+const OWN = 'zdd-agent ';
 
 /** Traffic that went there and back is always 21, whatever was the reason, unless a human must act. */
 function exitOf({ outcome, error }: Receipt): number {

@@ -1,4 +1,5 @@
 import type { PhaseName, Receipt, ZddEvent } from '../../agent/protocol/events.ts';
+import { counted, shortRelease } from '../render/amounts.ts';
 import type { Progress } from '../render/progress.ts';
 import { VERBS } from '../render/verbs.ts';
 
@@ -27,6 +28,9 @@ function aboutWhat(started: Extract<ZddEvent, { type: 'deployment_started' }>): 
 
 export function tellStory(progress: Progress, skip: ReadonlySet<PhaseName>): Story {
   let open: { phase: PhaseName; since: number; says: string } | null = null;
+  /** Beside what the running step says: where traffic is, and what old releases still hold. */
+  let traffic = '';
+  const held = new Map<string, string>();
   const told: Record<string, number> = {};
 
   function step({ phase: of, ms, summary }: Receipt['steps'][number]): void {
@@ -41,6 +45,12 @@ export function tellStory(progress: Progress, skip: ReadonlySet<PhaseName>): Sto
     open = null;
   }
 
+  function update(): void {
+    if (open === null) return;
+    const parts = [open.says === UNSAID ? '' : open.says, traffic, ...held.values()];
+    progress.update(parts.filter((part) => part !== '').join('   '));
+  }
+
   return {
     show(event) {
       switch (event.type) {
@@ -50,7 +60,7 @@ export function tellStory(progress: Progress, skip: ReadonlySet<PhaseName>): Sto
         }
         case 'phase_changed':
           leave(event.at);
-          open = { phase: event.to, since: event.at, says: 'did not finish' };
+          open = { phase: event.to, since: event.at, says: UNSAID };
           if (!skip.has(event.to)) progress.begin(VERBS[event.to]);
           break;
         case 'step_done':
@@ -60,7 +70,7 @@ export function tellStory(progress: Progress, skip: ReadonlySet<PhaseName>): Sto
         case 'progress':
           if (open?.phase !== event.phase) break;
           open.says = event.message;
-          progress.update(event.message);
+          update();
           break;
         case 'instance_exited':
           progress.line(`  ! ${event.slot} ended: ${event.reason}`);
@@ -68,10 +78,19 @@ export function tellStory(progress: Progress, skip: ReadonlySet<PhaseName>): Sto
         case 'recovered':
           progress.done('recover', `${event.decision}: ${event.reason}`, null, 'attention');
           break;
-        case 'release_created':
         case 'traffic_moved':
+          traffic = sharesText(event.shares);
+          update();
+          break;
         case 'draining':
+          held.set(event.release, heldText(event));
+          update();
+          break;
         case 'release_stopped':
+          held.delete(event.release);
+          update();
+          break;
+        case 'release_created':
         case 'release_pruned':
         case 'drift':
           // The summaries of the steps say it already.
@@ -91,4 +110,21 @@ export function tellStory(progress: Progress, skip: ReadonlySet<PhaseName>): Sto
       }
     },
   };
+}
+
+/** What a step that ended without a word has for its summary. */
+const UNSAID = 'did not finish';
+
+/** `r42 100 %, r41 0 %` */
+function sharesText(shares: Readonly<Record<string, number>>): string {
+  return Object.entries(shares)
+    .map(([release, share]) => `${shortRelease(release)} ${share} %`)
+    .join(', ');
+}
+
+/** `r41: 2 requests, 212 WebSockets left`; nothing once nobody holds it. */
+function heldText(event: Extract<ZddEvent, { type: 'draining' }>): string {
+  const { release, requests, websockets } = event;
+  if (requests + websockets === 0) return '';
+  return `${shortRelease(release)}: ${counted(requests, 'request')}, ${counted(websockets, 'WebSocket')} left`;
 }

@@ -20,7 +20,7 @@ test('the bare command is one screen with examples first and verbs in the order 
       attach        watch a running deployment; also promote, abort
       rollback      go back to an earlier release
       restart       fresh instances of the live release; also scale, stop, start
-      status        what serves, where traffic goes, what needs attention
+      status        what serves, where traffic goes, what needs attention; also drain
       releases      the releases on the host, newest first
       why           the receipt of a deployment: what happened, and why
       logs          what the instances print

@@ -162,7 +162,7 @@ test('status of a host without apps says what to type', async () => {
 test('status --json is one JSON value with a schema version', async () => {
   const { stdout, stderr } = await run('status', '--json');
   expect(stderr).toBe('');
-  expect(JSON.parse(stdout)).toEqual(status([app()]));
+  expect(JSON.parse(stdout)).toEqual({ ...status([app()]), cli: expect.any(String) });
 });
 
 test('status of one app asks for that app, and an unknown one is an error', async () => {

@@ -16,6 +16,7 @@ import {
   streams,
   takesArtifacts,
 } from './stand-in.ts';
+import { onTerminal } from './terminal.ts';
 
 let folder: Awaited<ReturnType<typeof temporaryFolder>>;
 let project: string;
@@ -221,6 +222,46 @@ test('a release that does not start is said with its evidence, where traffic is 
     "
   `);
   expect(tooWide(stderr)).toEqual([]);
+});
+
+test('twenty last lines of an instance are shown whole, within 80 columns', async () => {
+  const output = Array.from({ length: 20 }, (_, number) =>
+    `18:32:${10 + number} line ${number} ${'with words that go on and on '.repeat(number % 4)}`.trim(),
+  );
+  ends(
+    failedReceipt('probing', {
+      ...PROBE_TIMEOUT,
+      evidence: [['last output', output.join('\n')]],
+    }),
+  );
+  const { stderr } = await run();
+  expect(tooWide(stderr)).toEqual([]);
+  const words = stderr.replaceAll(/\s+/g, ' ');
+  for (const line of output) expect(words).toContain(line);
+});
+
+test('where traffic is and what old releases hold stands beside what the step says', async () => {
+  const told = { app: 'shop', deployment: 57 } as const;
+  const news = stamp(
+    [
+      { ...told, type: 'phase_changed', from: 'switching', to: 'baking' },
+      { ...told, type: 'traffic_moved', shares: { [R42]: 5, [R41]: 95 }, ms: 7, reloaded: false },
+      {
+        ...told,
+        type: 'draining',
+        release: 'r40-9f9f9f9',
+        requests: 1,
+        websockets: 212,
+        closingFrom: 0,
+      },
+      { ...told, type: 'progress', phase: 'baking', message: '412 requests' },
+    ],
+    101,
+  );
+  agent.on('GET /v1/events', streams(news));
+  const push = onTerminal(['push'], { cwd: project, socket: agent.socket });
+  await push.says('412 requests   r42 5 %, r41 95 %   r40: 1 request');
+  push.child.kill('SIGKILL');
 });
 
 test('a failed push with --json has its receipt last on stdout and its error on stderr', async () => {

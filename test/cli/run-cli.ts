@@ -22,6 +22,8 @@ export interface RunOptions {
   readonly socket?: string;
   readonly env?: Readonly<Record<string, string>>;
   readonly uid?: number;
+  /** How long it may run, ms; for those that have to wait for something slow. */
+  readonly deadlineMs?: number;
 }
 
 /** A CLI that runs: its output so far, and ways to wait for more of it and for its end. */
@@ -44,6 +46,7 @@ export function startCli(args: readonly string[], options: RunOptions = {}): Run
       ...(options.uid === undefined ? {} : { uid: options.uid, gid: options.uid }),
     }),
     args.join(' '),
+    options.deadlineMs,
   );
 }
 
@@ -63,7 +66,7 @@ export function cli(args: readonly string[], options: RunOptions = {}): Promise<
   return startCli(args, options).ended();
 }
 
-export function watchChild(child: ChildProcess, name: string): Running {
+export function watchChild(child: ChildProcess, name: string, deadlineMs = DEADLINE_MS): Running {
   let stdout = '';
   let stderr = '';
   child.stdout?.setEncoding('utf8').on('data', (text: string) => {
@@ -72,7 +75,7 @@ export function watchChild(child: ChildProcess, name: string): Running {
   child.stderr?.setEncoding('utf8').on('data', (text: string) => {
     stderr += text;
   });
-  const closed = once(child, 'close', { signal: AbortSignal.timeout(DEADLINE_MS) });
+  const closed = once(child, 'close', { signal: AbortSignal.timeout(deadlineMs) });
   // A test that failed before it waited for the end must not fail a second time here.
   closed.catch(() => child.kill('SIGKILL'));
   const describe = () => `${name}\n--- stdout\n${stdout}\n--- stderr\n${stderr}`;
@@ -84,10 +87,11 @@ export function watchChild(child: ChildProcess, name: string): Running {
       until(
         () => stdout.includes(what) || stderr.includes(what),
         () => `"${what}" of ${describe()}`,
+        deadlineMs,
       ),
     async ended() {
       await closed.catch(() => {
-        throw new Error(`no end within ${DEADLINE_MS} ms: ${describe()}`);
+        throw new Error(`no end within ${deadlineMs} ms: ${describe()}`);
       });
       return { code: child.exitCode, stdout, stderr };
     },
@@ -98,8 +102,9 @@ export function watchChild(child: ChildProcess, name: string): Running {
 export async function until(
   holds: () => boolean | Promise<boolean>,
   what: () => string,
+  deadlineMs = DEADLINE_MS,
 ): Promise<void> {
-  const end = Date.now() + DEADLINE_MS;
+  const end = Date.now() + deadlineMs;
   while (!(await holds())) {
     if (Date.now() > end) throw new Error(`waited in vain for ${what()}`);
     await new Promise((resolve) => setTimeout(resolve, 10));

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import {
   artifactReply,
+  type DeploymentReply,
   deploymentReply,
   deployRequest,
   errorReply,
@@ -9,11 +10,13 @@ import {
 } from '../../protocol/api.ts';
 import type { Daemon } from '../daemon.ts';
 import { clientGone } from '../ndjson.ts';
+import { onceEach } from '../once.ts';
 import { inApp, type RouteServer } from './app.ts';
 
 /** What begins or steers a deployment. */
 export function deployRoutes(server: RouteServer, daemon: Daemon): void {
   const { host, deploys } = daemon;
+  const once = onceEach<DeploymentReply>();
   const steered = { 202: deploymentReply, '4xx': errorReply };
 
   server.post(
@@ -43,27 +46,39 @@ export function deployRoutes(server: RouteServer, daemon: Daemon): void {
   server.post(
     '/v1/deployments',
     { schema: { body: deployRequest, response: steered } },
-    async ({ body }, reply) => reply.status(202).send(await deploys.deploy(body)),
+    async (request, reply) =>
+      reply.status(202).send(await once(request, () => deploys.deploy(request.body))),
   );
 
   server.post(
     '/v1/apps/:app/rollback',
     { schema: { params: inApp, body: rollbackRequest, response: steered } },
-    async ({ params: { app }, body: { release, owner, force } }, reply) =>
-      reply.status(202).send(await deploys.rollback(app, release, owner, force)),
+    async (request, reply) => {
+      const { app } = request.params;
+      const { release, owner, force } = request.body;
+      return reply
+        .status(202)
+        .send(await once(request, () => deploys.rollback(app, release, owner, force)));
+    },
   );
 
   server.post(
     '/v1/apps/:app/abort',
     { schema: { params: inApp, body: steerRequest, response: steered } },
-    async ({ params: { app }, body: { owner } }, reply) =>
-      reply.status(202).send(await deploys.abort(app, owner)),
+    async (request, reply) => {
+      const { app } = request.params;
+      const { owner } = request.body;
+      return reply.status(202).send(await once(request, () => deploys.abort(app, owner)));
+    },
   );
 
   server.post(
     '/v1/apps/:app/promote',
     { schema: { params: inApp, body: steerRequest, response: steered } },
-    async ({ params: { app }, body: { owner } }, reply) =>
-      reply.status(202).send(await deploys.promote(app, owner)),
+    async (request, reply) => {
+      const { app } = request.params;
+      const { owner } = request.body;
+      return reply.status(202).send(await once(request, () => deploys.promote(app, owner)));
+    },
   );
 }

@@ -11,6 +11,8 @@ import { partsOf } from './unit-names.ts';
 const AGAIN_MS = 1_000;
 /** Errors and worse of syslog(3): what a line gets by the prefix `<3>`. */
 const ERROR_PRIORITY = 3;
+/** What systemd gives a line that says nothing of its own. */
+const USUAL_PRIORITY = 6;
 
 /** Knows which release a slot belongs to, also when the slot is gone. */
 export interface SlotBook {
@@ -149,6 +151,7 @@ async function outputLine(
     app,
     release: await book.release(app, name),
     stream: priority <= ERROR_PRIORITY ? 'err' : 'out',
+    ...(priority === USUAL_PRIORITY ? {} : { priority }),
     text,
   };
 }

@@ -44,3 +44,11 @@ function refusal(typed: string): UsageError {
     'zdd-agent status --host deploy@web1.example.com',
   ]);
 }
+
+/** The words by which the system's ssh finds it: a port behind a colon means nothing to ssh. */
+export function wordsOfSsh({ host, user, port }: Destination): string[] {
+  return [
+    ...(port === undefined ? [] : ['-p', String(port)]),
+    user === undefined ? host : `${user}@${host}`,
+  ];
+}

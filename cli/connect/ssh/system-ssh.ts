@@ -8,7 +8,8 @@ import { ZddError } from '../../../agent/protocol/errors.ts';
 import type { Connection } from '../connection.ts';
 import { LastingError } from '../lasting.ts';
 import { overHttp } from '../over-http.ts';
-import { type Destination, parseDestination } from './destination.ts';
+import { type Destination, parseDestination, wordsOfSsh } from './destination.ts';
+import { quoted } from './same-command.ts';
 
 /** With nobody to type anything, ssh is ready or has failed long before this, ms. */
 const READY_MS = 60_000;
@@ -59,7 +60,8 @@ export function systemSshConnection(options: SystemSshOptions): Connection {
     ];
     const said = tunnel?.said() ?? '';
     if (said !== '') evidence.push(['ssh says', said]);
-    const refused = said.includes('open failed');
+    // ssh stands, and what it should lead to hangs up.
+    const refused = said.includes('open failed') || tunnel?.alive() === true;
     return new ZddError(
       'ZDD_AGENT_UNREACHABLE',
       refused ? `sshd of ${where} did not connect to the agent` : 'the SSH connection was cut',
@@ -71,7 +73,7 @@ export function systemSshConnection(options: SystemSshOptions): Connection {
               ['or', 'sshd has AllowStreamLocalForwarding no'],
             ]
           : evidence,
-        tries: [`ssh ${where} ls -l ${options.socket}`],
+        tries: [`${typedSsh(destination)} ls -l ${quoted(options.socket)}`],
         cause,
       },
     );
@@ -100,6 +102,10 @@ export function systemSshConnection(options: SystemSshOptions): Connection {
       tunnel = null;
     },
   });
+}
+
+function typedSsh(destination: Destination): string {
+  return ['ssh', ...wordsOfSsh(destination).map(quoted)].join(' ');
 }
 
 interface Tunnel {
@@ -141,7 +147,7 @@ async function openTunnel(
 }
 
 function wordsFor(
-  { host, user, port }: Destination,
+  destination: Destination,
   {
     path,
     socket,
@@ -158,10 +164,11 @@ function wordsFor(
     ...['-N', '-T', '-o', 'ExitOnForwardFailure=yes', '-o', 'StreamLocalBindMask=0177'],
     // Through a shared connection the forward would outlive us.
     ...['-o', 'ControlPath=none', '-o', 'ServerAliveInterval=10'],
+    // Quieter, it would not say why.
+    ...['-o', 'LogLevel=INFO'],
     ...(attended ? [] : ['-o', 'BatchMode=yes']),
     ...(acceptNew ? ['-o', 'StrictHostKeyChecking=accept-new'] : []),
-    ...(port === undefined ? [] : ['-p', String(port)]),
-    ...['-L', `${path}:${socket}`, '--', user === undefined ? host : `${user}@${host}`],
+    ...['-L', `${path}:${socket}`, ...wordsOfSsh(destination)],
   ];
 }
 
@@ -193,7 +200,7 @@ function tunnelOf(child: ChildProcess, folder: string, said: () => string): Tunn
 /** ssh makes its end of the forward once it is logged in. */
 async function untilThere(
   tunnel: Tunnel,
-  { typed }: Destination,
+  destination: Destination,
   ms: number,
   signal: AbortSignal,
 ): Promise<void> {
@@ -204,10 +211,14 @@ async function untilThere(
     const late = Date.now() > end;
     if (!tunnel.alive() || late) {
       const why = late ? `not ready within ${ms / 1_000} s` : tunnel.said() || 'it said nothing';
-      throw new LastingError('ZDD_AGENT_UNREACHABLE', `ssh did not connect to ${typed}`, {
-        evidence: [['ssh says', why]],
-        tries: [`ssh ${typed} true`],
-      });
+      throw new LastingError(
+        'ZDD_AGENT_UNREACHABLE',
+        `ssh did not connect to ${destination.typed}`,
+        {
+          evidence: [['ssh says', why]],
+          tries: [`${typedSsh(destination)} true`],
+        },
+      );
     }
     await pause(LOOK_EVERY_MS, undefined, { signal }).catch(() => signal.throwIfAborted());
   }

@@ -25,6 +25,8 @@ export interface Sshd {
   log(): string;
   /** Kills what serves the connections that stand now, as a broken network would end them. */
   cut(): Promise<number>;
+  /** Stops what serves the connections that stand now: they are there, and silent for ever. */
+  freeze(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -34,6 +36,8 @@ export interface SshdOptions {
   readonly config?: readonly string[];
   /** Keep the keys of an earlier one in this folder. */
   readonly port?: number;
+  /** Called when its keys are made and it does not run yet. */
+  readonly prepare?: () => void;
 }
 
 export async function startSshd(folder: string, options: SshdOptions = {}): Promise<Sshd> {
@@ -45,6 +49,7 @@ export async function startSshd(folder: string, options: SshdOptions = {}): Prom
   for (const type of hostKeys) {
     publicKeys.set(type, await makeKey(join(folder, `host_${type}`), { type }));
   }
+  options.prepare?.();
   const port = options.port ?? (await freePort());
   const allowed = join(folder, 'authorized_keys');
   await writeFile(allowed, '', { mode: 0o600 });
@@ -89,6 +94,9 @@ export async function startSshd(folder: string, options: SshdOptions = {}): Prom
       for (const pid of pids) kill(pid);
       return pids.length;
     },
+    async freeze() {
+      for (const pid of await descendants(daemon.pid ?? 0)) kill(pid, 'SIGSTOP');
+    },
     async stop() {
       for (const pid of await descendants(daemon.pid ?? 0)) kill(pid);
       await end(daemon);
@@ -115,8 +123,17 @@ export interface Laptop {
   at(name: string): string;
   write(name: string, text: string): Promise<void>;
   read(name: string): Promise<string>;
-  start(args: readonly string[], options?: { cwd?: string; agent?: string }): Running;
-  run(args: readonly string[], options?: { cwd?: string; agent?: string }): Promise<Ran>;
+  start(args: readonly string[], options?: LaptopOptions): Running;
+  run(args: readonly string[], options?: LaptopOptions): Promise<Ran>;
+}
+
+export interface LaptopOptions {
+  readonly cwd?: string;
+  /** Socket of an ssh-agent. */
+  readonly agent?: string;
+  /** Folder for temporary files. */
+  readonly temporary?: string;
+  readonly deadlineMs?: number;
 }
 
 export async function laptop(folder: string): Promise<Laptop> {
@@ -126,9 +143,11 @@ export async function laptop(folder: string): Promise<Laptop> {
   const start: Laptop['start'] = (args, options = {}) =>
     startCli(args, {
       cwd: options.cwd ?? home,
+      ...(options.deadlineMs === undefined ? {} : { deadlineMs: options.deadlineMs }),
       env: {
         HOME: home,
         ...(options.agent === undefined ? {} : { SSH_AUTH_SOCK: options.agent }),
+        ...(options.temporary === undefined ? {} : { TMPDIR: options.temporary }),
       },
     });
   return {
@@ -185,9 +204,9 @@ async function descendants(pid: number): Promise<number[]> {
   return below(pid);
 }
 
-function kill(pid: number): void {
+function kill(pid: number, signal: NodeJS.Signals = 'SIGKILL'): void {
   try {
-    process.kill(pid, 'SIGKILL');
+    process.kill(pid, signal);
   } catch {
     // It has ended by itself.
   }

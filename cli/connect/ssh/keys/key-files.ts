@@ -43,14 +43,14 @@ export async function readKeyFile(path: string, ask: AskPassphrase): Promise<Key
     case 'unusable':
       return passed(whyUnusable(text, read.why));
     case 'encrypted': {
-      const unlocked = once(() => unlock(path, text, ask));
+      const secret = () => unlockOnce(path, text, ask);
       const known = publicKeyOf(read) ?? beside;
-      if (known) return identityOf(path, known, unlocked);
+      if (known) return identityOf(path, known, secret);
       const type = read.blob === null ? null : typeOf(read.blob);
       if (type !== null) return passed(whyNot(type));
       // An old PEM without its .pub: even which key it is stands behind the passphrase.
       try {
-        const key = await unlocked();
+        const key = await secret();
         return identityOf(path, key, async () => key);
       } catch (cause) {
         if (cause instanceof Locked) return passed(cause.message);
@@ -91,13 +91,15 @@ function identityOf(path: string, key: ParsedKey, secret: () => Promise<ParsedKe
   };
 }
 
-/** What a connection that was cut needs again must not be asked for again. */
-function once<T>(make: () => Promise<T>): () => Promise<T> {
-  let made: Promise<T> | undefined;
-  return () => {
-    made ??= make();
-    return made;
-  };
+/** By file and contents. */
+const unlocked = new Map<string, Promise<ParsedKey>>();
+
+/** Neither the next host nor a connection that was cut makes anybody type a passphrase again. */
+function unlockOnce(path: string, text: string, ask: AskPassphrase): Promise<ParsedKey> {
+  const name = `${path}\n${text}`;
+  const known = unlocked.get(name) ?? unlock(path, text, ask);
+  unlocked.set(name, known);
+  return known;
 }
 
 function publicKeyOf(read: Extract<ReadKey, { kind: 'encrypted' }>): ParsedKey | null {

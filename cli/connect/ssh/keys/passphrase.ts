@@ -3,8 +3,17 @@ import { Interrupted } from '../../../interrupt.ts';
 /** Asks whoever sits at the terminal; null when nobody does. Nothing typed is shown or kept. */
 export type AskPassphrase = (question: string) => Promise<string | null>;
 
+/** Several hosts may be logged in to at once, but there is one keyboard. */
+let asking: Promise<unknown> = Promise.resolve();
+
 /** On a terminal only: an answer from a pipe would be a passphrase in somebody's script. */
-export const askOnTerminal: AskPassphrase = async (question) => {
+export const askOnTerminal: AskPassphrase = (question) => {
+  const answer = asking.then(() => askNow(question));
+  asking = answer.catch(() => {});
+  return answer;
+};
+
+const askNow: AskPassphrase = async (question) => {
   const { stdin, stderr } = process;
   if (stdin.isTTY !== true || stderr.isTTY !== true) return null;
   const typed = readHidden(stdin);
