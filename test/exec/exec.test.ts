@@ -16,7 +16,7 @@ beforeAll(async () => {
     behaviour: { version: '1' },
     config: {
       console: 'echo this is the console of $ZDD_APP',
-      processes: { web: { env: { FROM_ZDD_YAML: 'yes' } } },
+      processes: { web: { env: { FROM_ZDD_YAML: 'yes' }, limits: { nofile: 512 } } },
     },
   });
   expect(code, stderr).toBe(0);
@@ -63,11 +63,12 @@ test('input, output, errors and exit code are those of the command', async () =>
 });
 
 test('it runs in the folder of the live release with the variables of its process type', async () => {
-  const script = 'pwd; cat behaviour.json; env';
+  const script = 'pwd; cat behaviour.json; env; echo "files: $(ulimit -n)"';
   const { stdout } = await exec(['exec', '--', 'sh', '-c', script]);
   expect(stdout).toMatch(/apps\/shop\/releases\/r1-[0-9a-f]{7}\n/);
   expect(stdout).toContain('"version":"1"');
   expect(stdout).toContain('FROM_ZDD_YAML=yes\n');
+  expect(stdout).toContain('files: 512\n');
   expect(stdout).toMatch(/ZDD_APP=shop\n/);
   expect(stdout).toMatch(/ZDD_RELEASE=r1-/);
   expect(stdout).toMatch(/ZDD_SLOT=shop\.r1-d1-exec-\d+\n/);
