@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { rmSync } from 'node:fs';
-import { mkdtemp, stat } from 'node:fs/promises';
+import { mkdtemp } from 'node:fs/promises';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -197,6 +198,18 @@ function tunnelOf(child: ChildProcess, folder: string, said: () => string): Tunn
   };
 }
 
+/** The name of a socket is there a moment before anybody listens on it. */
+function takesConnections(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const probe = connect(path);
+    probe.once('connect', () => {
+      probe.destroy();
+      resolve(true);
+    });
+    probe.once('error', () => resolve(false));
+  });
+}
+
 /** ssh makes its end of the forward once it is logged in. */
 async function untilThere(
   tunnel: Tunnel,
@@ -207,7 +220,7 @@ async function untilThere(
   const end = Date.now() + ms;
   for (;;) {
     signal.throwIfAborted();
-    if ((await stat(tunnel.path).catch(() => null)) !== null) return;
+    if (await takesConnections(tunnel.path)) return;
     const late = Date.now() > end;
     if (!tunnel.alive() || late) {
       const why = late ? `not ready within ${ms / 1_000} s` : tunnel.said() || 'it said nothing';
