@@ -20,6 +20,7 @@ import { parseAppConfig } from '../protocol/zdd-yaml.ts';
 import { findContents } from '../store/release-folder/contents.ts';
 import type { Host } from './host.ts';
 import { placeFor, processPlans, scaleOf, takenPorts } from './instances.ts';
+import { overridden } from './overrides.ts';
 import { sourcesOf } from './receive.ts';
 import { addressOf, desiredProxy } from './traffic.ts';
 
@@ -36,7 +37,8 @@ export async function preview(
   wish: { readonly config: string; readonly outline: string },
   signal: AbortSignal,
 ): Promise<PreviewReply> {
-  const config = parseAppConfig(wish.config, 'zdd.yaml');
+  const given = { text: wish.config, config: parseAppConfig(wish.config, 'zdd.yaml') };
+  const { text, config } = await overridden(host, given);
   const outline = parseOutline(wish.outline);
   if (outline === null) throw new ZddError('ZDD_ARTIFACT_UNSAFE', 'that is no outline');
   const { stable } = host.journal.state(app);
@@ -49,6 +51,7 @@ export async function preview(
     schemaVersion: 1,
     app,
     release: generation.release,
+    config: text,
     live: record === null ? null : { release: record.release, config: record.config },
     files: await changes(host, app, record?.release ?? null, outline),
     lacking: {

@@ -20,6 +20,8 @@ export const previewReply = z.object({
   app: z.string(),
   /** As it would be called if nothing else came first. */
   release: z.string(),
+  /** Its `zdd.yaml` with what this host fixes or overrides. */
+  config: z.string(),
   /** The release that serves, and the text of its `zdd.yaml`; null before the first. */
   live: z.object({ release: z.string(), config: z.string() }).nullable(),
   /** Against the release that serves. */

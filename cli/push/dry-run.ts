@@ -61,7 +61,7 @@ export async function dryRun(
       ['now', now],
     ]),
   ];
-  if (preview !== null) lines.push(...rows(changesOf(preview, prepared)));
+  if (preview !== null) lines.push(...rows(changesOf(preview)));
   if (config) {
     const { bakeMs, probeTimeoutMs } = wish;
     lines.push(
@@ -125,10 +125,7 @@ function toSend(load: Load, preview: PreviewReply | null): string {
   return `${what} of ${summary}`;
 }
 
-function changesOf(
-  { release, live, files, haproxy }: PreviewReply,
-  { configText }: Prepared,
-): [string, string][] {
+function changesOf({ release, config, live, files, haproxy }: PreviewReply): [string, string][] {
   const region = lineDiff(haproxy.before, haproxy.after);
   const changes: [string, string][] = [
     ['would be', live?.release === release ? `${release}, which is live` : release],
@@ -136,7 +133,7 @@ function changesOf(
   ];
   // Before the first release there is nothing to compare with.
   if (live !== null) {
-    changes.push(['zdd.yaml', diffText(lineDiff(live.config, configText ?? ''))]);
+    changes.push(['zdd.yaml', diffText(lineDiff(live.config, config))]);
   }
   return [...changes, ['haproxy.cfg', diffText(region)]];
 }
