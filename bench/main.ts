@@ -1,7 +1,8 @@
 import { type Bench, BenchError, type BenchSession } from './bench.ts';
+import { pushBench } from './push/push.ts';
 import { switchBench } from './switch/switch.ts';
 
-const BENCHES: readonly Bench[] = [switchBench];
+const BENCHES: readonly Bench[] = [switchBench, pushBench];
 
 function list(): string {
   const lines = BENCHES.flatMap((bench) => [

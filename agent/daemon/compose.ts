@@ -73,6 +73,7 @@ export function composeHost(
       log: forward,
     }),
     traffic: new Traffic(),
+    countedOn: new Map(),
     log,
     now: steadyNow,
   };

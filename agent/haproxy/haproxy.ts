@@ -9,6 +9,7 @@ import { withGrace } from './grace.ts';
 import { inspectProxy } from './inspect.ts';
 import { showProcesses } from './master.ts';
 import { type ProxyOptions, resolveOptions } from './options.ts';
+import { previewRegion } from './preview.ts';
 import type { Haproxy, ProxyInfo } from './proxy.ts';
 import type { Endpoint } from './runtime.ts';
 import { readCounters } from './stats.ts';
@@ -71,6 +72,7 @@ export function createProxy(given: ProxyOptions): Haproxy {
         return withGrace(signal, GRACE_MS, (late) => applyDesired(context, desired, late));
       }),
     inspect: (desired, signal) => inspectProxy(context, desired, signal),
+    preview: (desired) => previewRegion(context, desired),
     connections: (app, servers, signal) => countConnections(context, app, servers, signal),
     closeWebSockets: (app, servers, count, signal) =>
       closeTunnels(context, app, servers, count, signal),

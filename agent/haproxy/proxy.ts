@@ -96,6 +96,14 @@ export interface Difference {
   readonly what: string;
 }
 
+/** What the managed region says, and what it would say. */
+export interface RegionPreview {
+  /** Of `haproxy.cfg`. */
+  readonly path: string;
+  readonly before: string;
+  readonly after: string;
+}
+
 export interface Haproxy {
   /** Starts an embedded HAProxy when it does not run; checks version and sockets. */
   open(signal: AbortSignal): Promise<ProxyInfo>;
@@ -110,6 +118,8 @@ export interface Haproxy {
   apply(desired: DesiredProxy, signal: AbortSignal): Promise<Applied>;
   /** What differs between `desired`, the file and the running process. Changes nothing. */
   inspect(desired: DesiredProxy, signal: AbortSignal): Promise<readonly Difference[]>;
+  /** What the file says now and would say for `desired`. Asks nobody, changes nothing. */
+  preview(desired: DesiredProxy): Promise<RegionPreview>;
   connections(
     app: string,
     servers: readonly string[],

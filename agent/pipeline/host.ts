@@ -31,6 +31,12 @@ export interface TrafficControl {
   inspect(host: Host, signal: AbortSignal): Promise<readonly Difference[]>;
 }
 
+/** Releases that must stay until something is unpacked, or until then, ms since the epoch. */
+export interface CountedOn {
+  readonly releases: ReadonlySet<string>;
+  readonly until: number;
+}
+
 /** The VPS as the verbs of this folder see it. */
 export interface Host {
   readonly journal: Journal;
@@ -49,6 +55,8 @@ export interface Host {
   readonly runner: Runner;
   readonly proxy: Haproxy;
   readonly traffic: TrafficControl;
+  /** By upload or artifact: folders of releases that it takes contents from. See `receive.ts`. */
+  readonly countedOn: Map<string, CountedOn>;
   readonly log: Logger;
   readonly now: () => number;
 }

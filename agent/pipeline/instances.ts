@@ -39,7 +39,8 @@ export function scaleOf({ deployment, scale }: AppState): Scale {
   return deployment?.scale ?? scale;
 }
 
-function processPlans(config: AppConfig, scale: Scale): Parameters<typeof slotsOf>[1] {
+/** What the plan needs to know of the process types of a release. */
+export function processPlans(config: AppConfig, scale: Scale): Parameters<typeof slotsOf>[1] {
   return Object.entries(config.processes).map(([process, { instances, overlap }]) => ({
     process,
     instances: scale[process] ?? instances,
@@ -48,7 +49,8 @@ function processPlans(config: AppConfig, scale: Scale): Parameters<typeof slotsO
   }));
 }
 
-async function placeFor(
+/** Where the instance in a slot is to listen. @param taken ports that are spoken for */
+export async function placeFor(
   host: Host,
   app: string,
   slot: string,
@@ -101,7 +103,8 @@ function instanceSpec(
   };
 }
 
-function takenPorts(host: Host): Set<number> {
+/** Ports that slots of this host have. */
+export function takenPorts(host: Host): Set<number> {
   return new Set(
     host.slots
       .all()

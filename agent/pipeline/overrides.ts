@@ -24,11 +24,15 @@ export interface EffectiveConfig {
  * maps are merged key by key, anything else replaces, null removes.
  * @throws ZDD_CONFIG_*, ZDD_ARTIFACT_*; ZDD_AGENT_CONFIG_INVALID when only the host's file is wrong
  */
-export async function effectiveConfig(
+export async function effectiveConfig(host: Host, artifactPath: string): Promise<EffectiveConfig> {
+  return await overridden(host, await readAppConfig(artifactPath));
+}
+
+/** The same for a `zdd.yaml` that is no part of an artifact yet. @throws ZDD_AGENT_CONFIG_INVALID */
+export async function overridden(
   { configDir }: Host,
-  artifactPath: string,
+  { text, config }: { readonly text: string; readonly config: AppConfig },
 ): Promise<EffectiveConfig> {
-  const { text, config } = await readAppConfig(artifactPath);
   const file = join(configDir, 'apps', `${config.app}.yaml`);
   const overrides = await readOverrides(file);
   if (overrides === null) return { text, config, overriddenBy: null };

@@ -3,6 +3,7 @@ import { toPrune } from '../core/retention.ts';
 import type { InstanceSpec } from '../runner/runner.ts';
 import { removeTree } from '../store/atomic-file.ts';
 import { configOf, type Host, type Task } from './host.ts';
+import { isCountedOn } from './receive.ts';
 import { releaseCommandOf } from './release.ts';
 
 /** An artifact that has just come may be waiting for the request to deploy it. */
@@ -63,7 +64,7 @@ function nextToPrune(host: Host, app: string): string | undefined {
     good: verdict === 'good',
   }));
   const budget = { releases: keep, bytes: keep_bytes ?? Number.POSITIVE_INFINITY };
-  return toPrune(releases, state, budget)[0];
+  return toPrune(releases, state, budget).find((release) => !isCountedOn(host, app, release));
 }
 
 /** Output outlives its instance, for whoever asks why it ended, but neither its release nor for ever. */

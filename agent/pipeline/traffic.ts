@@ -121,7 +121,8 @@ export function trafficSlots(host: Host, app: string, generation: Generation): H
   return host.slots.of(app, generation).filter(({ takesTraffic }) => takesTraffic);
 }
 
-function addressOf(listen: Listen): ServerAddress {
+/** Where HAProxy finds an instance that listens there. */
+export function addressOf(listen: Listen): ServerAddress {
   switch (listen.kind) {
     case 'unix':
       return { kind: 'unix', path: listen.path };

@@ -10,6 +10,7 @@ import {
 import type { Host, Task } from './host.ts';
 import { prepareApp } from './instances.ts';
 import { effectiveConfig } from './overrides.ts';
+import { sourcesOf } from './receive.ts';
 
 /** What became of an artifact. */
 export interface Unpacked {
@@ -44,7 +45,10 @@ export async function unpack(
   await prepareApp(host, app, config, signal);
   const staging = join(host.layout.staging(app), `d${deployment}`);
   await removeTree(staging);
-  const content = await unpackArtifact(path, staging, host.limits, signal);
+  const content = await unpackArtifact(path, staging, host.limits, signal, {
+    sources: sourcesOf(host, app),
+  });
+  host.countedOn.delete(artifact);
   const known = host.releases.findByDigest(app, content.digest);
   const summary = {
     files: content.files,

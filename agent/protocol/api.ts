@@ -15,6 +15,8 @@ export const versionReply = z.object({
   haproxy: z.string().nullable(),
   runner: z.enum(['process', 'systemd']),
   pid: z.int(),
+  /** What an agent of this API may or may not have, by the file that declares it. */
+  features: z.array(z.string()).default([]),
 });
 export type VersionReply = z.infer<typeof versionReply>;
 

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { appConfig } from './app-config.ts';
 import { duration } from './duration.ts';
-import { appConfigJsonSchema, keysAt, schemasAt } from './json-schema.ts';
+import { appConfigJsonSchema, type JsonSchema, keysAt, schemasAt } from './json-schema.ts';
 import { nearest } from './spelling.ts';
 
 type Issue = z.core.$ZodIssue;
@@ -15,8 +15,13 @@ export interface Problem {
   readonly text: string;
 }
 
-const schema = appConfigJsonSchema();
-const durationPattern = z.toJSONSchema(duration(), { io: 'input' }).pattern;
+let schema: JsonSchema | undefined;
+
+/** Made when there is a problem to put into words: that takes longer than checking a whole file. */
+function rules(): JsonSchema {
+  schema ??= appConfigJsonSchema();
+  return schema;
+}
 
 /** Says in words what zod found. `value` is what was checked. */
 export function problemsOf(issues: readonly Issue[], value: unknown): Problem[] {
@@ -155,7 +160,7 @@ function either(choices: readonly string[]): string {
 }
 
 function unknownKey(key: string, path: Path): string {
-  const guess = nearest(key, keysAt(schema, path));
+  const guess = nearest(key, keysAt(rules(), path));
   const where = path.length === 0 ? '' : ` under ${label(path)}`;
   return `unknown key ${JSON.stringify(key)}${where}${guess === undefined ? '' : `: did you mean "${guess}"?`}`;
 }
@@ -177,7 +182,8 @@ function isBareScalar(value: unknown): boolean {
 }
 
 function isDuration(path: Path): boolean {
-  return schemasAt(schema, path).some(({ pattern }) => pattern === durationPattern);
+  const durationPattern = z.toJSONSchema(duration(), { io: 'input' }).pattern;
+  return schemasAt(rules(), path).some(({ pattern }) => pattern === durationPattern);
 }
 
 function labelled(path: Path): string {

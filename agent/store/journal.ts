@@ -81,6 +81,12 @@ export class Journal {
     });
   }
 
+  /** The number that the next deployment of an app will get. Takes nothing. */
+  comingDeployment(app: string): number {
+    const row = this.#database.prepare('SELECT next_deployment FROM apps WHERE app = ?').get(app);
+    return Number(row?.['next_deployment'] ?? 1);
+  }
+
   /** Writes one step, on disk when it returns, then tells the subscribers. */
   commit({ event, state, story, receipt, liveSince }: Entry): void {
     const at = this.#now();

@@ -61,6 +61,12 @@ export class Releases {
     });
   }
 
+  /** The number that the next new release of an app will get. Takes nothing. */
+  comingNumber(app: string): number {
+    const row = this.#database.prepare('SELECT next_release FROM apps WHERE app = ?').get(app);
+    return Number(row?.['next_release'] ?? 1);
+  }
+
   add(record: Omit<ReleaseRecord, 'verdict'>): void {
     this.#database
       .prepare(

@@ -32,10 +32,17 @@ import { ZddError } from '../../agent/protocol/errors.ts';
 import { event, type ZddEvent } from '../../agent/protocol/events.ts';
 import { EXEC_PROTOCOL } from '../../agent/protocol/exec.ts';
 import { type GateReply, gateReply } from '../../agent/protocol/gate.ts';
+import {
+  type PreviewReply,
+  type PreviewRequest,
+  previewReply,
+} from '../../agent/protocol/preview.ts';
+import type { FinishRequest, UploadReply } from '../../agent/protocol/uploads.ts';
 import type { Connection, StreamOptions, Upload } from './connection.ts';
 import { followed } from './follow.ts';
 import { logPlace } from './log-place.ts';
 import { persistently } from './persist.ts';
+import { type AppendOptions, append, cancel, finish, type Resendable } from './uploads.ts';
 
 /** One event, as it came (`raw`, for `--json`: nothing a newer agent adds is lost) and as read. */
 export interface ReadEvent {
@@ -93,6 +100,14 @@ export interface Agent {
   releases(app: string, signal: AbortSignal): Promise<ReleasesReply>;
   deployment(app: string, id: number, signal: AbortSignal): Promise<DeploymentDetail>;
   doctor(signal: AbortSignal): Promise<DoctorReply>;
+  /** Whether it has what only some agents of this API have, by its name in the protocol. */
+  has(feature: string, signal: AbortSignal): Promise<boolean>;
+  append(id: string, source: Resendable, options: AppendOptions): Promise<UploadReply>;
+  finishUpload(id: string, body: FinishRequest, signal: AbortSignal): Promise<ArtifactReply>;
+  /** As far as it can be reached. */
+  cancelUpload(id: string): Promise<void>;
+  /** What a push would change. */
+  preview(app: string, body: PreviewRequest, signal: AbortSignal): Promise<PreviewReply>;
   sendArtifact(upload: Upload, sha256: string, signal: AbortSignal): Promise<ArtifactReply>;
   deploy(request: DeployRequest): Promise<DeploymentReply>;
   steer(app: string, verb: SteeringVerb, body: SteeringBody): Promise<DeploymentReply>;
@@ -134,12 +149,12 @@ const LOG_OVERLAP = 10_000;
 
 /** @param connection opened lazily: the first request also checks that the versions fit. */
 export function agentOver(connection: Connection): Agent {
-  let negotiated: Promise<void> | undefined;
-  const ready = (signal?: AbortSignal): Promise<void> => {
+  let negotiated: Promise<ReadonlySet<string>> | undefined;
+  const ready = (signal?: AbortSignal): Promise<ReadonlySet<string>> => {
     negotiated ??= negotiate(connection, signal);
     return negotiated;
   };
-  const ping = (signal: AbortSignal) => negotiate(connection, signal);
+  const ping = async (signal: AbortSignal) => void (await negotiate(connection, signal));
 
   async function get<T>(path: string, reply: z.ZodType<T>, signal: AbortSignal): Promise<T> {
     await ready(signal);
@@ -216,6 +231,15 @@ export function agentOver(connection: Connection): Agent {
       return connection.upgrade(`${appPath(app)}/exec`, EXEC_PROTOCOL, signal);
     },
 
+    has: async (feature, signal) => (await ready(signal)).has(feature),
+    append: (id, source, options) => append(connection, id, source, options),
+    finishUpload: (id, body, signal) => finish(connection, id, body, signal),
+    cancelUpload: (id) => cancel(connection, id),
+    async preview(app, body, signal) {
+      await ready(signal);
+      const path = `${appPath(app)}/preview`;
+      return connection.request('POST', path, previewReply, { body, signal });
+    },
     async sendArtifact(upload, sha256, signal) {
       await ready(signal);
       return persistently(connection, signal, () =>
@@ -268,16 +292,26 @@ export function agentOver(connection: Connection): Agent {
   };
 }
 
-/** @throws ZDD_PROTOCOL_MISMATCH unless the agent speaks our version of the API. */
-async function negotiate(connection: Connection, signal?: AbortSignal): Promise<void> {
+/**
+ * @returns the features of the agent
+ * @throws ZDD_PROTOCOL_MISMATCH unless the agent speaks our version of the API.
+ */
+async function negotiate(
+  connection: Connection,
+  signal?: AbortSignal,
+): Promise<ReadonlySet<string>> {
   const reply = await connection.request(
     'GET',
     '/v1/version',
     // Loose: of an agent with another API nothing but these two is certain.
-    z.looseObject({ api: z.int(), agent: z.string() }),
+    z.looseObject({
+      api: z.int(),
+      agent: z.string(),
+      features: z.array(z.string()).catch([]),
+    }),
     signal ? { signal } : {},
   );
-  if (reply.api === API_VERSION) return;
+  if (reply.api === API_VERSION) return new Set(reply.features);
   const newer = reply.api > API_VERSION;
   throw new ZddError(
     'ZDD_PROTOCOL_MISMATCH',

@@ -3,9 +3,10 @@ import type { z } from 'zod';
 
 export type Query = Readonly<Record<string, string | number | boolean | undefined>>;
 
-/** Bytes to send as they are; `content-length` is announced before the first one. */
+/** Bytes to send as they are. */
 export interface Upload {
-  readonly bytes: number;
+  /** Announced as `content-length` before the first one, where known. */
+  readonly bytes?: number;
   open(): Readable;
   /** Told how many bytes have left so far. */
   onSent?(bytes: number): void;

@@ -80,7 +80,9 @@ export function overHttp(way: Way): Connection {
                 // its answer would be lost in the reset. We close once we have read it.
                 connection: 'keep-alive',
                 'content-type': 'application/octet-stream',
-                'content-length': options.upload.bytes,
+                ...(options.upload.bytes === undefined
+                  ? { 'transfer-encoding': 'chunked' }
+                  : { 'content-length': options.upload.bytes }),
               }
             : {}),
           ...options.headers,

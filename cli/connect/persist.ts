@@ -14,7 +14,7 @@ const LONGEST_PAUSE_MS = 5_000;
  * @throws what `work` throws, once it failed for `OUTAGE_MS` or waiting cannot mend it
  */
 export async function persistently<T>(
-  connection: Connection,
+  connection: Pick<Connection, 'canBeCut'>,
   signal: AbortSignal,
   work: () => Promise<T>,
 ): Promise<T> {

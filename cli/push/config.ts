@@ -2,16 +2,21 @@ import { readFile, stat } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
 import type { AppConfig } from '../../agent/protocol/app-config.ts';
 import { ZddError } from '../../agent/protocol/errors.ts';
-import { parseAppConfig } from '../../agent/protocol/zdd-yaml.ts';
 import { reasonOf } from './source.ts';
 
 export const CONFIG_FILE = 'zdd.yaml';
+
+/** A checked `zdd.yaml`. */
+export interface ReadConfig {
+  readonly text: string;
+  readonly config: AppConfig;
+}
 
 /**
  * The checked `zdd.yaml` of a folder.
  * @throws ZDD_CONFIG_MISSING, ZDD_CONFIG_INVALID with every problem of the file
  */
-export async function readFolderConfig(folder: string, cwd: string): Promise<AppConfig> {
+export async function readFolderConfig(folder: string, cwd: string): Promise<ReadConfig> {
   const path = join(folder, CONFIG_FILE);
   let text: string;
   try {
@@ -23,7 +28,14 @@ export async function readFolderConfig(folder: string, cwd: string): Promise<App
       cause,
     });
   }
-  return parseAppConfig(text, CONFIG_FILE);
+  return await parsed(text);
+}
+
+/** @throws ZDD_CONFIG_INVALID */
+export async function parsed(text: string): Promise<ReadConfig> {
+  // Most verbs only look where the file is, and its rules take a while to load.
+  const { parseAppConfig } = await import('../../agent/protocol/zdd-yaml.ts');
+  return { text, config: parseAppConfig(text, CONFIG_FILE) };
 }
 
 /** The nearest folder with a `zdd.yaml`, from `start` upward; null when there is none. */

@@ -28,10 +28,15 @@ export async function readIgnored(folder: string): Promise<Ignored> {
       });
     }
   }
+  return ignoredBy(rules);
+}
+
+/** @param rules text of a `.zddignore` */
+export function ignoredBy(rules: string): Ignored {
   const matcher = ignore({ ignorecase: false }).add(rules);
   return (path, isFolder) => {
     if (path === '.git' || path.endsWith('/.git')) return true;
     if (path === CONFIG_FILE) return false;
-    return matcher.ignores(isFolder ? `${path}/` : path);
+    return rules !== '' && matcher.ignores(isFolder ? `${path}/` : path);
   };
 }

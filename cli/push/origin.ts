@@ -18,8 +18,10 @@ export async function describeOrigin(typed: string, folder: string): Promise<str
     return stdout.trim();
   };
   try {
-    const commit = await git('rev-parse', '--short', 'HEAD');
-    const changes = await git('status', '--porcelain', '--', '.').catch(() => null);
+    const [commit, changes] = await Promise.all([
+      git('rev-parse', '--short', 'HEAD'),
+      git('status', '--porcelain', '--', '.').catch(() => null),
+    ]);
     const state = changes === null ? '' : changes === '' ? ', clean' : ', with changes';
     return `${shown} (git ${commit}${state})`.slice(0, 300);
   } catch {

@@ -1,16 +1,18 @@
-import { createHash } from 'node:crypto';
-import { createWriteStream, Stats } from 'node:fs';
-import { mkdtemp, rm, stat } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import { Pack } from 'tar';
-import { ZddError } from '../../agent/protocol/errors.ts';
+import { constants, createGzip, createZstdCompress, zstdCompressSync } from 'node:zlib';
+import { MANIFEST_NAME, outlineOf, type ReleaseFile } from '../../agent/protocol/manifest.ts';
+import { CONFIG_FILE } from './config.ts';
 import { readIgnored } from './ignored.ts';
-import { type Entry, scanFolder } from './scan.ts';
-import { reasonOf } from './source.ts';
+import { scanFolder } from './scan.ts';
+import { Spool } from './spool.ts';
+import { tarEnd, tarEntries, tarFile } from './tar.ts';
+import { bytesOf, digestOfTree, filesOf, folderTree, type Tree } from './tree.ts';
 
-/** A packed folder, in a temporary file of its own. */
+/** What is compressed at once, bytes: a call for each small file would take longer than the work. */
+const GATHERED = 512 * 1024;
+const LEVEL = constants.ZSTD_c_compressionLevel;
+
+/** An archive in a temporary file of its own. */
 export interface Packed {
   readonly path: string;
   readonly bytes: number;
@@ -22,107 +24,65 @@ export interface Packed {
   remove(): Promise<void>;
 }
 
-/**
- * Packs a folder as tar.gz. The same contents give the same bytes wherever and whenever they are
- * packed: sorted paths, no owners, no times of this machine, no hard links.
- * @throws ZDD_ARTIFACT_UNSAFE, ZDD_ARTIFACT_EMPTY, ZDD_DISK_FULL (here), the reason of `signal`
- */
+/** Packs a folder; see `packTree`. @throws as `scanFolder` and `packTree` */
 export async function packFolder(folder: string, signal: AbortSignal): Promise<Packed> {
   const entries = await scanFolder(folder, await readIgnored(folder), signal);
-  const temporary = await mkdtemp(join(tmpdir(), 'zdd-push-'));
-  const remove = () => rm(temporary, { recursive: true, force: true });
-  try {
-    const path = join(temporary, 'artifact.tar.gz');
-    const sha256 = await writeArchive(folder, entries, path, signal);
-    const files = entries.filter((entry) => entry.kind === 'file');
-    return {
-      path,
-      bytes: (await stat(path)).size,
-      sha256,
-      files: files.length,
-      contentBytes: files.reduce((sum, file) => sum + file.bytes, 0),
-      remove,
-    };
-  } catch (cause) {
-    await remove();
-    signal.throwIfAborted();
-    throw packingFailed(cause);
-  }
+  return await packTree(folderTree(folder, entries), signal);
 }
-
-/** @returns sha256 of what was written, hex. */
-async function writeArchive(
-  folder: string,
-  entries: readonly Entry[],
-  path: string,
-  signal: AbortSignal,
-): Promise<string> {
-  const times = new Map(entries.map((entry) => [entry.path, timeOf(entry)]));
-  const pack = new Pack({
-    cwd: folder,
-    gzip: true,
-    portable: true,
-    noDirRecurse: true,
-    strict: true,
-    filter: (name, stats) => {
-      if (stats instanceof Stats) normalise(stats, times.get(name) ?? EPOCH);
-      return true;
-    },
-  });
-  for (const entry of entries) pack.add(entry.path);
-  pack.end();
-  const digest = createHash('sha256');
-  await pipeline(
-    pack,
-    async function* hashed(chunks: AsyncIterable<Buffer>) {
-      for await (const chunk of chunks) {
-        digest.update(chunk);
-        yield chunk;
-      }
-    },
-    createWriteStream(path, { mode: 0o600 }),
-    { signal },
-  );
-  return digest.digest('hex');
-}
-
-/** 2001-09-09, in seconds: long ago, so that no clock finds a file from the future. */
-const EPOCH_S = 1_000_000_000;
-const EPOCH = new Date(EPOCH_S * 1_000);
 
 /**
- * The time a file gets: made from its contents. Web servers build their ETag from time and size; one
- * fixed time for all would let a browser keep the old one of two files of the same size.
+ * Packs a whole tree as tar.gz, which every agent reads.
+ * @throws ZDD_ARTIFACT_UNSAFE when it changes meanwhile, ZDD_DISK_FULL (here), the reason of `signal`
  */
-function timeOf(entry: Entry): Date {
-  if (entry.kind !== 'file') return EPOCH;
-  const offset = Number.parseInt(entry.sha256.slice(0, 7), 16);
-  return new Date((EPOCH_S + offset) * 1_000);
-}
-
-/** Takes from what is written everything that is this machine's and not the content's. */
-function normalise(stats: Stats, time: Date): void {
-  stats.mtime = time;
-  // Two names of one file travel as two files: whether they were linked is no part of the content.
-  stats.nlink = 1;
-  // An agent refuses setuid, setgid and sticky; on folders they are common and mean nothing there.
-  stats.mode &= ~0o7000;
-}
-
-function packingFailed(cause: unknown): ZddError {
-  if (cause instanceof ZddError) return cause;
-  if (cause instanceof Error && 'code' in cause && cause.code === 'ENOSPC') {
-    return new ZddError('ZDD_DISK_FULL', `no space left for packing in ${tmpdir()}`, {
-      traffic: 'untouched: nothing was sent',
-      tries: [`df -h ${tmpdir()}`, 'TMPDIR=/path/with/space zdd-agent push'],
-      cause,
-    });
+export async function packTree(tree: Tree, signal: AbortSignal): Promise<Packed> {
+  const spool = await Spool.open('artifact.tar.gz');
+  const remove = () => spool.remove();
+  try {
+    await spool.fill(through(tarOf(tree), createGzip({ chunkSize: GATHERED })), signal);
+    const { path, bytes, sha256 } = spool;
+    const files = filesOf(tree);
+    return { path, bytes, sha256, files: files.length, contentBytes: bytesOf(files), remove };
+  } catch (cause) {
+    await remove();
+    throw cause;
   }
-  const path = cause instanceof Error && 'path' in cause ? String(cause.path) : 'a file';
-  return new ZddError('ZDD_ARTIFACT_UNSAFE', 'the folder changed while it was packed', {
-    evidence: [[path, reasonOf(cause)]],
-    traffic: 'untouched: nothing was sent',
-    tries: ['zdd-agent push'],
-    cause,
-  });
+}
+
+/** The beginning of a release that travels in part: what it consists of, packed. */
+export async function* packOutline(tree: Tree): AsyncGenerator<Buffer> {
+  const outline = outlineOf({ digest: digestOfTree(tree), entries: tree.entries });
+  yield zstdCompressSync(tarFile(MANIFEST_NAME, outline), { params: { [LEVEL]: 9 } });
+}
+
+/** What follows its outline: these files, packed, `zdd.yaml` before all others. */
+export function packFiles(tree: Tree, files: readonly ReleaseFile[]): AsyncIterable<Buffer> {
+  const chunks = tarOf({ ...tree, entries: files.toSorted(configFirst) });
+  return through(chunks, createZstdCompress({ chunkSize: GATHERED, params: { [LEVEL]: 3 } }));
+}
+
+function configFirst(a: ReleaseFile, b: ReleaseFile): number {
+  return Number(b.path === CONFIG_FILE) - Number(a.path === CONFIG_FILE);
+}
+
+async function* tarOf(tree: Tree): AsyncGenerator<Buffer> {
+  let gathered: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of tarEntries(tree, tree.entries)) {
+    gathered.push(chunk);
+    bytes += chunk.length;
+    if (bytes < GATHERED) continue;
+    yield Buffer.concat(gathered);
+    gathered = [];
+    bytes = 0;
+  }
+  yield Buffer.concat([...gathered, tarEnd()]);
+}
+
+async function* through(
+  chunks: AsyncIterable<Buffer>,
+  coder: ReturnType<typeof createGzip> | ReturnType<typeof createZstdCompress>,
+): AsyncGenerator<Buffer> {
+  // Whoever reads the coder gets every error; this only keeps it from being reported twice.
+  pipeline(chunks, coder).catch(() => undefined);
+  yield* coder;
 }

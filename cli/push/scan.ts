@@ -1,50 +1,57 @@
 import { createHash, hash } from 'node:crypto';
-import { createReadStream, type Stats } from 'node:fs';
-import { lstat, readdir, readFile, readlink, realpath } from 'node:fs/promises';
+import {
+  closeSync,
+  createReadStream,
+  lstatSync,
+  openSync,
+  readdirSync,
+  readlinkSync,
+  readSync,
+  realpathSync,
+  type Stats,
+} from 'node:fs';
 import { join, posix, relative, sep } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import { ZddError } from '../../agent/protocol/errors.ts';
+import { byPath, type ReleaseEntry } from '../../agent/protocol/manifest.ts';
 import type { Ignored } from './ignored.ts';
 import { reasonOf } from './source.ts';
+import { AT_ONCE } from './tree.ts';
 
-/** One thing to pack. `path` is relative to the folder, with `/`. */
-export type Entry =
-  | { readonly kind: 'folder' | 'link'; readonly path: string }
-  | {
-      readonly kind: 'file';
-      readonly path: string;
-      readonly bytes: number;
-      readonly sha256: string;
-    };
-
-/** Above this a file is read in pieces to be hashed, bytes. */
-const AT_ONCE = 1024 * 1024;
 /** Problems listed; the rest is counted. */
 const SHOWN = 20;
+/** Small files are read at once, which is much faster; in between, the connection gets its turn, ms. */
+const TURN_MS = 4;
 
 /**
- * Everything of a folder that travels, in an order that does not depend on the file system. Every
- * file is read once here, so that what cannot be read is known before anything is sent.
+ * Everything of a folder that travels. Every file is read once here, so that what cannot be read is
+ * known before anything is sent.
  * @throws ZDD_ARTIFACT_UNSAFE with all problems; ZDD_ARTIFACT_EMPTY; the reason of `signal`
  */
 export async function scanFolder(
   root: string,
   ignored: Ignored,
   signal: AbortSignal,
-): Promise<Entry[]> {
-  const scan: Scan = {
-    root,
-    realRoot: await realpath(root),
-    ignored,
-    signal,
-    entries: [],
-    bad: [],
-  };
+): Promise<ReleaseEntry[]> {
+  const realRoot = realpathSync.native(root);
+  const scan: Scan = { root, realRoot, ignored, signal, entries: [], bad: [], turn: 0 };
   await scanInto(scan, '');
-  if (scan.bad.length > 0) throw refuse(scan.bad);
-  if (!scan.entries.some(({ kind }) => kind === 'file')) {
+  return accepted(scan.entries, scan.bad);
+}
+
+/**
+ * Sorted, unless something is wrong with them.
+ * @throws ZDD_ARTIFACT_UNSAFE, ZDD_ARTIFACT_EMPTY
+ */
+export function accepted(
+  entries: readonly ReleaseEntry[],
+  bad: readonly (readonly [path: string, why: string])[],
+): ReleaseEntry[] {
+  if (bad.length > 0) throw refuse(bad);
+  if (!entries.some(({ type }) => type === 'file')) {
     throw new ZddError('ZDD_ARTIFACT_EMPTY', 'there is no file to send');
   }
-  return scan.entries.sort((a, b) => Buffer.compare(Buffer.from(a.path), Buffer.from(b.path)));
+  return entries.toSorted(byPath);
 }
 
 interface Scan {
@@ -52,15 +59,17 @@ interface Scan {
   readonly realRoot: string;
   readonly ignored: Ignored;
   readonly signal: AbortSignal;
-  readonly entries: Entry[];
+  readonly entries: ReleaseEntry[];
   readonly bad: [path: string, why: string][];
+  /** When others got their turn the last time. */
+  turn: number;
 }
 
 async function scanInto(scan: Scan, folder: string): Promise<void> {
   scan.signal.throwIfAborted();
   let names: Buffer[];
   try {
-    names = await readdir(join(scan.root, folder), { encoding: 'buffer' });
+    names = readdirSync(join(scan.root, folder), { encoding: 'buffer' });
   } catch (cause) {
     scan.bad.push([folder || '.', reasonOf(cause)]);
     return;
@@ -74,19 +83,27 @@ async function scanInto(scan: Scan, folder: string): Promise<void> {
 }
 
 async function look(scan: Scan, path: string): Promise<void> {
+  if (performance.now() - scan.turn > TURN_MS) {
+    await setImmediate();
+    scan.signal.throwIfAborted();
+    scan.turn = performance.now();
+  }
+  const at = join(scan.root, path);
   try {
-    const found = await lstat(join(scan.root, path));
+    const found = lstatSync(at);
     if (scan.ignored(path, found.isDirectory())) return;
     if (found.isDirectory()) {
-      scan.entries.push({ kind: 'folder', path });
+      scan.entries.push({ type: 'directory', path });
       await scanInto(scan, path);
     } else if (found.isSymbolicLink()) {
-      const why = await leads(scan, path);
-      if (why === null) scan.entries.push({ kind: 'link', path });
+      const target = readlinkSync(at);
+      const why = leadsOut(path, target) ?? reallyLeadsOut(scan, path, target);
+      if (why === null) scan.entries.push({ type: 'symlink', path, target });
       else scan.bad.push([path, why]);
     } else if (found.isFile()) {
-      const sha256 = await digest(join(scan.root, path), found.size, scan.signal);
-      scan.entries.push({ kind: 'file', path, bytes: found.size, sha256 });
+      const content = await contentOf(at, found.size, scan.signal);
+      const executable = (found.mode & 0o111) !== 0;
+      scan.entries.push({ type: 'file', path, executable, ...content });
     } else {
       scan.bad.push([path, kindOf(found)]);
     }
@@ -96,26 +113,63 @@ async function look(scan: Scan, path: string): Promise<void> {
   }
 }
 
-/** Why a link may not travel; null when it stays within the folder, even if it leads nowhere yet. */
-async function leads(scan: Scan, path: string): Promise<string | null> {
-  const target = await readlink(join(scan.root, path));
+/** Why a link may not travel, by its letters; null when it stays within the release. */
+export function leadsOut(path: string, target: string): string | null {
   if (target.startsWith('/')) return `a link to the absolute path ${target}`;
   const aim = posix.normalize(posix.join(posix.dirname(path), target));
-  if (aim === '..' || aim.startsWith('../')) return `a link out of the folder, to ${target}`;
-  // What looks inside may still lead out, through another link.
-  const real = await realpath(join(scan.root, path)).catch(() => null);
-  if (real === null) return null;
-  const inside = relative(scan.realRoot, real);
+  return aim === '..' || aim.startsWith('../') ? `a link out of the folder, to ${target}` : null;
+}
+
+/** What looks inside may still lead out, through another link. One that leads nowhere yet may travel. */
+function reallyLeadsOut({ root, realRoot }: Scan, path: string, target: string): string | null {
+  let real: string;
+  try {
+    // The kernel's own way of following: `..` after a link is not what its letters say.
+    real = realpathSync.native(join(root, path));
+  } catch {
+    return null;
+  }
+  const inside = relative(realRoot, real);
   return inside === '..' || inside.startsWith(`..${sep}`)
     ? `a link out of the folder, to ${target}`
     : null;
 }
 
-async function digest(path: string, bytes: number, signal: AbortSignal): Promise<string> {
-  if (bytes <= AT_ONCE) return hash('sha256', await readFile(path), 'hex');
+/** Memory for one small file after the other: thousands of buffers would have to be cleared away. */
+const small = Buffer.alloc(AT_ONCE);
+
+/** @returns how many bytes there are, `buffer.length` if there may be more */
+function readInto(buffer: Buffer, path: string): number {
+  const file = openSync(path, 'r');
+  try {
+    for (let at = 0; ; ) {
+      const bytes = readSync(file, buffer, at, buffer.length - at, null);
+      at += bytes;
+      if (bytes === 0 || at === buffer.length) return at;
+    }
+  } finally {
+    closeSync(file);
+  }
+}
+
+/** What is in a file now: while it is read it may grow. */
+async function contentOf(
+  path: string,
+  size: number,
+  signal: AbortSignal,
+): Promise<{ bytes: number; sha256: string }> {
+  if (size < AT_ONCE) {
+    const bytes = readInto(small, path);
+    // One that fills it may have grown beyond.
+    if (bytes < AT_ONCE) return { bytes, sha256: hash('sha256', small.subarray(0, bytes)) };
+  }
   const digest = createHash('sha256');
-  for await (const chunk of createReadStream(path, { signal })) digest.update(chunk);
-  return digest.digest('hex');
+  let bytes = 0;
+  for await (const chunk of createReadStream(path, { signal })) {
+    bytes += chunk.length;
+    digest.update(chunk);
+  }
+  return { bytes, sha256: digest.digest('hex') };
 }
 
 function kindOf(found: Stats): string {
@@ -124,7 +178,7 @@ function kindOf(found: Stats): string {
   return 'a device: only files, folders and links travel';
 }
 
-function refuse(bad: readonly [string, string][]): ZddError {
+function refuse(bad: readonly (readonly [string, string])[]): ZddError {
   const rest = bad.length - SHOWN;
   return new ZddError(
     'ZDD_ARTIFACT_UNSAFE',

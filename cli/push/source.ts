@@ -3,8 +3,9 @@ import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { ZddError } from '../../agent/protocol/errors.ts';
 
-/** What `push` was pointed at. A ready archive is sent as it is; a folder is packed. */
+/** What `push` was pointed at. A ready archive is sent as it is; a folder or a commit is packed. */
 export type Source =
+  | { readonly kind: 'git'; readonly revision: string; readonly typed: string }
   | { readonly kind: 'folder'; readonly path: string; readonly typed: string }
   | {
       readonly kind: 'archive';
@@ -13,8 +14,11 @@ export type Source =
       readonly bytes: number;
     };
 
+const GIT = 'git:';
+
 /** @throws ZDD_USAGE when it is neither a file nor a folder, ZDD_ARTIFACT_EMPTY */
 export async function findSource(typed: string, cwd: string): Promise<Source> {
+  if (typed.startsWith(GIT)) return { kind: 'git', revision: typed.slice(GIT.length), typed };
   const path = resolve(cwd, typed);
   let found: Stats;
   try {

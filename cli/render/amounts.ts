@@ -1,6 +1,7 @@
 /** `1,204`: the same on every machine, whatever its locale. */
 export function count(value: number): string {
-  return value.toLocaleString('en-US');
+  // The runtime's own way loads the rules of every language first: 20 ms.
+  return String(value).replaceAll(/\B(?=(\d{3})+$)/g, ',');
 }
 
 /** `1 file`, `1,204 files`. */

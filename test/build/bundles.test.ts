@@ -46,6 +46,13 @@ test('both programs tell the version of package.json, where there is nothing but
   });
 });
 
+test('the bundle of the CLI can speak SSH: all that ssh2 asks for at its start is inside', async () => {
+  const args = ['status', '--host', 'nobody@127.0.0.1:1'];
+  const { code, stderr } = await output(program('usr/bin/zdd-agent'), args, { cwd: empty });
+  expect(stderr).toContain('ZDD_AGENT_UNREACHABLE');
+  expect(code).toBe(11);
+});
+
 test('a link to a launcher from elsewhere starts the program too', async () => {
   await symlink(program('usr/bin/zdd-agent'), join(empty, 'deploy'));
   const { stdout } = await output(join(empty, 'deploy'), ['--help'], { cwd: empty });

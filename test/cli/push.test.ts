@@ -78,8 +78,8 @@ test('a push prints a line for each phase and then what is live and the way back
   expect(timeless(stderr)).toMatchInlineSnapshot(`
     "shop → ../agent.sock                                                   from ./
 
-      pack       2 files, 204 B, packed 264 B  TIME
-      send       264 B  TIME
+      pack       2 files, 204 B  TIME
+      send       264 B sent  TIME
       deploy     #57 over r41-0c1d2e3
       unpack     r42-ab12cd3: 12 files                                        0.2s
       release    npm run migrate                                              1.1s
@@ -204,8 +204,8 @@ test('a release that does not start is said with its evidence, where traffic is 
   expect(timeless(stderr)).toMatchInlineSnapshot(`
     "shop → ../agent.sock                                                   from ./
 
-      pack       2 files, 204 B, packed 264 B  TIME
-      send       264 B  TIME
+      pack       2 files, 204 B  TIME
+      send       264 B sent  TIME
       deploy     #57 over r41-0c1d2e3
       unpack     r42-ab12cd3: 12 files                                        0.2s
       release    npm run migrate                                              1.1s
@@ -377,7 +377,7 @@ test('--dry-run packs, shows the plan and sends nothing', async () => {
   expect(code).toBe(0);
   expect(stdout.replace(/[0-9a-f]{64}/, 'SHA256')).toMatchInlineSnapshot(`
     "shop: nothing was sent
-      would send    2 files, 204 B, packed 264 B
+      would send    2 files, 204 B
       sha256        SHA256
       now           live r42-ab12cd3
       routes        shop.example.com

@@ -218,7 +218,7 @@ test('a disk that would fall below its reserve is refused before it does', async
     const limits = { ...LIMITS, reserveBytes: 1_000_000 };
     const free = async (): Promise<number> => 1_400_000;
     const error = await rejection(
-      unpackArtifact(artifact, join(dir, 'staging/d1'), limits, never, free),
+      unpackArtifact(artifact, join(dir, 'staging/d1'), limits, never, { freeBytes: free }),
     );
     expect(error.code).toBe('ZDD_DISK_FULL');
     expect(await readdir(join(dir, 'staging'))).toEqual([]);

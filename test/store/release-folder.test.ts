@@ -188,7 +188,7 @@ describe('unpacking', () => {
       };
       const staging = join(dir, 'staging/d1');
       await expect(
-        unpackArtifact(artifact, staging, LIMITS, abort.signal, freeBytes),
+        unpackArtifact(artifact, staging, LIMITS, abort.signal, { freeBytes }),
       ).rejects.toThrow('aborted by deploy@laptop');
       expect(asked).toBe(1);
       expect(await readdir(join(dir, 'staging'))).toEqual([]);

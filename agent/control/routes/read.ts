@@ -11,6 +11,8 @@ import {
   versionReply,
 } from '../../protocol/api.ts';
 import { ZddError } from '../../protocol/errors.ts';
+import { PREVIEW } from '../../protocol/preview.ts';
+import { UPLOADS } from '../../protocol/uploads.ts';
 import type { Daemon } from '../daemon.ts';
 import { examine } from '../doctor/examine.ts';
 import { appStatus, attention } from '../status.ts';
@@ -35,6 +37,7 @@ export function readRoutes(server: RouteServer, daemon: Daemon): void {
     ),
     runner: daemon.settings.current.runner,
     pid: process.pid,
+    features: [UPLOADS, PREVIEW],
   }));
 
   server.get('/v1/status', { schema: { response: { 200: statusReply } } }, async () => {

@@ -6,8 +6,10 @@ import { deployRoutes } from './deploy.ts';
 import { environmentRoutes } from './environment.ts';
 import { everydayRoutes } from './everyday.ts';
 import { gateRoutes } from './gate.ts';
+import { previewRoutes } from './preview.ts';
 import { readRoutes } from './read.ts';
 import { streamRoutes } from './stream.ts';
+import { uploadRoutes } from './uploads.ts';
 
 /** Every route of the control API: one file a subject. */
 export async function registerRoutes(scope: FastifyInstance, daemon: Daemon): Promise<void> {
@@ -19,4 +21,6 @@ export async function registerRoutes(scope: FastifyInstance, daemon: Daemon): Pr
   gateRoutes(server, daemon);
   auditRoutes(server, daemon);
   environmentRoutes(server, daemon);
+  uploadRoutes(server, daemon);
+  previewRoutes(server, daemon);
 }

@@ -5,9 +5,10 @@ import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { ZddError } from '../../protocol/errors.ts';
 import { fsyncDir, namesIn, sweepTemporaryFiles, temporaryPath } from '../atomic-file.ts';
-import { corrupt, diskFull, diskFullOr, sizeText, tooLarge } from './errors.ts';
+import { corrupt, diskFull, diskFullOr, notAnnounced, sizeText, tooLarge } from './errors.ts';
 import { freeBytesOf } from './limits.ts';
 import { chunksOf } from './upload.ts';
+import { Uploads, writeAll } from './uploads.ts';
 
 export { type AppConfigFile, readAppConfig } from './config.ts';
 export { requireWhole } from './whole.ts';
@@ -24,6 +25,8 @@ export interface ArtifactStoreOptions {
   readonly reserveBytes: number;
   /** How long an upload may pause, ms; 60 s unless given. */
   readonly idleMs?: number;
+  /** How long an upload that waits for its rest is kept, ms; an hour unless given. */
+  readonly uploadKeptMs?: number;
   /** Free bytes of a folder's disk; the file system's own answer unless given. */
   readonly freeBytes?: (dir: string) => Promise<number>;
 }
@@ -52,6 +55,8 @@ export function createArtifactStore(options: ArtifactStoreOptions): ArtifactStor
 
 /** Received archives, each named by the sha256 of its bytes, readable by the agent only. */
 export class ArtifactStore {
+  /** Artifacts that come in pieces. */
+  readonly uploads: Uploads;
   readonly #options: ArtifactStoreOptions;
   readonly #uploads = new Set<string>();
   /** Announced bytes of running uploads that are not on disk yet. */
@@ -59,6 +64,11 @@ export class ArtifactStore {
 
   constructor(options: ArtifactStoreOptions) {
     this.#options = options;
+    this.uploads = new Uploads(options, {
+      keep: (file, artifact, bytes) => this.#kept(file, artifact, bytes),
+      find: (artifact) => this.#find(artifact),
+      requireSpace: (bytes) => this.requireSpace(bytes),
+    });
   }
 
   /**
@@ -80,17 +90,13 @@ export class ArtifactStore {
       throw tooLarge(`${sizeText(length)} announced, the limit is ${sizeText(maxBytes)}`);
     }
     await mkdir(dir, { recursive: true, mode: 0o700 });
-    await this.#requireSpace(length);
+    await this.requireSpace(length);
     const temporary = temporaryPath(dir);
     this.#uploads.add(temporary);
     this.#promised += length;
     try {
       const digest = await this.#write(temporary, stream, announcement);
-      return {
-        artifact: digest,
-        bytes: length,
-        reused: await this.#keep(temporary, digest, length),
-      };
+      return await this.#kept(temporary, digest, length);
     } catch (error) {
       throw diskFullOr(error, dir);
     } finally {
@@ -137,17 +143,23 @@ export class ArtifactStore {
 
   /** Removes what uploads of a killed daemon left; running ones are spared. Returns how many. */
   async sweep(): Promise<number> {
-    return await sweepTemporaryFiles(this.#options.dir, this.#uploads);
+    const abandoned = await this.uploads.sweep();
+    return abandoned + (await sweepTemporaryFiles(this.#options.dir, this.#uploads));
   }
 
-  async #requireSpace(length: number): Promise<void> {
+  /**
+   * Whether an archive of this size may come.
+   * @param unpacked what the release will take; at least as much, where that is not known yet
+   * @throws ZDD_DISK_FULL
+   */
+  async requireSpace(length: number, unpacked = length): Promise<void> {
     const { dir, reserveBytes, freeBytes = freeBytesOf } = this.#options;
     const free = await freeBytes(dir);
-    const need = 2 * (length + this.#promised) + reserveBytes;
+    const need = length + unpacked + 2 * this.#promised + reserveBytes;
     if (free >= need) return;
     throw diskFull(
       dir,
-      `${sizeText(free)} free, ${sizeText(need)} needed: twice the archive and ${sizeText(reserveBytes)} in reserve`,
+      `${sizeText(free)} free, ${sizeText(need)} needed: the archive, what it unpacks to and ${sizeText(reserveBytes)} in reserve`,
     );
   }
 
@@ -156,13 +168,7 @@ export class ArtifactStore {
     try {
       const digest = await this.#copy(stream, file, announcement);
       if (announcement.sha256 !== undefined && announcement.sha256 !== digest) {
-        throw new ZddError('ZDD_ARTIFACT_DIGEST', 'the bytes received are not those announced', {
-          evidence: [
-            ['announced', announcement.sha256],
-            ['received', digest],
-          ],
-          tries: ['zdd-agent push'],
-        });
+        throw notAnnounced(announcement.sha256, digest);
       }
       await file.sync();
       return digest;
@@ -194,6 +200,15 @@ export class ArtifactStore {
     return hash.digest('hex');
   }
 
+  async #kept(temporary: string, artifact: string, bytes: number): Promise<ReceivedArtifact> {
+    return { artifact, bytes, reused: await this.#keep(temporary, artifact, bytes) };
+  }
+
+  async #find(artifact: string): Promise<ReceivedArtifact | null> {
+    const found = await stat(this.path(artifact)).catch(() => null);
+    return found === null ? null : { artifact, bytes: found.size, reused: true };
+  }
+
   /** Returns whether these bytes were here before. */
   async #keep(temporary: string, digest: string, length: number): Promise<boolean> {
     const path = this.path(digest);
@@ -206,11 +221,5 @@ export class ArtifactStore {
     await rename(temporary, path);
     await fsyncDir(this.#options.dir);
     return false;
-  }
-}
-
-async function writeAll(file: FileHandle, chunk: Buffer): Promise<void> {
-  for (let at = 0; at < chunk.length; ) {
-    at += (await file.write(chunk, at, chunk.length - at)).bytesWritten;
   }
 }

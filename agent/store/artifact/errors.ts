@@ -1,4 +1,5 @@
 import { ZddError } from '../../protocol/errors.ts';
+import { MANIFEST_NAME } from '../../protocol/manifest.ts';
 import { errnoOf } from '../atomic-file.ts';
 
 const TRIES = ['zdd-agent push'];
@@ -25,6 +26,29 @@ export function unknownFormat(why: string, cause?: unknown): ZddError {
   );
 }
 
+/** @param announced sha256, hex  @param received of the bytes that came, hex */
+export function notAnnounced(announced: string, received: string): ZddError {
+  return new ZddError('ZDD_ARTIFACT_DIGEST', 'the bytes received are not those announced', {
+    evidence: [
+      ['announced', announced],
+      ['received', received],
+    ],
+    tries: TRIES,
+  });
+}
+
+/** A content that was counted on is not what it was when it was unpacked. */
+export function changedOnHost(path: string): ZddError {
+  return new ZddError(
+    'ZDD_ARTIFACT_DIGEST',
+    'a file of an earlier release was changed on the host',
+    {
+      evidence: [['file', path]],
+      tries: ['zdd-agent push --whole'],
+    },
+  );
+}
+
 /** An archive without a single file. */
 export function empty(why: string): ZddError {
   return new ZddError('ZDD_ARTIFACT_EMPTY', 'the archive has no files', {
@@ -39,6 +63,11 @@ export function unsafe(entry: string, why: string): ZddError {
     evidence: [['entry', `${shown(entry)}: ${why}`]],
     tries: TRIES,
   });
+}
+
+/** A file of the name by which the agent keeps what a release consists of. */
+export function reserved(): ZddError {
+  return unsafe(MANIFEST_NAME, 'the agent keeps its own file of this name');
 }
 
 /** The artifact exceeds a limit; `entry` names the one that did, if it was one. */

@@ -2,28 +2,14 @@ import { createHash, hash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { lstat, readFile, readlink } from 'node:fs/promises';
 import { dirname, isAbsolute, join } from 'node:path';
+import { MANIFEST_NAME, parseManifest, type ReleaseEntry } from '../../protocol/manifest.ts';
 import { errnoOf } from '../atomic-file.ts';
-import type { ReleaseEntry } from './tree.ts';
-
-/** Lies at the root of each release: what was unpacked. */
-export const MANIFEST_NAME = '.zdd-manifest';
-
-const VERSION = 'zdd-manifest 1';
 
 /** What is not as it was unpacked. */
 export interface ReleaseDifference {
   readonly path: string;
   /** For people: `is missing`, `has other content`. */
   readonly what: string;
-}
-
-/**
- * The manifest of a release: one line an entry, fields divided by tabs, ordered by path. Its sha256
- * is the digest of the release: `sha256sum .zdd-manifest` shows it. No path or link holds a tab or a
- * newline (such archives are refused), so no two releases have the same manifest.
- */
-export function manifestOf(entries: readonly ReleaseEntry[]): string {
-  return `${[VERSION, ...entries.map(lineOf)].join('\n')}\n`;
 }
 
 /**
@@ -68,42 +54,6 @@ export async function inspectRelease(
   return differences;
 }
 
-function lineOf(entry: ReleaseEntry): string {
-  switch (entry.type) {
-    case 'directory':
-      return `directory\t${entry.path}`;
-    case 'file': {
-      const { executable, bytes, sha256, path } = entry;
-      return `file\t${executable ? 'x' : '-'}\t${bytes}\t${sha256}\t${path}`;
-    }
-    case 'symlink':
-      return `symlink\t${entry.target}\t${entry.path}`;
-  }
-}
-
-function parseManifest(text: string): ReleaseEntry[] | null {
-  const [version, ...lines] = text.split('\n');
-  if (version !== VERSION || lines.pop() !== '') return null;
-  const entries: ReleaseEntry[] = [];
-  for (const line of lines) {
-    const entry = parseLine(line);
-    if (entry === null) return null;
-    entries.push(entry);
-  }
-  return entries;
-}
-
-function parseLine(line: string): ReleaseEntry | null {
-  const fields = line.split('\t');
-  const [type, first = '', second = '', third = '', fourth = ''] = fields;
-  if (type === 'directory' && fields.length === 2) return { type, path: first };
-  if (type === 'symlink' && fields.length === 3) return { type, target: first, path: second };
-  if (type === 'file' && fields.length === 5) {
-    return { type, executable: first === 'x', bytes: Number(second), sha256: third, path: fourth };
-  }
-  return null;
-}
-
 async function look(releaseDir: string, entry: ReleaseEntry): Promise<string | null> {
   const path = join(releaseDir, entry.path);
   const found = await lstat(path).catch((error: unknown) => {
@@ -126,7 +76,8 @@ async function look(releaseDir: string, entry: ReleaseEntry): Promise<string | n
   return (await sha256Of(path)) === entry.sha256 ? null : 'has other content';
 }
 
-async function sha256Of(path: string): Promise<string> {
+/** sha256 of a file's content, hex. */
+export async function sha256Of(path: string): Promise<string> {
   const digest = createHash('sha256');
   for await (const chunk of createReadStream(path)) digest.update(chunk);
   return digest.digest('hex');

@@ -6,10 +6,12 @@ import { diskFullOr } from '../artifact/errors.ts';
 import { freeBytesOf, SpaceGuard, type UnpackLimits } from '../artifact/limits.ts';
 import { namesIn, removeTree, renameDurably } from '../atomic-file.ts';
 import { verifyRelease } from './manifest.ts';
+import { completeFrom, expectDigest, type Outline, takeOutline } from './outline.ts';
 import { type UnpackedRelease, Unpacking } from './unpacking.ts';
 import { WorkQueue } from './work.ts';
 
 export { inspectRelease, verifyRelease } from './manifest.ts';
+export { readOutline } from './outline.ts';
 export { linkShared, type SharedLink } from './shared.ts';
 export type { UnpackedRelease } from './unpacking.ts';
 
@@ -21,6 +23,8 @@ const PARALLEL_FILES = 8;
  * that far; all of them synced, all of the group of `stagingDir` when that is setgid. When it fails or is
  * aborted, `stagingDir` is gone; when the process is killed, `stagingDir` and names that begin with
  * it are all that is left.
+ * An artifact that begins with the outline of a release is a part of it: the rest is copied from the
+ * releases in `sources`, and the whole must come to the digest of the outline.
  * @throws ZDD_ARTIFACT_*, ZDD_CONFIG_MISSING, ZDD_DISK_FULL, or the signal's reason
  */
 export async function unpackArtifact(
@@ -28,7 +32,14 @@ export async function unpackArtifact(
   stagingDir: string,
   limits: UnpackLimits,
   signal: AbortSignal,
-  freeBytes: (dir: string) => Promise<number> = freeBytesOf,
+  {
+    freeBytes = freeBytesOf,
+    sources = [],
+  }: {
+    readonly freeBytes?: (dir: string) => Promise<number>;
+    /** Folders of releases on this host. */
+    readonly sources?: readonly string[];
+  } = {},
 ): Promise<UnpackedRelease> {
   signal.throwIfAborted();
   await discard(stagingDir);
@@ -38,9 +49,19 @@ export async function unpackArtifact(
     await mkdir(stagingDir, { mode: 0o750 });
     const space = new SpaceGuard(stagingDir, limits.reserveBytes, freeBytes);
     const unpacking = new Unpacking(stagingDir, limits, queue, space);
-    for await (const entry of readEntries(artifactPath, limits, signal))
+    let outline: Outline | null = null;
+    const sent = new Set<string>();
+    for await (const entry of readEntries(artifactPath, limits, signal)) {
+      if (sent.size === 0 && outline === null) {
+        outline = await takeOutline(entry);
+        if (outline !== null) continue;
+      }
       await unpacking.take(entry);
-    return await unpacking.finish(signal);
+      sent.add(entry.name);
+    }
+    if (outline === null) return await unpacking.finish(signal);
+    await completeFrom(outline, sent, sources, unpacking, signal);
+    return expectDigest(await unpacking.finish(signal), outline);
   } catch (error) {
     // A write still under way would make its folder again behind the removal.
     await queue.settle();

@@ -12,10 +12,10 @@ import {
 } from 'node:fs/promises';
 import { dirname, join, posix } from 'node:path';
 import { ZddError } from '../../protocol/errors.ts';
+import { MANIFEST_NAME } from '../../protocol/manifest.ts';
 import { diskFullOr, unsafe } from '../artifact/errors.ts';
 import { splitName } from '../artifact/names.ts';
 import { errnoOf, fsyncDir, namesIn, removeTree } from '../atomic-file.ts';
-import { MANIFEST_NAME } from './manifest.ts';
 
 /** One path of a release that leads to what is kept across releases. */
 export interface SharedLink {

@@ -1,20 +1,12 @@
+import {
+  byPath,
+  type FileContent,
+  MANIFEST_NAME,
+  type ReleaseEntry,
+} from '../../protocol/manifest.ts';
 import { CONFIG_NAME, configMissing } from '../artifact/config.ts';
-import { empty, unsafe } from '../artifact/errors.ts';
+import { empty, reserved, unsafe } from '../artifact/errors.ts';
 import { checkedName, checkedTarget, collisionKey } from '../artifact/names.ts';
-
-/** One thing in a release, with its path from the root of the release. */
-export type ReleaseEntry =
-  | { readonly type: 'directory'; readonly path: string }
-  | ({ readonly type: 'file'; readonly path: string } & FileContent)
-  | { readonly type: 'symlink'; readonly path: string; readonly target: string };
-
-/** What a file is, beside its name. */
-export interface FileContent {
-  readonly executable: boolean;
-  readonly bytes: number;
-  /** Hex. */
-  readonly sha256: string;
-}
 
 interface Directory {
   readonly type: 'directory';
@@ -102,6 +94,7 @@ export class ReleaseTree {
   settle(): string {
     const prefix = this.#findPrefix();
     if (prefix !== null) this.#root = prefix;
+    if (this.#root.children.has(collisionKey(MANIFEST_NAME))) throw reserved();
     this.#checkLinks(this.#root, [this.#root], '');
     return prefix?.name ?? '';
   }
@@ -127,7 +120,7 @@ export class ReleaseTree {
       }
     };
     walk(this.#root, '');
-    return found.sort((a, b) => (a.path < b.path ? -1 : 1));
+    return found.sort(byPath);
   }
 
   #add(name: string, node: File | Symlink): string {

@@ -1,11 +1,23 @@
 import { createHash, hash } from 'node:crypto';
-import { type FileHandle, link, mkdir, open, rename, rmdir, symlink } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import {
+  copyFile,
+  type FileHandle,
+  link,
+  mkdir,
+  open,
+  rename,
+  rmdir,
+  symlink,
+} from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { MANIFEST_NAME, manifestOf, type ReleaseEntry } from '../../protocol/manifest.ts';
 import type { ArchiveEntry } from '../artifact/entries.ts';
-import { sizeText, tooLarge, unsafe } from '../artifact/errors.ts';
+import { changedOnHost, sizeText, tooLarge, unsafe } from '../artifact/errors.ts';
 import type { SpaceGuard, UnpackLimits } from '../artifact/limits.ts';
-import { MANIFEST_NAME, manifestOf } from './manifest.ts';
-import { type ReleaseEntry, ReleaseTree } from './tree.ts';
+import type { KnownContent } from './contents.ts';
+import { sha256Of } from './manifest.ts';
+import { ReleaseTree } from './tree.ts';
 import type { WorkQueue } from './work.ts';
 
 /** A release in its staging folder, whole and durable. */
@@ -47,13 +59,13 @@ export class Unpacking {
   async take(entry: ArchiveEntry): Promise<void> {
     switch (entry.type) {
       case 'directory':
-        await this.#makeDirectory(this.#tree.addDirectory(entry.name) || '.');
+        await this.takeDirectory(entry.name);
         return;
       case 'file':
         await this.#takeFile(entry);
         return;
       case 'symlink':
-        this.#tree.addSymlink(entry.name, entry.target);
+        this.takeSymlink(entry.name, entry.target);
         return;
       case 'hardlink': {
         const added = this.#tree.addHardlink(entry.name, entry.target);
@@ -65,6 +77,22 @@ export class Unpacking {
     }
   }
 
+  async takeDirectory(name: string): Promise<void> {
+    await this.#makeDirectory(this.#tree.addDirectory(name) || '.');
+  }
+
+  takeSymlink(name: string, target: string): void {
+    this.#tree.addSymlink(name, target);
+  }
+
+  /** A file whose content lies on this host already: copied, never linked, and hashed again. */
+  async takeKnown(name: string, executable: boolean, known: KnownContent): Promise<void> {
+    const { path, setContent } = await this.#enter(name, known.bytes);
+    const { bytes, sha256 } = known;
+    setContent({ executable, bytes, sha256 });
+    await this.#queue.add(() => copyKnown(join(this.#dir, path), executable, known));
+  }
+
   async finish(signal: AbortSignal): Promise<UnpackedRelease> {
     await this.#queue.drain();
     for (const { path, existing } of this.#hardlinks) {
@@ -72,9 +100,6 @@ export class Unpacking {
     }
     await this.#dropPrefix(this.#tree.settle());
     const entries = this.#tree.entries();
-    if (entries.some(({ path }) => path.toLowerCase() === MANIFEST_NAME)) {
-      throw unsafe(MANIFEST_NAME, 'the agent keeps its own file of this name');
-    }
     for (const entry of entries) {
       if (entry.type !== 'symlink') continue;
       // A folder that holds links only was named by no file: it is not there yet.
@@ -96,19 +121,10 @@ export class Unpacking {
 
   async #takeFile(entry: ArchiveEntry): Promise<void> {
     const { name, size, mode } = entry;
-    const { path, setContent } = this.#tree.addFile(name);
     // On a folder these bits only hand down a group and are normalised away like the rest; on a file
     // they give rights to whoever runs it.
     if ((mode & SETUID_OR_SETGID) !== 0) throw unsafe(name, 'setuid or setgid');
-    const fileLimit = this.#limits.fileBytes ?? this.#limits.unpackedBytes;
-    if (size > fileLimit)
-      throw tooLarge(`${sizeText(size)}, the limit is ${sizeText(fileLimit)}`, name);
-    this.#bytes += size;
-    if (this.#bytes > this.#limits.unpackedBytes) {
-      throw tooLarge(`with it the files exceed ${sizeText(this.#limits.unpackedBytes)}`, name);
-    }
-    await this.#makeDirectory(dirname(path));
-    await this.#space.claim(diskSize(size));
+    const { path, setContent } = await this.#enter(name, size);
     const executable = (mode & 0o111) !== 0;
     const target = join(this.#dir, path);
     if (size > SMALL_FILE_BYTES) {
@@ -120,6 +136,21 @@ export class Unpacking {
     const content = Buffer.concat(chunks);
     setContent({ executable, bytes: size, sha256: hash('sha256', content) });
     await this.#queue.add(() => writeWhole(target, content, executable));
+  }
+
+  /** Everything that a file must pass before it is written. */
+  async #enter(name: string, size: number): Promise<ReturnType<ReleaseTree['addFile']>> {
+    const added = this.#tree.addFile(name);
+    const fileLimit = this.#limits.fileBytes ?? this.#limits.unpackedBytes;
+    if (size > fileLimit)
+      throw tooLarge(`${sizeText(size)}, the limit is ${sizeText(fileLimit)}`, name);
+    this.#bytes += size;
+    if (this.#bytes > this.#limits.unpackedBytes) {
+      throw tooLarge(`with it the files exceed ${sizeText(this.#limits.unpackedBytes)}`, name);
+    }
+    await this.#makeDirectory(dirname(added.path));
+    await this.#space.claim(diskSize(size));
+    return added;
   }
 
   async #makeDirectory(path: string): Promise<void> {
@@ -154,6 +185,15 @@ async function writeWhole(
 ): Promise<void> {
   const file = await open(path, 'wx', 0o600);
   await sealed(file, executable ? 0o555 : 0o444, () => file.writeFile(content));
+}
+
+/** @throws ZDD_ARTIFACT_DIGEST when what lies there is no longer what was unpacked */
+async function copyKnown(target: string, executable: boolean, known: KnownContent): Promise<void> {
+  await copyFile(known.file, target, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
+  const file = await open(target, 'r');
+  await sealed(file, executable ? 0o555 : 0o444, async () => {
+    if ((await sha256Of(target)) !== known.sha256) throw changedOnHost(known.file);
+  });
 }
 
 /** Returns the sha256 of the content, hex. */

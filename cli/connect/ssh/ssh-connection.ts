@@ -1,32 +1,44 @@
 import type { AgentOptions } from 'node:http';
 import type { Duplex } from 'node:stream';
+import type { ClientChannel } from 'ssh2';
 import { ZddError } from '../../../agent/protocol/errors.ts';
 import type { Connection } from '../connection.ts';
 import { overHttp } from '../over-http.ts';
 import { ChannelSocket } from './channel-socket.ts';
-import { type Link, type LinkOptions, openLink } from './link.ts';
+import type { Link, LinkOptions } from './link.ts';
 
 const { Agent: HttpAgent } = process.getBuiltinModule('node:http');
 
 /** The agent of another host: HTTP over channels of one SSH connection to its socket. */
 export function sshConnection(options: LinkOptions): Connection {
-  const link = openLink(options);
+  let link: Link | undefined;
   const where = options.destination;
   const place: [string, string][] = [
     ['host', where],
     ['socket', options.socket],
   ];
-  const pool = new ChannelAgent(link, { keepAlive: true });
+  const channel = async (): Promise<ClientChannel> => {
+    if (link === undefined) throw new Error('a channel was asked for before the connection');
+    return await link.channel();
+  };
+  const pool = new ChannelAgent(channel, { keepAlive: true });
   // Only looking may be repeated on a connection of which nobody knows whether it still stands.
-  const fresh = new ChannelAgent(link, { keepAlive: false });
+  const fresh = new ChannelAgent(channel, { keepAlive: false });
   return overHttp({
     where,
     canBeCut: true,
     reuses: true,
-    ready: (signal) => link.ready(signal ?? new AbortController().signal),
+    async ready(signal) {
+      if (link === undefined) {
+        // SSH takes longer to load than what is said before it is needed.
+        const { openLink } = await import('./link.ts');
+        link ??= openLink(options);
+      }
+      await link.ready(signal ?? new AbortController().signal);
+    },
     dial: (method) => ({ agent: method === 'GET' ? pool : fresh }),
     unreachable: (cause) =>
-      link.lost() ??
+      link?.lost() ??
       new ZddError('ZDD_AGENT_UNREACHABLE', 'the agent closed the connection', {
         evidence: place,
         tries: [`zdd-agent status --host ${where}`],
@@ -46,21 +58,21 @@ export function sshConnection(options: LinkOptions): Connection {
     close() {
       pool.destroy();
       fresh.destroy();
-      link.close();
+      link?.close();
     },
   });
 }
 
 /** Gives node:http channels where it expects sockets, and keeps those that may be used again. */
 class ChannelAgent extends HttpAgent {
-  readonly #link: Link;
+  readonly #channel: () => Promise<ClientChannel>;
 
-  constructor(link: Link, options: AgentOptions) {
+  constructor(channel: () => Promise<ClientChannel>, options: AgentOptions) {
     super(options);
-    this.#link = link;
+    this.#channel = channel;
   }
 
   override createConnection(): Duplex {
-    return new ChannelSocket(this.#link.channel());
+    return new ChannelSocket(this.#channel());
   }
 }

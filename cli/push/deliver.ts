@@ -1,0 +1,94 @@
+import type { DeploymentReply } from '../../agent/protocol/api.ts';
+import type { Agent } from '../connect/agent.ts';
+import type { Context } from '../context.ts';
+import type { Progress } from '../render/progress.ts';
+import { commandFor } from '../target.ts';
+import { conclude } from '../watch/conclude.ts';
+import { type Watched, watchDeployment } from '../watch/watch.ts';
+import type { Look } from './load.ts';
+import { lookAtApp, refuseWhileLocked, startDeployment } from './lock.ts';
+import { ownerOf } from './origin.ts';
+import type { Prepared, PushWish } from './prepare.ts';
+import { type Sent, send } from './send.ts';
+
+/** Sends, starts, watches. @returns the exit code */
+export async function deliver(
+  context: Context,
+  agent: Agent,
+  progress: Progress,
+  look: Look,
+  prepared: Prepared,
+  wish: PushWish,
+): Promise<number> {
+  const { signal } = context.interrupts;
+  const { app } = prepared;
+  // Asked even when the app is not known yet: an agent out of reach shall be said before packing.
+  const status = app === null ? null : await lookAtApp(agent, app, signal);
+  if (app === null) await agent.status(signal);
+  if (wish.waitMs === undefined) refuseWhileLocked(status, prepared.command, Date.now());
+
+  const load = await look.shown(progress);
+  const sent = await send(agent, load, progress, { app, whole: wish.whole, signal });
+  const owner = ownerOf();
+  const start = { wish, prepared, owner, sent };
+  const reply = await startArtifact(context, agent, progress, start);
+  progress.clear();
+  const command =
+    app === null ? commandFor(context, { app: reply.app, implied: false }) : prepared.command;
+  const watched: Watched = {
+    agent,
+    deployment: reply,
+    owner,
+    command,
+    skip: new Set(['receiving']),
+  };
+  if (wish.detach) return started(context, watched, reply);
+  return await conclude(context, watched, await watchDeployment(context, watched), 'live');
+}
+
+interface Start {
+  readonly wish: PushWish;
+  readonly prepared: Prepared;
+  readonly owner: string;
+  readonly sent: Sent;
+}
+
+async function startArtifact(
+  context: Context,
+  agent: Agent,
+  progress: Progress,
+  { wish, prepared, owner, sent }: Start,
+): Promise<DeploymentReply> {
+  const since = performance.now();
+  let waiting = false;
+  const reply = await startDeployment(
+    agent,
+    {
+      artifact: sent.artifact,
+      owner,
+      source: prepared.origin,
+      receiveMs: sent.ms,
+      ...(wish.bakeMs === undefined ? {} : { bakeMs: wish.bakeMs }),
+      ...(wish.probeTimeoutMs === undefined ? {} : { probeTimeoutMs: wish.probeTimeoutMs }),
+    },
+    prepared.app,
+    {
+      waitMs: wish.waitMs,
+      signal: context.interrupts.signal,
+      onWait(who) {
+        if (!waiting) progress.begin('wait');
+        waiting = true;
+        progress.update(who);
+      },
+    },
+  );
+  if (waiting) progress.done('wait', 'the other deployment has ended', performance.now() - since);
+  return reply;
+}
+
+function started(context: Context, { command }: Watched, reply: DeploymentReply): number {
+  context.screen.value(reply);
+  context.screen.data(`started: ${reply.app} #${reply.deployment}`);
+  context.screen.note(`Try: ${command(`attach ${reply.deployment}`)}`);
+  return 0;
+}

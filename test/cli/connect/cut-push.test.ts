@@ -1,0 +1,174 @@
+import { execFileSync } from 'node:child_process';
+import { hash, randomBytes, randomInt } from 'node:crypto';
+import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { type Agent, agentOver } from '../../../cli/connect/agent.ts';
+import { sshConnection } from '../../../cli/connect/ssh/ssh-connection.ts';
+import { ignoredBy } from '../../../cli/push/ignored.ts';
+import type { Load } from '../../../cli/push/load.ts';
+import { scanFolder } from '../../../cli/push/scan.ts';
+import { send } from '../../../cli/push/send.ts';
+import { folderTree } from '../../../cli/push/tree.ts';
+import { openProgress } from '../../../cli/render/progress.ts';
+import { openScreen } from '../../../cli/render/screen.ts';
+import { PrivateHost } from '../../../demo/private-host.ts';
+import { cli, temporaryFolder, until } from '../run-cli.ts';
+import { openRelay, type Relay } from './relay.ts';
+import { type Laptop, laptop, makeKey, type Sshd, startSshd, USER } from './sshd.ts';
+
+const CUTS = 50;
+const APP = 'app: cut\nprocesses:\n  worker:\n    run: sleep 600\n    alive: 100ms\nbake: 0s\n';
+const { signal } = new AbortController();
+
+let folder: Awaited<ReturnType<typeof temporaryFolder>>;
+let host: PrivateHost;
+let sshd: Sshd;
+let relay: Relay;
+let me: Laptop;
+
+beforeAll(async () => {
+  folder = await temporaryFolder();
+  host = await PrivateHost.start();
+  sshd = await startSshd(join(folder.path, 'sshd'));
+  relay = await openRelay(sshd.port);
+  me = await laptop(folder.path);
+  await sshd.allow(await makeKey(me.at('id_ed25519')));
+  await know(relay.port);
+  vi.stubEnv('HOME', me.home);
+  vi.stubEnv('SSH_AUTH_SOCK', '');
+});
+afterAll(async () => {
+  vi.unstubAllEnvs();
+  await relay.close();
+  await sshd.stop();
+  await host.remove();
+  await folder.remove();
+});
+
+async function know(port: number): Promise<void> {
+  const known = [...sshd.publicKeys.values()].map((key) => `[127.0.0.1]:${port} ${key}\n`);
+  await me.write('known_hosts', known.join(''));
+}
+
+async function withAgent<T>(port: number, work: (agent: Agent) => Promise<T>): Promise<T> {
+  const destination = `${USER}@127.0.0.1:${port}`;
+  const connection = sshConnection({ destination, socket: host.socket, acceptNew: false });
+  const agent = agentOver(connection);
+  try {
+    return await work(agent);
+  } finally {
+    agent.close();
+  }
+}
+
+const progress = openProgress(openScreen({ json: false, quiet: true, color: false }));
+const artifacts = () => join(host.stateDir, 'artifacts');
+const uploads = async () =>
+  (await readdir(artifacts()).catch(() => [])).filter((name) => !/^[0-9a-f]{64}$/.test(name));
+
+/** A release with some files that do not compress, of which the agent has none. */
+async function release(name: string, bytes: number): Promise<string> {
+  const path = join(folder.path, name);
+  await mkdir(path, { recursive: true });
+  await writeFile(join(path, 'zdd.yaml'), APP);
+  for (let n = 0; n < 4; n += 1) await writeFile(join(path, `part-${n}`), randomBytes(bytes / 4));
+  return path;
+}
+
+async function loadOf(path: string, kind: Load['kind']): Promise<Load> {
+  if (kind === 'tree') {
+    const entries = await scanFolder(path, ignoredBy(''), signal);
+    return { kind, tree: folderTree(path, entries), summary: '' };
+  }
+  const archive = `${path}.tar`;
+  execFileSync('tar', ['-cf', archive, '-C', path, '.']);
+  const content = await readFile(archive);
+  const sha256 = hash('sha256', content);
+  return { kind, path: archive, bytes: content.length, sha256, summary: '' };
+}
+
+test('cut at any byte, fifty times, each upload goes on to its end, and nothing is left over', async () => {
+  const bytes = 400_000;
+  for (let round = 0; round < CUTS; round += 1) {
+    const at = randomInt(1, bytes + 20_000);
+    const kind = round % 2 === 0 ? 'tree' : 'archive';
+    const load = await loadOf(await release(`round-${round}`, bytes), kind);
+    let cut: Promise<number> | null = null;
+    relay.after(at, () => {
+      cut = sshd.cut();
+    });
+    const how = `${kind} cut after ${at} bytes`;
+    const sent = await withAgent(relay.port, (agent) =>
+      send(agent, load, progress, { app: 'cut', whole: false, signal }),
+    ).catch((cause: unknown) => {
+      throw new Error(how, { cause });
+    });
+    await cut;
+    const arrived = await readFile(join(artifacts(), sent.artifact));
+    expect(hash('sha256', arrived), how).toBe(sent.artifact);
+    expect(await uploads(), how).toEqual([]);
+  }
+  expect(sshd.log().match(/Accepted publickey/g)?.length).toBeGreaterThan(CUTS * 1.5);
+}, 300_000);
+
+test('an agent that is killed, or told to stop, while bytes come gets the rest after its restart', async () => {
+  for (const how of ['SIGKILL', 'SIGTERM'] as const) {
+    const path = await release(`restart-${how}`, 4_000_000);
+    const load = await loadOf(path, 'tree');
+    let restarted: Promise<void> | null = null;
+    relay.after(1_000_000, () => {
+      restarted = host.stopDaemon(how).then(() => host.startDaemon());
+    });
+    const { artifact } = await withAgent(relay.port, (agent) =>
+      send(agent, load, progress, { app: 'cut', whole: false, signal }),
+    );
+    await restarted;
+    expect(hash('sha256', await readFile(join(artifacts(), artifact)))).toBe(artifact);
+    expect(await uploads()).toEqual([]);
+  }
+});
+
+test('a slow link carries a push to its end', async () => {
+  const slow = await openRelay(sshd.port, { bytesPerSecond: 300_000 });
+  await know(slow.port);
+  const load = await loadOf(await release('slow', 400_000), 'tree');
+  const { artifact } = await withAgent(slow.port, (agent) =>
+    send(agent, load, progress, { app: 'cut', whole: false, signal }),
+  );
+  await slow.close();
+  await know(relay.port);
+  expect((await stat(join(artifacts(), artifact))).size).toBeGreaterThan(400_000);
+});
+
+test('who gives up leaves nothing on the far side', async () => {
+  const path = await release('given-up', 8_000_000);
+  const ended = new AbortController();
+  const load = await loadOf(path, 'tree');
+  relay.after(2_000_000, () => ended.abort(new Error('enough')));
+  await expect(
+    withAgent(relay.port, (agent) =>
+      send(agent, load, progress, { app: 'cut', whole: false, signal: ended.signal }),
+    ),
+  ).rejects.toThrow('enough');
+  await until(
+    async () => (await uploads()).length === 0,
+    () => 'the upload to be gone',
+  );
+});
+
+test('the whole command is cut, goes on, and what it deploys is what was pushed', async () => {
+  const path = await release('whole', 2_000_000);
+  relay.after(1_000_000, () => void sshd.cut());
+  const ran = await cli(
+    ['push', '--host', `${USER}@127.0.0.1:${relay.port}`, '--socket', host.socket],
+    { cwd: path, env: { HOME: me.home } },
+  );
+  expect(ran.stderr).toMatch(/ {2}send {7}5 files, 2\.0 MB sent/);
+  expect(ran.code).toBe(0);
+  const [name = ''] = await readdir(join(host.stateDir, 'apps/cut/releases'));
+  const unpacked = join(host.stateDir, 'apps/cut/releases', name);
+  for (const file of ['part-0', 'part-3', 'zdd.yaml']) {
+    expect(await readFile(join(unpacked, file))).toEqual(await readFile(join(path, file)));
+  }
+});
