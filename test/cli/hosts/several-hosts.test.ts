@@ -60,13 +60,12 @@ test('a push goes to one host after the other and says which of them have what',
   pushesEnd(receipt({ deployment: 57 }), receipt({ deployment: 12 }));
   const { code, stdout, stderr } = await run('push');
   expect(code).toBe(0);
-  expect(stderr.indexOf(`${one.destination} `)).toBeLessThan(stderr.indexOf(`${two.destination} `));
-  expect(stderr).toContain('1 of 2');
-  expect(stderr).toContain('2 of 2');
-  const serves = (host: Sshd) => `${host.destination}   done     shop ${R42} is live`;
-  expect(stdout).toContain(serves(one));
-  expect(stdout).toContain(serves(two));
-  expect(tooWide(stdout + stderr)).toEqual([]);
+  const [first, second] = [stderr.indexOf(one.destination), stderr.indexOf(two.destination)];
+  expect(first).toBeGreaterThanOrEqual(0);
+  expect(second).toBeGreaterThan(first);
+  for (const { destination } of [one, two]) {
+    expect(stdout).toMatch(new RegExp(`^${destination} +done +shop ${R42} is live$`, 'm'));
+  }
   expect([logins(one), logins(two)]).toEqual([1, 1]);
 });
 
