@@ -11,6 +11,7 @@ import { environmentChanged, environmentReply } from '../../agent/protocol/envir
 import { errorBody } from '../../agent/protocol/errors.ts';
 import { event, receipt } from '../../agent/protocol/events.ts';
 import { gateReply } from '../../agent/protocol/gate.ts';
+import { previewReply } from '../../agent/protocol/preview.ts';
 
 /** The last line of stdout when a verb fails, unless a receipt stands there. */
 const failed = z.object({ host: z.string().optional(), error: errorBody });
@@ -54,10 +55,13 @@ const dryRun = z.object({
   dryRun: z.literal(true),
   app: z.string().nullable(),
   source: z.string(),
+  /** sha256, hex: of an archive, or of the manifest of the release that a folder would be. */
   artifact: z.string(),
   bytes: z.int(),
   before: z.string(),
   config: config.nullable(),
+  /** What the agent says of it; null when it was not asked. */
+  preview: previewReply.nullable(),
 });
 
 const guess = z.object({ value: z.string(), why: z.string() });

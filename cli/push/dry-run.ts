@@ -41,14 +41,16 @@ export async function dryRun(
   const { origin, config, app, source } = prepared;
   const load = await look.shown(progress);
   const { now, status, preview } = await ask(agent, prepared, load, context.interrupts.signal);
+  const summed =
+    load.kind === 'tree'
+      ? { artifact: digestOfTree(load.tree), bytes: bytesOf(filesOf(load.tree)) }
+      : { artifact: load.sha256, bytes: load.bytes };
   screen.value({
     schemaVersion: 1,
     dryRun: true,
     app,
     source: origin,
-    ...(load.kind === 'tree'
-      ? { digest: digestOfTree(load.tree), bytes: bytesOf(filesOf(load.tree)) }
-      : { artifact: load.sha256, bytes: load.bytes }),
+    ...summed,
     before: now,
     config,
     preview,
@@ -57,7 +59,7 @@ export async function dryRun(
     `${app ?? source.typed}: nothing was sent`,
     ...rows([
       ['would send', toSend(load, preview)],
-      ['sha256', load.kind === 'tree' ? digestOfTree(load.tree) : load.sha256],
+      ['sha256', summed.artifact],
       ['now', now],
     ]),
   ];
