@@ -144,6 +144,12 @@ export function overHttp(way: Way): Connection {
   function refusal(value: unknown, status: number, what: string): ZddError {
     const known = errorReply.safeParse(value);
     if (known.success) return new RefusedByAgent(known.data.error);
+    // The agent's server turns away what comes while it closes, in words of its own.
+    if (status === 503) {
+      return new ZddError('ZDD_AGENT_BUSY', 'the agent is stopping', {
+        tries: ['zdd-agent status'],
+      });
+    }
     return way.notUnderstood(what, `HTTP ${status}: ${JSON.stringify(value).slice(0, 300)}`);
   }
 
