@@ -49,8 +49,12 @@ function told(event: ZddEvent): Told {
       return [
         'plain',
         `draining ${event.release}: ${counted(event.requests, 'request')}, ` +
-          `${counted(event.websockets, 'WebSocket')}, closing from ${clock(event.closingFrom)}`,
+          `${counted(event.websockets, 'WebSocket')}, ${counted(event.streams ?? 0, 'stream')}, closing from ${clock(event.closingFrom)}`,
       ];
+    case 'drain_notice':
+      return event.error === null
+        ? ['plain', `${event.slot} was told that it drains (${event.how})`]
+        : ['attention', `${event.slot} could not be told that it drains: ${event.error}`];
     case 'release_stopped':
       return ['plain', `stopped ${event.release} (${formatDuration(event.ms)})`];
     case 'release_pruned':
