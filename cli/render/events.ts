@@ -45,12 +45,16 @@ function told(event: ZddEvent): Told {
     }
     case 'deployment_ended':
       return ended(event.receipt);
-    case 'draining':
-      return [
-        'plain',
-        `draining ${event.release}: ${counted(event.requests, 'request')}, ` +
-          `${counted(event.websockets, 'WebSocket')}, ${counted(event.streams ?? 0, 'stream')}, closing from ${clock(event.closingFrom)}`,
+    case 'draining': {
+      const { requests, websockets, streams = 0 } = event;
+      const held = [
+        counted(requests, 'request'),
+        counted(websockets, 'WebSocket'),
+        ...(streams > 0 ? [counted(streams, 'stream')] : []),
       ];
+      const from = clock(event.closingFrom);
+      return ['plain', `draining ${event.release}: ${held.join(', ')}, closing from ${from}`];
+    }
     case 'drain_notice':
       return event.error === null
         ? ['plain', `${event.slot} was told that it drains (${event.how})`]
