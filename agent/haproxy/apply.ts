@@ -17,7 +17,7 @@ import {
 import { showProcesses } from './master.ts';
 import { type Running, serverOf } from './observe.ts';
 import type { Applied, DesiredProxy } from './proxy.ts';
-import { reload } from './reload.ts';
+import { reload, requireRoom } from './reload.ts';
 import { admit, moveWeights, retire, takeBack } from './steps.ts';
 import { observeCurrent, WorkerChanged } from './worker.ts';
 
@@ -83,10 +83,14 @@ async function oneRound(
   progress: Progress,
   signal: AbortSignal,
 ): Promise<boolean> {
+  const { options } = context;
   const file = await readFileOf(context);
   checkDesired(desired, file.chroot);
   const before = await observeCurrent(context, signal);
-  const shape = renderWith(context.options, desired, file.chroot).shape;
+  const shape = renderWith(options, desired, file.chroot).shape;
+  if (shape !== before.shape) {
+    requireRoom(await showProcesses(context.master, signal, options.reloadMs), options);
+  }
   const confirm = toConfirm(desired, before);
   const staged = stage(desired, before, shape !== before.shape, file.written, file.chroot);
   const cleared = withoutMisplaced(staged ?? desired, before, file.written, file.chroot);

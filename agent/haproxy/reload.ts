@@ -30,7 +30,7 @@ export async function reload(
   const { master, options } = context;
   const until = performance.now() + options.reloadMs;
   const before = await showProcesses(master, signal, options.reloadMs);
-  if (!force && before.old.length >= options.maxOldWorkers()) throw tooMany(before, options);
+  if (!force) requireRoom(before, options);
   await requireBindable((await readConfig(options.configPath)) ?? '', () =>
     onCurrentWorker(context, signal, async ({ ask }) => listeningPorts(await ask('show fd'))),
   );
@@ -71,6 +71,14 @@ async function taken(
     throw error;
   });
   return running?.pid === now.current.pid ? running : undefined;
+}
+
+/**
+ * Whether one more old worker may stand, asked before anything is changed for a reload.
+ * @throws ZDD_HAPROXY_TOO_MANY_WORKERS
+ */
+export function requireRoom(processes: Processes, options: Context['options']): void {
+  if (processes.old.length >= options.maxOldWorkers()) throw tooMany(processes, options);
 }
 
 function tooMany({ old }: Processes, { maxOldWorkers }: Context['options']): ZddError {
