@@ -20,7 +20,8 @@ export class Pace {
     this.#at = now;
     if (idleMs > FORGOTTEN_MS) this.#credit = 0;
     else {
-      const most = Math.max(1, perSecond * MAX_LATE_S);
+      // And the part of one that is on its way, or a slow pace would lose it at each look.
+      const most = 1 + perSecond * MAX_LATE_S;
       this.#credit = Math.min(most, this.#credit + (idleMs / 1_000) * perSecond);
     }
     const taken = Math.min(wanted, Math.floor(this.#credit));
