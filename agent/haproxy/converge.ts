@@ -128,7 +128,10 @@ export function stage(
   };
 }
 
-/** `desired` without the servers whose running namesake points elsewhere, or nobody knows where. */
+/**
+ * `desired` without the servers whose running namesake points elsewhere. Where the file does not say
+ * it any more, because somebody replaced it, the name is believed: it is given once and for ever.
+ */
 export function withoutMisplaced(
   desired: DesiredProxy,
   running: Running,
@@ -146,7 +149,7 @@ export function withoutMisplaced(
         found.address === 'unix'
           ? written.get(backendOf(app.app))?.get(server.name)
           : found.address;
-      if (known === address) return true;
+      if (known === undefined || known === address) return true;
       misplaced += 1;
       return false;
     }),

@@ -72,7 +72,8 @@ test('what is short is never cut, and what outstays its deadline does not hold t
   await deploy(host, 'q1', { drain });
   const sse = await hold(host, 'GET /sse HTTP/1.1', 'answered');
   const slow = await hold(host, 'GET /slow?ms=3500 HTTP/1.1\r\nConnection: close', 'sent');
-  const endless = await hold(host, 'GET /slow?ms=3600000 HTTP/1.1', 'sent');
+  const endless = await hold(host, 'POST /slow?ms=3600000 HTTP/1.1\r\nContent-Length: 0', 'sent');
+  await hold(host, 'GET /slow?ms=3600000 HTTP/1.1', 'sent');
   const story = await replace(host, 'q2', { drain });
   const stopped = story.find(({ type }) => type === 'release_stopped')?.at ?? 0;
   // The stream first, then the request to its end, then the one that would never end.
@@ -82,6 +83,9 @@ test('what is short is never cut, and what outstays its deadline does not hold t
   expect(endless.received).toContain('502 Bad Gateway');
   expect((endless.receivedAt ?? 0) - endless.openedAt).toBeGreaterThanOrEqual(5_000);
   expect(endless.receivedAt).toBeLessThanOrEqual(stopped);
+  // What may be sent twice and has no answer yet is sent to the new release.
+  const [live] = (await host.app('shop'))?.generations ?? [];
+  expect(live?.requests).toBe(1);
 });
 
 test('a notice by POST reaches each old instance with its deadlines, and nobody else can send it', async () => {

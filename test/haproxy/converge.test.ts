@@ -182,4 +182,12 @@ describe('the plan', () => {
       }),
     );
   });
+
+  it('takes out none when the file says nothing: it was deleted, or replaced by an older one', () => {
+    fc.assert(
+      fc.property(desired, running, (wanted, now) => {
+        expect(withoutMisplaced(wanted, now, new Map(), undefined)).toBeUndefined();
+      }),
+    );
+  });
 });

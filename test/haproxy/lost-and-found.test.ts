@@ -31,6 +31,7 @@ describe('haproxy.cfg', () => {
     await writeFile(lab.options.configPath, mine);
     await lab.proxy.apply(wanted(), soon());
     await lab.proxy.apply(shop(lab.server('r1', 100)), soon());
+    const recording = record(lab.port);
     await lose();
     expect(await differences()).toContain(says);
     expect(await lab.proxy.apply(wanted(), soon())).toMatchObject({ reloaded: false });
@@ -38,15 +39,18 @@ describe('haproxy.cfg', () => {
     expect(await lab.config()).toContain('stats socket');
     expect(await differences()).toEqual([]);
     expect(await rawGet(lab.port, 'shop')).toContain('x-release: r2');
+    expect((await recording.stop()).filter(({ ok }) => !ok)).toEqual([]);
   });
 
   it('replaced by one without a region: the region is added to it, and nothing else changed', async () => {
+    const recording = record(lab.port);
     const theirs = (await lab.config()).split('# >>> zdd-agent')[0] ?? '';
     await writeFile(lab.options.configPath, `${theirs}# another\n`);
     expect(await differences()).toContain('haproxy.cfg: no managed region');
     expect(await lab.proxy.apply(wanted(), soon())).toMatchObject({ reloaded: false });
     expect((await lab.config()).startsWith(`${theirs}# another\n`)).toBe(true);
     expect(await differences()).toEqual([]);
+    expect((await recording.stop()).filter(({ ok }) => !ok)).toEqual([]);
   });
 });
 
