@@ -42,6 +42,8 @@ const schema = z.strictObject({
        * to the backends.
        */
       bind: z.array(z.string()).default(['*:80']),
+      /** Old workers that may still hold connections from before a reload. */
+      max_old_workers: z.int().min(1).max(64).default(8),
     })
     .prefault({}),
   limits: z
@@ -82,6 +84,7 @@ export interface Configuration {
     readonly masterSocket: string;
     readonly adminSocketInRegion: boolean;
     readonly bind: readonly string[];
+    readonly maxOldWorkers: number;
   };
   readonly limits: {
     readonly artifactBytes: number;
@@ -139,6 +142,7 @@ function derive(data: z.output<typeof schema>): Configuration {
         (embedded ? `${data.run_dir}/haproxy-master.sock` : '/run/haproxy-master.sock'),
       adminSocketInRegion: haproxy.admin_socket_in_region,
       bind: haproxy.bind,
+      maxOldWorkers: haproxy.max_old_workers,
     },
     limits: {
       artifactBytes: limits.artifact_bytes,

@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdir, mkdtemp, open, readdir, readFile, readlink, rm, writeFile } from 'node:fs/promises';
 import { request } from 'node:http';
-import { createServer } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -148,6 +148,16 @@ export class PrivateHost {
     return { code, stdout, stderr };
   }
 
+  /** One command on the admin socket of its HAProxy. */
+  async ask(command: string): Promise<string> {
+    return await askHaproxy(join(this.dir, 'run', 'haproxy-admin.sock'), command);
+  }
+
+  /** The same on the master's socket. */
+  async askMaster(command: string): Promise<string> {
+    return await askHaproxy(join(this.dir, 'run', 'haproxy-master.sock'), command);
+  }
+
   /** One request to the control API. */
   async api(method: string, path: string, body?: unknown): Promise<unknown> {
     return await new Promise((resolve, reject) => {
@@ -265,6 +275,15 @@ function kill(pid: number, signal: NodeJS.Signals): void {
   } catch {
     // It has ended by itself.
   }
+}
+
+/** As an admin does with socat: one command, the answer, the end. */
+async function askHaproxy(path: string, command: string): Promise<string> {
+  const socket = connect(path);
+  socket.end(`${command}\n`);
+  let answer = '';
+  for await (const chunk of socket) answer += String(chunk);
+  return answer;
 }
 
 /** A TCP port of the loopback that nobody listens on now. */

@@ -1,10 +1,17 @@
-import { type AppState, candidateOf, type Generation, standingRelease } from '../core/model.ts';
-import { isMoving, trafficOf } from '../core/traffic.ts';
+import {
+  type AppState,
+  candidateOf,
+  type Generation,
+  type Retirement,
+  standingRelease,
+} from '../core/model.ts';
+import { trafficOf } from '../core/traffic.ts';
 import { configOf, type Host, type HostSlot } from '../pipeline/host.ts';
 import { trafficSlots } from '../pipeline/traffic.ts';
 import type { AppStatus, Finding, GenerationStatus } from '../protocol/api.ts';
 import type { AppConfig } from '../protocol/app-config.ts';
 import type { Listen } from '../runner/runner.ts';
+import { crowdedWorkers, drift } from './haproxy-findings.ts';
 
 /** Everything about one app at a glance. */
 export async function appStatus(
@@ -67,19 +74,22 @@ interface Role {
   readonly generation: Generation;
   readonly role: GenerationStatus['role'];
   readonly warmUntil: number | null;
+  readonly retirement: Retirement | null;
 }
 
 function rolesOf(state: AppState): Role[] {
   const { stable, deployment, retiring } = state;
   const roles: Role[] = [];
-  if (stable !== null) roles.push({ generation: stable, role: 'stable', warmUntil: null });
+  if (stable !== null)
+    roles.push({ generation: stable, role: 'stable', warmUntil: null, retirement: null });
   const candidate = deployment === null ? null : candidateOf(deployment.phase);
   if (candidate !== null) {
-    roles.push({ generation: candidate, role: 'candidate', warmUntil: null });
+    roles.push({ generation: candidate, role: 'candidate', warmUntil: null, retirement: null });
   }
-  for (const { generation, phase, warmUntil, good } of retiring) {
+  for (const retirement of retiring) {
+    const { generation, phase, warmUntil, good } = retirement;
     const role = phase === 'stopping' ? 'stopping' : good ? 'warm' : 'draining';
-    roles.push({ generation, role, warmUntil: role === 'warm' ? warmUntil : null });
+    roles.push({ generation, role, warmUntil: role === 'warm' ? warmUntil : null, retirement });
   }
   return roles;
 }
@@ -87,7 +97,7 @@ function rolesOf(state: AppState): Role[] {
 async function generationStatus(
   host: Host,
   state: AppState,
-  { generation, role, warmUntil }: Role,
+  { generation, role, warmUntil, retirement }: Role,
   signal: AbortSignal,
 ): Promise<GenerationStatus> {
   const { app } = state;
@@ -106,8 +116,26 @@ async function generationStatus(
     warmUntil,
     requests: connections?.requests ?? null,
     websockets: connections?.websockets ?? null,
+    streams: connections?.streams ?? null,
+    drain: drainOf(retirement, connections?.reachable ?? false),
     instances: host.slots.of(app, generation).map((slot) => instanceStatus(host, slot)),
   };
+}
+
+function drainOf(
+  retirement: Retirement | null,
+  reachable: boolean,
+): NonNullable<GenerationStatus['drain']> | null {
+  if (retirement === null) return null;
+  const { closeFrom, requestsUntil, pacePerSecond } = retirement;
+  return { closeFrom, requestsUntil, pacePerSecond, reachableByOldWorker: reachable };
+}
+
+interface Counted {
+  readonly requests: number;
+  readonly websockets: number;
+  readonly streams: number;
+  readonly reachable: boolean;
 }
 
 async function connectionsOf(
@@ -115,13 +143,15 @@ async function connectionsOf(
   app: string,
   servers: readonly string[],
   signal: AbortSignal,
-): Promise<{ requests: number; websockets: number } | null> {
+): Promise<Counted | null> {
   if (servers.length === 0) return null;
   try {
     const all = await host.proxy.connections(app, servers, signal);
     return {
       requests: all.reduce((sum, { requests }) => sum + requests, 0),
       websockets: all.reduce((sum, { websockets }) => sum + websockets, 0),
+      streams: all.reduce((sum, { streams }) => sum + streams, 0),
+      reachable: all.some(({ reachableByOldWorker }) => reachableByOldWorker),
     };
   } catch {
     // Unknown is said as unknown; `attention` says why.
@@ -154,30 +184,11 @@ function addressText(listen: Listen): string | null {
 
 /** What somebody should look at now, each with the command that mends it. */
 export async function attention(host: Host, signal: AbortSignal): Promise<Finding[]> {
-  return [...(await drift(host, signal)), ...instancesDown(host)];
-}
-
-/** What differs between the journal, haproxy.cfg and the running HAProxy. */
-async function drift(host: Host, signal: AbortSignal): Promise<Finding[]> {
-  const moving = host.journal.apps().some((app) => isMoving(host.journal.state(app)));
-  try {
-    const differences = await host.traffic.inspect(host, signal);
-    return (moving ? [] : differences).map(({ what }) => ({
-      level: 'warning',
-      code: 'ZDD_DRIFT',
-      what,
-      tries: ['zdd-agent doctor        the agent repairs it within seconds where it is safe'],
-    }));
-  } catch (error) {
-    return [
-      {
-        level: 'error',
-        code: 'ZDD_HAPROXY_DOWN',
-        what: error instanceof Error ? error.message : String(error),
-        tries: ['systemctl status haproxy', 'zdd-agent doctor'],
-      },
-    ];
-  }
+  return [
+    ...(await drift(host, signal)),
+    ...(await crowdedWorkers(host, signal)),
+    ...instancesDown(host),
+  ];
 }
 
 /** Instances of releases that serve, and do not run. */

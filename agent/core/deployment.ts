@@ -35,6 +35,9 @@ export function step(state: AppState, event: AppEvent, now: number): Step {
 
 type Reduced = Omit<Step, 'effects'>;
 
+/** How much faster than at the pace `onSwitch: close` closes: at once would be a herd. */
+const CLOSE_FACTOR = 10;
+
 function reduce(state: AppState, event: AppEvent, now: number): Reduced {
   switch (event.type) {
     case 'requested':
@@ -129,7 +132,7 @@ function advance(state: AppState, deployment: Deployment, now: number): Reduced 
         switchedAt: phase.switchedAt,
       });
     case 'promoting':
-      return succeed(state, deployment, phase);
+      return succeed(state, deployment, phase, now);
     case 'closing':
       return closed(state, deployment, phase, now);
     case 'draining':
@@ -151,6 +154,7 @@ function succeed(
   state: AppState,
   deployment: Deployment,
   phase: Extract<Phase, { name: 'promoting' }>,
+  now: number,
 ): Reduced {
   const { policy } = deployment;
   const replaced: Retirement[] =
@@ -162,9 +166,7 @@ function succeed(
             phase: 'draining',
             admitted: true,
             warmUntil: phase.switchedAt + policy.warmMs,
-            requestsUntil: phase.switchedAt + policy.requestsMs,
-            closeFrom: phase.switchedAt + policy.websocketsMs,
-            pacePerSecond: policy.pacePerSecond,
+            ...goodbye(policy, phase.switchedAt, now),
             good: true,
           },
         ];
@@ -315,10 +317,24 @@ function reject(
     phase: admitted ? 'draining' : 'stopping',
     admitted,
     warmUntil: now,
-    requestsUntil: now + policy.requestsMs,
-    closeFrom: now + policy.websocketsMs,
-    pacePerSecond: policy.pacePerSecond,
+    ...goodbye(policy, now, now),
     good: false,
+  };
+}
+
+/** How the connections of a generation end that takes no new requests since `switchedAt`. */
+function goodbye(
+  policy: Policy,
+  switchedAt: number,
+  now: number,
+): Pick<Retirement, 'requestsUntil' | 'requestsMs' | 'closeFrom' | 'pacePerSecond'> {
+  const { requestsMs, websocketsMs, pacePerSecond, onSwitch } = policy;
+  const deadline = switchedAt + websocketsMs;
+  return {
+    requestsUntil: switchedAt + requestsMs,
+    requestsMs,
+    closeFrom: onSwitch === 'pace' || onSwitch === 'close' ? Math.min(now, deadline) : deadline,
+    pacePerSecond: onSwitch === 'close' ? pacePerSecond * CLOSE_FACTOR : pacePerSecond,
   };
 }
 

@@ -23,6 +23,13 @@ export interface Failure {
   readonly tries: readonly string[];
 }
 
+/**
+ * What becomes of WebSockets and streams of a release that was replaced. `keep`: they stay until
+ * their deadline. `pace`: they are closed at the pace from the promotion on. `close`: the same, ten
+ * times as fast.
+ */
+export type OnSwitch = 'keep' | 'pace' | 'close';
+
 /** The times a deployment works with, ms. */
 export interface Policy {
   /** How long a new instance has to become healthy. */
@@ -32,10 +39,12 @@ export interface Policy {
   readonly warmMs: number;
   /** How long after the switch requests in flight may still run on the replaced release. */
   readonly requestsMs: number;
-  /** How long after the switch WebSockets may stay on the replaced release. */
+  /** How long after the switch WebSockets and streams may stay on the replaced release. */
   readonly websocketsMs: number;
-  /** WebSockets closed a second after that. */
+  /** Connections closed a second after that. */
   readonly pacePerSecond: number;
+  /** Whether WebSockets and streams stay for `websocketsMs` at all. */
+  readonly onSwitch: OnSwitch;
 }
 
 /** Numbers of instances by process type, where they differ from what `zdd.yaml` says. */
@@ -118,9 +127,11 @@ export interface Retirement {
   readonly admitted: boolean;
   /** Not stopped before, even without connections. */
   readonly warmUntil: number;
-  /** After this, requests still in flight no longer hold it. */
+  /** From here requests that are older than `requestsMs` are closed, at the pace. */
   readonly requestsUntil: number;
-  /** From here WebSockets are closed, `pacePerSecond` of them a second. */
+  /** How long a request may take, ms. Absent in what an agent before 0.2 has journaled. */
+  readonly requestsMs?: number;
+  /** From here WebSockets and streams are closed, `pacePerSecond` of them a second. */
   readonly closeFrom: number;
   readonly pacePerSecond: number;
   /** Whether it ever served as stable: a rejected candidate is no target for a rollback. */
@@ -135,6 +146,7 @@ export function atOnce(generation: Generation, policy: Policy, now: number): Ret
     admitted: true,
     warmUntil: now,
     requestsUntil: now + policy.requestsMs,
+    requestsMs: policy.requestsMs,
     closeFrom: now,
     pacePerSecond: policy.pacePerSecond,
     good: true,

@@ -2,6 +2,7 @@ import type { DatabaseSync } from 'node:sqlite';
 import type { Logger } from 'pino';
 import { createProxy } from '../haproxy/haproxy.ts';
 import type { Host } from '../pipeline/host.ts';
+import { DriftWatch } from '../pipeline/keep-true.ts';
 import { Traffic } from '../pipeline/traffic.ts';
 import { createProcessRunner } from '../runner/process/process-runner.ts';
 import type { InstanceSpec, Runner } from '../runner/runner.ts';
@@ -69,11 +70,13 @@ export function composeHost(
       masterSocket: haproxy.masterSocket,
       adminSocketInRegion: haproxy.adminSocketInRegion,
       bind: () => settings.current.haproxy.bind,
+      maxOldWorkers: () => settings.current.haproxy.maxOldWorkers,
       workDir: layout.haproxy,
       log: forward,
     }),
     traffic: new Traffic(),
     countedOn: new Map(),
+    drift: new DriftWatch(),
     log,
     now: steadyNow,
   };

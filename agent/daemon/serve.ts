@@ -13,9 +13,11 @@ import { createLog, logEvent } from '../observe/log.ts';
 import { watchdogIntervalMs } from '../observe/notify.ts';
 import { Deploys } from '../pipeline/deploys.ts';
 import type { Host } from '../pipeline/host.ts';
+import { keepTrue } from '../pipeline/keep-true.ts';
 import { endInTime } from '../pipeline/maintenance.ts';
 import { pause } from '../pipeline/pause.ts';
-import { keepTrue, reconcile } from '../pipeline/reconcile.ts';
+import { reconcile } from '../pipeline/reconcile.ts';
+import { keepFewWorkers } from '../pipeline/workers.ts';
 import { EXIT } from '../protocol/errors.ts';
 import { openDatabase } from '../store/database.ts';
 import { Layout } from '../store/layout.ts';
@@ -89,9 +91,10 @@ export async function serve(file: string, configuration: Configuration): Promise
       // Read already, by a reload that somebody asked for: told once is enough.
       if (textOf(file) !== read) signals.reload();
     });
-    const watching = Promise.all([
-      keepTrue(host, deploys, signals.stop, pause).catch(() => undefined),
-      endInTime(host, signals.stop).catch(() => undefined),
+    const watching = Promise.allSettled([
+      keepTrue(host, deploys, signals.stop, pause),
+      keepFewWorkers(host, signals.stop),
+      endInTime(host, signals.stop),
     ]);
     if (!signals.stop.aborted) await once(signals.stop, 'abort');
     log.info('agent stopping; apps run on');

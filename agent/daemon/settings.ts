@@ -2,7 +2,14 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Configuration } from '../configuration.ts';
 
 /** Parts of the configuration that everything reads anew each time it needs them. */
-const LIVE = ['logLevel', 'limits', 'ports', 'path', 'haproxy.bind'] as const;
+const LIVE = [
+  'logLevel',
+  'limits',
+  'ports',
+  'path',
+  'haproxy.bind',
+  'haproxy.maxOldWorkers',
+] as const;
 
 /** The names in `agent.yaml` of what `changes` tells. */
 const NAMES: Readonly<Record<string, string>> = {
@@ -12,6 +19,7 @@ const NAMES: Readonly<Record<string, string>> = {
   logLevel: 'log_level',
   'haproxy.adminSocket': 'haproxy.admin_socket',
   'haproxy.masterSocket': 'haproxy.master_socket',
+  'haproxy.maxOldWorkers': 'haproxy.max_old_workers',
   'haproxy.adminSocketInRegion': 'haproxy.admin_socket_in_region',
 };
 
@@ -42,7 +50,8 @@ export class Settings {
   replace(next: Configuration): () => void {
     const before = this.#current;
     const { logLevel, limits, ports, path } = next;
-    const haproxy = { ...before.haproxy, bind: next.haproxy.bind };
+    const { bind, maxOldWorkers } = next.haproxy;
+    const haproxy = { ...before.haproxy, bind, maxOldWorkers };
     this.#current = { ...before, logLevel, limits, ports, path, haproxy };
     return () => {
       this.#current = before;

@@ -2,6 +2,7 @@ import { ZddError } from '../protocol/errors.ts';
 import { ConfigEdited, readConfig, writeConfig } from './config/file.ts';
 import { checkDesired } from './config/names.ts';
 import { chrootOf, type WrittenServers, writtenServers } from './config/read.ts';
+import { readOrRecall } from './config/recall.ts';
 import { findRegion, replaceRegion } from './config/region.ts';
 import { type Context, renderWith } from './context.ts';
 import {
@@ -16,7 +17,7 @@ import {
 import { showProcesses } from './master.ts';
 import { type Running, serverOf } from './observe.ts';
 import type { Applied, DesiredProxy } from './proxy.ts';
-import { reload } from './reload.ts';
+import { reload, requireRoom } from './reload.ts';
 import { admit, moveWeights, retire, takeBack } from './steps.ts';
 import { observeCurrent, WorkerChanged } from './worker.ts';
 
@@ -37,6 +38,8 @@ interface Progress {
 /** The file as it stands, and what it says. */
 interface ConfigFile {
   readonly text: string;
+  /** What really stands there; `''` when the file is gone and `text` is what it said before. */
+  readonly stands: string;
   readonly chroot: string | undefined;
   readonly written: WrittenServers;
 }
@@ -80,10 +83,14 @@ async function oneRound(
   progress: Progress,
   signal: AbortSignal,
 ): Promise<boolean> {
+  const { options } = context;
   const file = await readFileOf(context);
   checkDesired(desired, file.chroot);
   const before = await observeCurrent(context, signal);
-  const shape = renderWith(context.options, desired, file.chroot).shape;
+  const shape = renderWith(options, desired, file.chroot).shape;
+  if (shape !== before.shape) {
+    requireRoom(await showProcesses(context.master, signal, options.reloadMs), options);
+  }
   const confirm = toConfirm(desired, before);
   const staged = stage(desired, before, shape !== before.shape, file.written, file.chroot);
   const cleared = withoutMisplaced(staged ?? desired, before, file.written, file.chroot);
@@ -119,8 +126,8 @@ async function reach(
   const file = await readFileOf(context);
   const rendered = renderWith(options, desired, file.chroot);
   const text = replaceRegion(file.text, rendered.text);
-  if (text !== file.text) {
-    await writeConfig(options.configPath, text, options.binary, signal, file.text);
+  if (text !== file.stands) {
+    await writeConfig(options.configPath, text, options.binary, signal, file.stands);
     progress.changed = true;
   }
   let running = await observeCurrent(context, signal);
@@ -181,7 +188,7 @@ async function settled(
   const rendered = renderWith(context.options, desired, file.chroot);
   return (
     running.shape === rendered.shape &&
-    replaceRegion(file.text, rendered.text) === file.text &&
+    replaceRegion(file.text, rendered.text) === file.stands &&
     !acts(planServers(desired, running, file.chroot), running)
   );
 }
@@ -204,7 +211,7 @@ async function undo(
     const restored = was && is ? `${is.before}${was.region}${is.after}` : text;
     if (now !== restored) await writeConfig(options.configPath, restored, options.binary, signal);
     const running = await observeCurrent(context, signal);
-    if (running.shape !== before.shape) await reload(context, signal);
+    if (running.shape !== before.shape) await reload(context, signal, { force: true });
     else await takeBack(context, before, running, signal);
   } catch (error) {
     // The first error is the one to tell; the next apply puts right what is left.
@@ -217,10 +224,11 @@ function isInterference(error: unknown): boolean {
 }
 
 async function readFileOf({ options }: Context): Promise<ConfigFile> {
-  const text = (await readConfig(options.configPath)) ?? '';
+  const { text, stands } = await readOrRecall(options);
   const cut = findRegion(text);
   return {
     text,
+    stands,
     chroot: chrootOf(cut === undefined ? text : cut.before + cut.after),
     written: writtenServers(cut?.region ?? ''),
   };

@@ -1,25 +1,19 @@
-import { backendOf } from './config/names.ts';
+import { appOf, backendOf } from './config/names.ts';
 import type { Context } from './context.ts';
 import { askWorker, showProcesses } from './master.ts';
-import type { ServerConnections } from './proxy.ts';
+import type { OpenConnection, ServerConnections } from './proxy.ts';
 import { refusalOf } from './refusal.ts';
-import {
-  parseServersConn,
-  parseStat,
-  parseTunnels,
-  type StatRow,
-  statNumber,
-  type Tunnel,
-} from './tables.ts';
+import { parseStreams, type Stream, type StreamKind } from './streams.ts';
+import { parseServersConn, parseStat, type StatRow, statNumber } from './tables.ts';
 import { onCurrentWorker } from './worker.ts';
 
 type Ask = (command: string) => Promise<string>;
 
 /** What one worker knows of some servers of an app. */
 interface Seen {
-  /** Server -> connections in use: requests in flight and tunnels. */
+  /** Server -> connections in use: requests in flight, streams and tunnels. */
   readonly used: ReadonlyMap<string, number>;
-  readonly tunnels: readonly Tunnel[];
+  readonly streams: readonly Stream[];
   /** Servers that the worker may still send a new request. Never for the current worker. */
   readonly reachable: ReadonlySet<string>;
 }
@@ -34,90 +28,153 @@ export async function countConnections(
   servers: readonly string[],
   signal: AbortSignal,
 ): Promise<readonly ServerConnections[]> {
-  const { old } = await showProcesses(context.master, signal);
-  const backend = backendOf(app);
-  const wanted = new Set(servers);
-  const seen = [
-    await onCurrentWorker(context, signal, ({ ask }) => look(ask, backend, wanted, false)),
-  ];
-  for (const { pid } of old) {
-    const there = await askWorker(context.master, pid, signal, (ask) =>
-      look(ask, backend, wanted, true),
-    );
-    if (there !== undefined) seen.push(there);
-  }
+  const seen = await onEveryWorker(context, signal, (ask, worker, old) =>
+    look(context, ask, worker, backendOf(app), new Set(servers), old),
+  );
   return servers.map((server) => {
-    const used = sum(seen.map((worker) => worker.used.get(server) ?? 0));
-    const tunnels = sum(
-      seen.map((worker) => worker.tunnels.filter((tunnel) => tunnel.server === server).length),
-    );
+    const counts = seen.map((worker) => countsOf(worker, server));
     return {
       server,
-      // A tunnel may have ended between the two tables.
-      requests: Math.max(0, used - tunnels),
-      websockets: tunnels,
+      requests: sum(counts.map(({ requests }) => requests)),
+      websockets: sum(counts.map(({ tunnels }) => tunnels)),
+      streams: sum(counts.map(({ streams }) => streams)),
       reachableByOldWorker: seen.some((worker) => worker.reachable.has(server)),
     };
   });
 }
 
 /**
- * Closes up to `count` tunnels of these servers, those on old workers first: they keep a whole
- * worker alive. @returns how many were closed. @throws ZDD_HAPROXY_DOWN, ZDD_HAPROXY_TIMEOUT
+ * Every connection of these servers by itself; see `Haproxy.openConnections`.
+ * @throws ZDD_HAPROXY_DOWN, ZDD_HAPROXY_TIMEOUT
  */
-export async function closeTunnels(
+export async function listConnections(
   context: Context,
   app: string,
   servers: readonly string[],
-  count: number,
   signal: AbortSignal,
-): Promise<number> {
-  const { old } = await showProcesses(context.master, signal);
+): Promise<readonly OpenConnection[]> {
   const backend = backendOf(app);
   const wanted = new Set(servers);
-  let closed = 0;
-  for (const { pid } of old) {
-    if (closed >= count) return closed;
-    const there = await askWorker(context.master, pid, signal, (ask) =>
-      close(ask, backend, wanted, count - closed),
-    );
-    closed += there ?? 0;
+  const found = await onEveryWorker(context, signal, async (ask, worker, isOld) => {
+    const used = await usedOf(ask, backend, wanted);
+    if (sum([...used.values()]) === 0) return [];
+    return (await context.streams.recent(worker, ask))
+      .filter((stream) => stream.backend === backend && wanted.has(stream.server))
+      .map(({ pointer, id, server, kind }) => ({ worker, isOld, pointer, id, server, kind }));
+  });
+  return found.flat();
+}
+
+/**
+ * WebSockets and streams that one worker holds to servers of ours; see `Haproxy.longConnections`.
+ * @throws ZDD_HAPROXY_DOWN, ZDD_HAPROXY_TIMEOUT
+ */
+export async function listLong(
+  { master, streams }: Context,
+  worker: number,
+  signal: AbortSignal,
+): Promise<readonly OpenConnection[]> {
+  const all = await askWorker(master, worker, signal, (ask) => streams.recent(worker, ask));
+  return (all ?? [])
+    .filter(({ backend, kind }) => appOf(backend) !== undefined && kind !== 'request')
+    .map(({ pointer, id, server, kind }) => ({ worker, isOld: true, pointer, id, server, kind }));
+}
+
+/**
+ * Closes connections that are still what they were; see `Haproxy.closeConnections`.
+ * @returns how many. @throws ZDD_HAPROXY_DOWN, ZDD_HAPROXY_TIMEOUT
+ */
+export async function closeConnections(
+  context: Context,
+  connections: readonly OpenConnection[],
+  signal: AbortSignal,
+): Promise<number> {
+  const closed = new Set<OpenConnection>();
+  for (const [worker, some] of Map.groupBy(connections, (connection) => connection.worker)) {
+    await askWorker(context.master, worker, signal, async (ask) => {
+      for (const connection of some) {
+        if (!closed.has(connection) && (await close(ask, connection))) closed.add(connection);
+      }
+    });
   }
-  if (closed >= count) return closed;
-  return (
-    closed +
-    (await onCurrentWorker(context, signal, ({ ask }) =>
-      close(ask, backend, wanted, count - closed),
-    ))
-  );
+  return closed.size;
+}
+
+/** What each worker says, the current one first; one that has just ended says nothing. */
+async function onEveryWorker<T>(
+  context: Context,
+  signal: AbortSignal,
+  talk: (ask: Ask, worker: number, isOld: boolean) => Promise<T>,
+): Promise<readonly T[]> {
+  const { current, old } = await showProcesses(context.master, signal);
+  const { pid: answered, answer } = await onCurrentWorker(context, signal, async ({ ask }, pid) => {
+    return { pid, answer: await talk(ask, pid, false) };
+  });
+  // Reloaded in between: the worker that was the current one would be in neither list.
+  if (current?.pid !== answered) return await onEveryWorker(context, signal, talk);
+  const said = [answer];
+  for (const { pid } of old) {
+    const there = await askWorker(context.master, pid, signal, (ask) => talk(ask, pid, true));
+    if (there !== undefined) said.push(there);
+  }
+  return said;
 }
 
 async function look(
+  context: Context,
+  ask: Ask,
+  worker: number,
+  backend: string,
+  wanted: ReadonlySet<string>,
+  isOld: boolean,
+): Promise<Seen> {
+  const used = await usedOf(ask, backend, wanted);
+  const inUse = sum([...used.values()]) > 0;
+  const reachable = isOld
+    ? await reachableOn(context, ask, worker, backend, used)
+    : new Set<string>();
+  const all = inUse ? await context.streams.recent(worker, ask) : [];
+  const streams = all.filter((stream) => stream.backend === backend && wanted.has(stream.server));
+  return { used, streams, reachable };
+}
+
+/** Connections in use, per server; empty when this worker does not know the backend. */
+async function usedOf(
   ask: Ask,
   backend: string,
   wanted: ReadonlySet<string>,
-  old: boolean,
-): Promise<Seen> {
-  const nothing = { used: new Map<string, number>(), tunnels: [], reachable: new Set<string>() };
-  const connections = await ask(`show servers conn ${backend}`);
-  if (refusalOf(connections) === 'no_such_backend') return nothing;
-  const used = new Map(
-    parseServersConn(connections).flatMap((row) =>
+): Promise<ReadonlyMap<string, number>> {
+  const answer = await ask(`show servers conn ${backend}`);
+  if (refusalOf(answer) === 'no_such_backend') return new Map();
+  return new Map(
+    parseServersConn(answer).flatMap((row) =>
       wanted.has(row.server) ? [[row.server, row.used] as const] : [],
     ),
   );
-  const inUse = sum([...used.values()]) > 0;
-  // The dump of all streams is the dearest command there is: only when it can say something.
-  const all = inUse || (old && used.size > 0) ? parseTunnels(await ask('show sess all')) : [];
-  const tunnels = all.filter((tunnel) => tunnel.backend === backend && wanted.has(tunnel.server));
-  if (!old || used.size === 0) return { used, tunnels, reachable: nothing.reachable };
+}
+
+/**
+ * Servers that an old worker may send one more request: those in use, and those with weight while it
+ * has a client that is more than a tunnel. Clients are counted before tunnels: a tunnel that ends in
+ * between then looks like a client that may come again, never the other way round.
+ */
+async function reachableOn(
+  context: Context,
+  ask: Ask,
+  worker: number,
+  backend: string,
+  used: ReadonlyMap<string, number>,
+): Promise<ReadonlySet<string>> {
+  const busy = [...used].flatMap(([server, count]) => (count > 0 ? [server] : []));
+  if (busy.length === used.size) return new Set(busy);
   const rows = parseStat(await ask('show stat -1 5 -1'));
-  const maySendMore = clientsOf(rows) > all.length;
-  const reachable = [...used].filter(
-    ([server, connectionsInUse]) =>
-      connectionsInUse > 0 || (maySendMore && mayReach(rows, backend, server)),
-  );
-  return { used, tunnels, reachable: new Set(reachable.map(([server]) => server)) };
+  const weighty = [...used.keys()].filter((server) => mayReach(rows, backend, server));
+  const clients = clientsOf(rows);
+  if (clients === 0 || weighty.length === 0) return new Set(busy);
+  const streams = await context.streams.now(worker, ask);
+  // Not asked again so soon: then it may.
+  const mayAsk = streams === undefined || clients > tunnelClients(streams);
+  return new Set(mayAsk ? [...busy, ...weighty] : busy);
 }
 
 /**
@@ -132,6 +189,11 @@ function clientsOf(rows: readonly StatRow[]): number {
   );
 }
 
+function tunnelClients(streams: readonly Stream[]): number {
+  const tunnels = streams.filter(({ kind }) => kind === 'tunnel');
+  return new Set(tunnels.map(({ client }) => client)).size;
+}
+
 /** An old worker keeps the weights of its last moment: its proxies take no commands any more. */
 function mayReach(rows: readonly StatRow[], backend: string, server: string): boolean {
   const row = rows.find(
@@ -141,25 +203,24 @@ function mayReach(rows: readonly StatRow[], backend: string, server: string): bo
   return statNumber(row, 'uweight') > 0;
 }
 
-async function close(
-  ask: Ask,
-  backend: string,
-  wanted: ReadonlySet<string>,
-  count: number,
-): Promise<number> {
-  const tunnels = parseTunnels(await ask('show sess all')).filter(
-    (tunnel) => tunnel.backend === backend && wanted.has(tunnel.server),
-  );
-  let closed = 0;
-  for (const tunnel of tunnels) {
-    if (closed >= count) break;
-    // The pointer of a stream that has ended is given to the next one, which may be a request.
-    const [now] = parseTunnels(await ask(`show sess ${tunnel.pointer}`));
-    if (now?.id !== tunnel.id) continue;
-    const answer = await ask(`shutdown session ${tunnel.pointer}`);
-    if (answer === '') closed += 1;
-  }
-  return closed;
+/** The list may be older than the count of what is in use: that is right, whatever the list says. */
+function countsOf(
+  { used, streams }: Seen,
+  server: string,
+): { requests: number; tunnels: number; streams: number } {
+  const inUse = used.get(server) ?? 0;
+  const listed = (kind: StreamKind): number =>
+    streams.filter((stream) => stream.server === server && stream.kind === kind).length;
+  const tunnels = Math.min(inUse, listed('tunnel'));
+  const open = Math.min(inUse - tunnels, listed('stream'));
+  return { requests: inUse - tunnels - open, tunnels, streams: open };
+}
+
+/** The pointer of a stream that has ended is given to the next one, which may be a request. */
+async function close(ask: Ask, { pointer, id, kind }: OpenConnection): Promise<boolean> {
+  const [now] = parseStreams(await ask(`show sess ${pointer}`));
+  if (now?.id !== id || now.kind !== kind) return false;
+  return (await ask(`shutdown session ${pointer}`)) === '';
 }
 
 function sum(values: readonly number[]): number {

@@ -2,6 +2,7 @@ import { type Rendered, renderRegion } from './config/render.ts';
 import type { ResolvedOptions } from './options.ts';
 import type { DesiredProxy } from './proxy.ts';
 import type { Endpoint } from './runtime.ts';
+import type { StreamsCache } from './streams-cache.ts';
 
 /** What every part of the room that touches the running HAProxy needs. */
 export interface Context {
@@ -9,6 +10,7 @@ export interface Context {
   /** The current worker. */
   readonly admin: Endpoint;
   readonly master: Endpoint;
+  readonly streams: StreamsCache;
   /** HAProxy's last words, for an error about a start or a reload; `''` when they are not ours. */
   readonly lastWords: () => Promise<string>;
 }

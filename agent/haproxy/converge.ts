@@ -128,7 +128,11 @@ export function stage(
   };
 }
 
-/** `desired` without the servers whose running namesake points elsewhere, or nobody knows where. */
+/**
+ * `desired` without the servers whose running namesake points elsewhere. Where the file does not say
+ * it any more, because somebody replaced it, the name of one in service is believed: it is given once
+ * and for ever. One in maintenance that the file does not name was taken out for its address.
+ */
 export function withoutMisplaced(
   desired: DesiredProxy,
   running: Running,
@@ -146,7 +150,7 @@ export function withoutMisplaced(
         found.address === 'unix'
           ? written.get(backendOf(app.app))?.get(server.name)
           : found.address;
-      if (known === address) return true;
+      if (known === address || (known === undefined && found.admin === 'ready')) return true;
       misplaced += 1;
       return false;
     }),

@@ -8,7 +8,6 @@ import { readConfig, writeConfig } from './config/file.ts';
 import { findRegion, replaceRegion } from './config/region.ts';
 import { renderWith } from './context.ts';
 import { showProcesses } from './master.ts';
-import { observe } from './observe.ts';
 import type { ResolvedOptions } from './options.ts';
 import {
   isAlive,
@@ -18,10 +17,13 @@ import {
   writeRecord,
 } from './process-record.ts';
 import type { Endpoint } from './runtime.ts';
+import { observeNear } from './worker.ts';
 
 /** How long a HAProxy has from its start to its first answer, ms. */
 const START_MS = 15_000;
 const POLL_MS = 20;
+/** More than a master needs to execute itself anew, ms. */
+const REEXEC_MS = 500;
 /** How often the watch looks whether it still runs, ms. */
 const WATCH_MS = 250;
 /** The pause after a failed start; doubled each time up to the limit, ms. */
@@ -72,6 +74,21 @@ export function createEmbedded(
     return true;
   }
 
+  /** Somebody removed it: the master makes it again when it executes itself anew, by a reload. */
+  async function mendMasterSocket(signal: AbortSignal): Promise<void> {
+    const isThere = (): Promise<boolean> =>
+      stat(options.masterSocket).then(
+        () => true,
+        () => false,
+      );
+    if (await isThere()) return;
+    // A reload that is under way has removed it for a moment.
+    await sleep(REEXEC_MS, undefined, { signal });
+    if (record === undefined || (await isThere()) || !(await isAlive(record))) return;
+    options.log('warn', 'the master socket is gone; haproxy is reloaded to make it again', {});
+    process.kill(record.pid, 'SIGUSR2');
+  }
+
   async function start(signal: AbortSignal): Promise<void> {
     await mkdir(options.workDir, { recursive: true, mode: 0o700 });
     await mkdir(dirname(options.adminSocket), { recursive: true });
@@ -116,7 +133,10 @@ export function createEmbedded(
       try {
         const { current } = await showProcesses(master, signal, 0);
         // A worker whose master was killed may still answer while it goes.
-        if ((await observe(admin, signal)).pid === current?.pid) return true;
+        if (current !== undefined) {
+          const running = await observeNear({ admin, master }, current.pid, signal);
+          if (running?.pid === current.pid) return true;
+        }
       } catch (error) {
         const early =
           error instanceof ZddError &&
@@ -132,7 +152,9 @@ export function createEmbedded(
   function ensure(signal: AbortSignal): Promise<void> {
     // One at a time: two HAProxys could share the port by SO_REUSEPORT and split the traffic.
     running ??= (async () => {
-      if (!((await find(signal)) && (await answers(signal)))) await start(signal);
+      const runs = await find(signal);
+      if (runs) await mendMasterSocket(signal);
+      if (!(runs && (await answers(signal)))) await start(signal);
       pauseMs = 0;
     })().finally(() => {
       running = undefined;

@@ -1,24 +1,29 @@
 import { execFile } from 'node:child_process';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { ZddError } from '../protocol/errors.ts';
 import { applyDesired } from './apply.ts';
 import { sweepConfig } from './config/file.ts';
-import { closeTunnels, countConnections } from './connections.ts';
+import { closeConnections, countConnections, listConnections, listLong } from './connections.ts';
 import type { Context } from './context.ts';
 import { createEmbedded } from './embedded.ts';
 import { withGrace } from './grace.ts';
 import { inspectProxy } from './inspect.ts';
 import { showProcesses } from './master.ts';
 import { type ProxyOptions, resolveOptions } from './options.ts';
+import { claimHaproxy } from './ownership.ts';
 import { previewRegion } from './preview.ts';
 import type { Haproxy, ProxyInfo } from './proxy.ts';
 import type { Endpoint } from './runtime.ts';
 import { readCounters } from './stats.ts';
+import { StreamsCache } from './streams-cache.ts';
 import { requireVersion } from './tables.ts';
 import { observeCurrent } from './worker.ts';
 
 export { stopEmbedded } from './embedded.ts';
 export type { LogLevel, ProxyOptions } from './options.ts';
 
+/** How often a reload that waits for an old worker to end is tried again, ms. */
+const WORKERS_POLL_MS = 1_000;
 /** How long `haproxy -v` may take, ms. */
 const VERSION_MS = 10_000;
 /** How much longer a change goes on after it was given up, ms. A switch takes about 50. */
@@ -35,6 +40,7 @@ export function createProxy(given: ProxyOptions): Haproxy {
     options,
     admin,
     master,
+    streams: new StreamsCache(),
     lastWords: async () => (await embedded?.lastWords()) ?? '',
   };
   let last: Promise<unknown> = Promise.resolve();
@@ -43,6 +49,20 @@ export function createProxy(given: ProxyOptions): Haproxy {
     const next = last.then(work, work);
     last = next.catch(() => undefined);
     return next;
+  }
+
+  /** Waits, with others let pass, for an old worker to end when a reload has to. */
+  async function patiently<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+    const until = performance.now() + options.workersMs;
+    for (;;) {
+      try {
+        return await work();
+      } catch (error) {
+        const waits = error instanceof ZddError && error.code === 'ZDD_HAPROXY_TOO_MANY_WORKERS';
+        if (!waits || performance.now() > until) throw error;
+        await sleep(WORKERS_POLL_MS, undefined, { signal });
+      }
+    }
   }
 
   async function info(signal: AbortSignal): Promise<ProxyInfo> {
@@ -59,6 +79,7 @@ export function createProxy(given: ProxyOptions): Haproxy {
     open: (signal) =>
       oneAtATime(async () => {
         requireVersion(await installedVersion(options.binary, signal));
+        await claimHaproxy(options);
         await sweepConfig(options.configPath);
         await embedded?.ensure(signal);
         const found = await info(signal);
@@ -67,15 +88,24 @@ export function createProxy(given: ProxyOptions): Haproxy {
       }),
     info,
     apply: (desired, signal) =>
-      oneAtATime(async () => {
-        await embedded?.ensure(signal);
-        return withGrace(signal, GRACE_MS, (late) => applyDesired(context, desired, late));
-      }),
+      patiently(signal, () =>
+        oneAtATime(async () => {
+          await claimHaproxy(options);
+          await embedded?.ensure(signal);
+          return withGrace(signal, GRACE_MS, (late) => applyDesired(context, desired, late));
+        }),
+      ),
     inspect: (desired, signal) => inspectProxy(context, desired, signal),
     preview: (desired) => previewRegion(context, desired),
     connections: (app, servers, signal) => countConnections(context, app, servers, signal),
-    closeWebSockets: (app, servers, count, signal) =>
-      closeTunnels(context, app, servers, count, signal),
+    openConnections: (app, servers, signal) => listConnections(context, app, servers, signal),
+    oldWorkers: async (signal) => {
+      const { old } = await showProcesses(master, signal);
+      const oldestFirst = old.toSorted((a, b) => b.reloads - a.reloads);
+      return { old: oldestFirst.map(({ pid }) => pid), limit: options.maxOldWorkers() };
+    },
+    longConnections: (worker, signal) => listLong(context, worker, signal),
+    closeConnections: (connections, signal) => closeConnections(context, connections, signal),
     counters: (app, signal) => readCounters(context, app, signal),
     close: async () => {
       embedded?.close();

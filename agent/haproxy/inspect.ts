@@ -24,6 +24,7 @@ export async function inspectProxy(
   const running = await observeCurrent(context, signal);
   const said: string[] = [];
   if (text === undefined) said.push('haproxy.cfg: missing');
+  else if (text.trim() === '') said.push('haproxy.cfg: empty');
   else if (cut === undefined) said.push('haproxy.cfg: no managed region');
   else if (replaceRegion(text, rendered.text) !== text) {
     said.push(firstEdit(cut.region, rendered.text, cut.firstLine));

@@ -30,6 +30,10 @@ export interface ProxyOptions {
   readonly commandMs?: number;
   /** How long HAProxy's own check has to confirm new servers, ms. Default 10000. */
   readonly confirmMs?: number;
+  /** With so many old workers still busy, a reload of ours waits for one to end. Default 8. */
+  readonly maxOldWorkers?: () => number;
+  /** How long it waits, ms. Default 60000. */
+  readonly workersMs?: number;
   /** Deadline of one reload, ms. Default 20000. */
   readonly reloadMs?: number;
 }
@@ -44,6 +48,8 @@ export function resolveOptions(options: ProxyOptions): ResolvedOptions {
     adminSocketInRegion: options.adminSocketInRegion ?? false,
     commandMs: options.commandMs ?? 5_000,
     confirmMs: options.confirmMs ?? 10_000,
+    maxOldWorkers: options.maxOldWorkers ?? (() => 8),
+    workersMs: options.workersMs ?? 60_000,
     reloadMs: options.reloadMs ?? 20_000,
   };
 }

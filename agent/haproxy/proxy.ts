@@ -27,6 +27,8 @@ export interface DesiredApp {
   /** What HAProxy's own check asks and which status it expects; null: it only connects. */
   readonly check: { readonly path: string; readonly status: number } | null;
   readonly servers: readonly DesiredServer[];
+  /** Paths that are for the agent alone, which asks the instances itself: answered with 404. */
+  readonly refused?: readonly string[];
   /** Default: off, as `MAINTENANCE_DEFAULTS` says. Going on and off is no change of shape. */
   readonly maintenance?: DesiredMaintenance;
 }
@@ -58,10 +60,24 @@ export interface ServerConnections {
   readonly server: string;
   /** Requests being answered now. */
   readonly requests: number;
-  /** Tunnels: WebSockets and other upgraded connections. */
+  /** Tunnels: WebSockets and CONNECT. */
   readonly websockets: number;
+  /** Answers that are open by nature: SSE and gRPC, told by their content type. */
+  readonly streams: number;
   /** An old worker that knows this server may still send it a new request. */
   readonly reachableByOldWorker: boolean;
+}
+
+/** One connection to a server, on whichever worker. */
+export interface OpenConnection {
+  /** Pid of the worker that holds it. */
+  readonly worker: number;
+  readonly isOld: boolean;
+  /** What HAProxy calls it now, and what it never calls another one. */
+  readonly pointer: string;
+  readonly id: string;
+  readonly server: string;
+  readonly kind: 'tunnel' | 'stream' | 'request';
 }
 
 /** HAProxy's own counters since its worker started; they fall back to 0 after a reload. */
@@ -113,7 +129,8 @@ export interface Haproxy {
    * and renamed into place first; then servers are added at weight 0 and confirmed by HAProxy's own
    * check; then all weights move in one transaction; then servers leave. Idempotent. Nothing has
    * moved when it throws before the weights: ZDD_HAPROXY_CONFIG_INVALID, ZDD_HAPROXY_REGION_BROKEN,
-   * ZDD_HAPROXY_SERVER_DOWN, ZDD_HAPROXY_DOWN, ZDD_HAPROXY_TIMEOUT, ZDD_HAPROXY_RELOAD_FAILED.
+   * ZDD_HAPROXY_SERVER_DOWN, ZDD_HAPROXY_DOWN, ZDD_HAPROXY_TIMEOUT, ZDD_HAPROXY_RELOAD_FAILED,
+   * ZDD_HAPROXY_IN_USE, ZDD_HAPROXY_TOO_MANY_WORKERS (after a reload was waited with for a while).
    */
   apply(desired: DesiredProxy, signal: AbortSignal): Promise<Applied>;
   /** What differs between `desired`, the file and the running process. Changes nothing. */
@@ -125,13 +142,18 @@ export interface Haproxy {
     servers: readonly string[],
     signal: AbortSignal,
   ): Promise<readonly ServerConnections[]>;
-  /** Closes up to `count` WebSockets of these servers, on whichever worker. Returns how many. */
-  closeWebSockets(
+  /** Every connection of these servers by itself, as of now or, when there are many, lately. */
+  openConnections(
     app: string,
     servers: readonly string[],
-    count: number,
     signal: AbortSignal,
-  ): Promise<number>;
+  ): Promise<readonly OpenConnection[]>;
+  /** Closes those that are still what they were. Returns how many. */
+  closeConnections(connections: readonly OpenConnection[], signal: AbortSignal): Promise<number>;
+  /** Pids of old workers, oldest first, and how many may stand. */
+  oldWorkers(signal: AbortSignal): Promise<{ readonly old: readonly number[]; limit: number }>;
+  /** WebSockets and streams of one worker to servers of the agent's own backends. */
+  longConnections(worker: number, signal: AbortSignal): Promise<readonly OpenConnection[]>;
   counters(app: string, signal: AbortSignal): Promise<AppCounters>;
   /** Lets go of sockets and timers; HAProxy runs on. */
   close(): Promise<void>;

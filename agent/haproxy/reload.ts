@@ -4,9 +4,9 @@ import { requireBindable } from './bindable.ts';
 import { readConfig } from './config/file.ts';
 import type { Context } from './context.ts';
 import { sendReload, showProcesses } from './master.ts';
-import { observe, type Running } from './observe.ts';
+import type { Running } from './observe.ts';
 import { listeningPorts, type Processes } from './tables.ts';
-import { onCurrentWorker } from './worker.ts';
+import { observeNear, onCurrentWorker } from './worker.ts';
 
 /** A reload of which the master shows nothing after this long was lost, ms. */
 const LOST_MS = 1_000;
@@ -17,14 +17,20 @@ const POLL_MS = 5;
  * Reloads gracefully: the new worker takes the listeners over, the old one finishes what it has.
  * Confirmed by a new worker that answers on the admin socket. 2.6 loses a reload sent within
  * milliseconds of another or of the start, so a lost one is sent again.
+ * @param options.force also when there are as many old workers as may stand: to undo
  * @returns the new worker as it stands after loading the file
  * @throws ZDD_HAPROXY_RELOAD_FAILED when the new worker did not start: the old one serves on.
- *   ZDD_HAPROXY_CONFIG_INVALID when it could not bind, ZDD_HAPROXY_DOWN, ZDD_HAPROXY_TIMEOUT
+ *   ZDD_HAPROXY_TOO_MANY_WORKERS: nothing was sent. ZDD_HAPROXY_CONFIG_INVALID when it could not bind, ZDD_HAPROXY_DOWN, ZDD_HAPROXY_TIMEOUT
  */
-export async function reload(context: Context, signal: AbortSignal): Promise<Running> {
+export async function reload(
+  context: Context,
+  signal: AbortSignal,
+  { force } = { force: false },
+): Promise<Running> {
   const { master, options } = context;
   const until = performance.now() + options.reloadMs;
   const before = await showProcesses(master, signal, options.reloadMs);
+  if (!force) requireRoom(before, options);
   await requireBindable((await readConfig(options.configPath)) ?? '', () =>
     onCurrentWorker(context, signal, async ({ ask }) => listeningPorts(await ask('show fd'))),
   );
@@ -54,17 +60,37 @@ export async function reload(context: Context, signal: AbortSignal): Promise<Run
  * command that met the old one would be lost with it.
  */
 async function taken(
-  { admin }: Context,
+  context: Context,
   before: Processes,
   now: Processes,
   signal: AbortSignal,
 ): Promise<Running | undefined> {
   if (now.current === undefined || now.current.pid === before.current?.pid) return undefined;
-  const running = await observe(admin, signal).catch((error: unknown) => {
+  const running = await observeNear(context, now.current.pid, signal).catch((error: unknown) => {
     if (error instanceof ZddError && error.code === 'ZDD_HAPROXY_DOWN') return undefined;
     throw error;
   });
   return running?.pid === now.current.pid ? running : undefined;
+}
+
+/**
+ * Whether one more old worker may stand, asked before anything is changed for a reload.
+ * @throws ZDD_HAPROXY_TOO_MANY_WORKERS
+ */
+export function requireRoom(processes: Processes, options: Context['options']): void {
+  if (processes.old.length >= options.maxOldWorkers()) throw tooMany(processes, options);
+}
+
+function tooMany({ old }: Processes, { maxOldWorkers }: Context['options']): ZddError {
+  return new ZddError(
+    'ZDD_HAPROXY_TOO_MANY_WORKERS',
+    `A reload is needed, and ${old.length} old HAProxy workers still hold connections (limit ${maxOldWorkers()}).`,
+    {
+      evidence: [['old workers', old.map(({ pid }) => pid).join(' ')]],
+      traffic: 'unchanged',
+      tries: ['zdd-agent status', 'zdd-agent push        once one of them has ended'],
+    },
+  );
 }
 
 async function failed(context: Context, said: string): Promise<ZddError> {

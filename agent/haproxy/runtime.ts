@@ -58,16 +58,29 @@ export async function converse<T>(
       }
       return line.exchange(command, command);
     };
-    return await talk({
-      ask,
-      order: async (command) => {
-        const answer = await ask(command);
-        if (answer !== '' && !SUCCESS.has(answer)) throw commandError(command, answer);
-      },
-    });
+    return await talk(conversationOf(ask));
   } finally {
     line.close();
   }
+}
+
+/** A conversation over whatever takes commands and gives answers. */
+export function conversationOf(ask: Conversation['ask']): Conversation {
+  return {
+    ask,
+    order: async (command) => {
+      const answer = await ask(command);
+      if (answer !== '' && !SUCCESS.has(answer)) throw commandError(command, answer);
+    },
+  };
+}
+
+/** Whether an error says that nobody listens at a socket's path, or that it is not there. */
+export function isSocketGone(error: unknown): boolean {
+  if (!(error instanceof ZddError) || error.code !== 'ZDD_HAPROXY_DOWN') return false;
+  const { cause } = error;
+  const code = cause instanceof Error && 'code' in cause ? cause.code : undefined;
+  return code === 'ENOENT' || code === 'ECONNREFUSED' || code === 'EACCES';
 }
 
 const SUCCESS: ReadonlySet<string> = new Set(['New server registered.', 'Server deleted.']);
@@ -162,7 +175,14 @@ function socketError(endpoint: Endpoint, what: string, error: NodeJS.ErrnoExcept
       tries:
         error.code === 'EACCES'
           ? [`ls -l ${endpoint.path}`]
-          : ['systemctl status haproxy', `ls -l ${endpoint.path}`],
+          : [
+              'systemctl status haproxy',
+              // A reload makes the master's socket again, only a restart that of the workers.
+              ...(error.code === 'ENOENT' && endpoint.kind === 'master'
+                ? ['sudo systemctl reload haproxy']
+                : []),
+              `ls -l ${endpoint.path}`,
+            ],
       cause: error,
     },
   );

@@ -18,19 +18,11 @@ export interface ServerConnRow {
   readonly idle: number;
 }
 
-/** A stream of `show sess all` that has become a tunnel. */
-export interface Tunnel {
-  /** What `shutdown session` takes: `0x55e9469fae30`. May be reused once the stream has ended. */
-  readonly pointer: string;
-  /** Never reused in a worker's life. */
-  readonly id: string;
-  readonly backend: string;
-  readonly server: string;
-}
-
 /** A worker in `show proc`. */
 export interface Worker {
   readonly pid: number;
+  /** Reloads since it was the current one: the more, the older. */
+  readonly reloads: number;
 }
 
 /** `show proc` of the master. */
@@ -92,19 +84,6 @@ export function parseServersConn(text: string): readonly ServerConnRow[] {
   });
 }
 
-/** Streams of `show sess all` (or `show sess POINTER`) whose both sides are tunnels. */
-export function parseTunnels(text: string): readonly Tunnel[] {
-  return text.split(/^(?=0x)/m).flatMap((block) => {
-    if (!/\brsp\.st=MSG_TUNNEL\b/.test(block)) return [];
-    const head = /^(0x[0-9a-f]+): .*?\bid=(\d+)\b/.exec(block);
-    const backend = /^ {2}backend=(\S+) /m.exec(block)?.[1];
-    const server = /^ {2}server=(\S+) /m.exec(block)?.[1];
-    if (head?.[1] === undefined || head[2] === undefined) return [];
-    if (backend === undefined || server === undefined) return [];
-    return [{ pointer: head[1], id: head[2], backend, server }];
-  });
-}
-
 /** @throws ZDD_HAPROXY_COMMAND when the text is no `show proc` */
 export function parseProcesses(text: string): Processes {
   let section: 'current' | 'old' | 'other' = 'other';
@@ -118,10 +97,11 @@ export function parseProcesses(text: string): Processes {
     const row = /^(\d+)\s+(\S+)\s+(\d+)(?:\s+\[failed: (\d+)\])?/.exec(line);
     if (row === null) continue;
     const pid = Number(row[1]);
+    const reloads = Number(row[3]);
     if (row[2] === 'master') {
-      master = { master: pid, reloads: Number(row[3]), failed: Number(row[4] ?? 0) };
-    } else if (row[2] === 'worker' && section === 'current') current.push({ pid });
-    else if (row[2] === 'worker' && section === 'old') old.push({ pid });
+      master = { master: pid, reloads, failed: Number(row[4] ?? 0) };
+    } else if (row[2] === 'worker' && section === 'current') current.push({ pid, reloads });
+    else if (row[2] === 'worker' && section === 'old') old.push({ pid, reloads });
   }
   if (master === undefined) throw unreadable('show proc', text);
   return { ...master, current: current[0], old };

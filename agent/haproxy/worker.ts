@@ -1,16 +1,18 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ZddError } from '../protocol/errors.ts';
 import type { Context } from './context.ts';
-import { showProcesses } from './master.ts';
-import { observeOn, type Running } from './observe.ts';
+import { askWorker, showProcesses } from './master.ts';
+import { observe, observeOn, type Running } from './observe.ts';
 import { CommandRefused } from './refusal.ts';
-import { type Conversation, converse } from './runtime.ts';
+import { type Conversation, conversationOf, converse, isSocketGone } from './runtime.ts';
 import { type Processes, parseInfo } from './tables.ts';
 
 /** Another worker is the current one than the plan was made for: look again. */
 export class WorkerChanged extends Error {}
 
 const RETRY_MS = 5;
+/** A reload keeps the master's socket shut for up to 100 ms. */
+const NO_ADMIN_MS = 500;
 const MAX_CHANGES = 10;
 
 /**
@@ -32,7 +34,8 @@ export async function onWorker<T>(
     const said = await converse(admin, signal, async (conversation) => {
       const found = parseInfo(await conversation.ask('show info'));
       return found.pid === pid ? { value: await talk(conversation) } : undefined;
-    }).catch((error: unknown) => {
+    }).catch(async (error: unknown) => {
+      if (isSocketGone(error)) return { value: await throughMaster(context, pid, signal, talk) };
       // A worker that was told to go while we spoke to it.
       if (error instanceof CommandRefused && error.refusal === 'proxy_disabled') {
         throw new WorkerChanged();
@@ -56,6 +59,40 @@ export async function onWorker<T>(
 }
 
 /**
+ * The way to a worker whose admin socket was removed by somebody: HAProxy makes it again only when it
+ * is restarted, a reload hands the old listener on (measured on 2.6.12).
+ */
+async function throughMaster<T>(
+  { master }: Context,
+  pid: number,
+  signal: AbortSignal,
+  talk: (conversation: Conversation) => Promise<T>,
+): Promise<T> {
+  const said = await askWorker(master, pid, signal, async (ask) => ({
+    value: await talk(conversationOf(ask)),
+  }));
+  if (said === undefined) throw new WorkerChanged();
+  return said.value;
+}
+
+/**
+ * Asks the worker behind the admin socket, or, when that is gone, this one.
+ * @throws ZDD_HAPROXY_DOWN, ZDD_HAPROXY_TIMEOUT
+ */
+export async function observeNear(
+  context: Pick<Context, 'admin' | 'master'>,
+  pid: number,
+  signal: AbortSignal,
+): Promise<Running | undefined> {
+  try {
+    return await observe(context.admin, signal);
+  } catch (error) {
+    if (!isSocketGone(error)) throw error;
+    return await askWorker(context.master, pid, signal, (ask) => observeOn({ ask }));
+  }
+}
+
+/**
  * Talks to the worker that the master says is the current one. `talk` may run more than once: let
  * it only read, or be idempotent.
  * @throws ZDD_HAPROXY_DOWN, ZDD_HAPROXY_TIMEOUT
@@ -63,13 +100,14 @@ export async function onWorker<T>(
 export async function onCurrentWorker<T>(
   context: Context,
   signal: AbortSignal,
-  talk: (conversation: Conversation) => Promise<T>,
+  talk: (conversation: Conversation, pid: number) => Promise<T>,
 ): Promise<T> {
   for (let changes = 0; changes < MAX_CHANGES; changes += 1) {
     const { current } = await processesUnlessDown(context, signal);
     if (current === undefined) break;
     try {
-      return await onWorker(context, current.pid, signal, talk);
+      const { pid } = current;
+      return await onWorker(context, pid, signal, (conversation) => talk(conversation, pid));
     } catch (error) {
       if (!(error instanceof WorkerChanged)) throw error;
     }
@@ -88,7 +126,13 @@ async function processesUnlessDown(context: Context, signal: AbortSignal): Promi
     return await showProcesses(context.master, signal, 0);
   } catch (error) {
     if (!(error instanceof ZddError) || error.code !== 'ZDD_HAPROXY_DOWN') throw error;
-    await converse(context.admin, signal, ({ ask }) => ask('show info'));
+    try {
+      await converse(context.admin, signal, ({ ask }) => ask('show info'));
+    } catch (gone) {
+      // Without an admin socket only a master that stays away is down.
+      if (!isSocketGone(gone)) throw gone;
+      return await showProcesses(context.master, signal, NO_ADMIN_MS);
+    }
     return showProcesses(context.master, signal, context.options.reloadMs);
   }
 }

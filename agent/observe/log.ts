@@ -72,10 +72,17 @@ export function logEvent(log: Logger, event: ZddEvent): void {
           release: event.release,
           requests: event.requests,
           websockets: event.websockets,
+          streams: event.streams,
         },
         'draining',
       );
       return;
+    case 'drain_notice': {
+      const told = { ...fields, release: event.release, slot: event.slot };
+      if (event.error === null) log.info(told, `drain notice given: ${event.how}`);
+      else log.warn(told, `drain notice (${event.how}) could not be given: ${event.error}`);
+      return;
+    }
     case 'release_stopped':
       log.info({ ...fields, release: event.release, ms: Math.round(event.ms) }, 'release stopped');
       return;

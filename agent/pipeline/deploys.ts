@@ -341,6 +341,7 @@ export function policyOf(
     requestsMs: config.drain.requests,
     websocketsMs: config.drain.websockets,
     pacePerSecond: config.drain.pace,
+    onSwitch: config.drain.on_switch,
   };
 }
 

@@ -16,6 +16,8 @@ import type { Locks } from '../store/locks.ts';
 import type { Maintenances } from '../store/maintenance.ts';
 import type { Releases } from '../store/releases.ts';
 import type { SlotRecord, Slots } from '../store/slots.ts';
+import type { DriftWatch } from './keep-true.ts';
+import type { Pace } from './pace.ts';
 
 /** Limits that protect the disk; see `agent.yaml`. */
 export interface DiskLimits {
@@ -57,6 +59,7 @@ export interface Host {
   readonly traffic: TrafficControl;
   /** By upload or artifact: folders of releases that it takes contents from. See `receive.ts`. */
   readonly countedOn: Map<string, CountedOn>;
+  readonly drift: DriftWatch;
   readonly log: Logger;
   readonly now: () => number;
 }
@@ -68,6 +71,8 @@ export interface Task {
   readonly app: string;
   readonly deployment: number | null;
   readonly signal: AbortSignal;
+  /** At which connections of the app are closed, whichever of its releases they belong to. */
+  readonly pace: Pace;
   /** Adds a line to the story while the verb runs. */
   readonly tell: (event: NewEvent) => void;
 }

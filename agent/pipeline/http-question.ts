@@ -6,6 +6,8 @@ export interface Question {
   readonly listen: Listen;
   readonly method: string;
   readonly path: string;
+  /** JSON text. */
+  readonly body?: string;
   readonly timeoutMs: number;
   readonly signal: AbortSignal;
 }
@@ -27,7 +29,7 @@ const BODY_LIMIT = 64 * 1024;
 
 /** Asks on a fresh connection, so that the answer is about now and about this socket. */
 export async function ask(question: Question): Promise<Answer> {
-  const { listen, method, path, timeoutMs, signal } = question;
+  const { listen, method, path, body, timeoutMs, signal } = question;
   if (listen.kind === 'none') throw new Error('an instance that does not listen cannot be asked');
   const started = performance.now();
   const took = (): number => performance.now() - started;
@@ -45,7 +47,12 @@ export async function ask(question: Question): Promise<Answer> {
         method,
         path,
         agent: false,
-        headers: { host: 'localhost', 'user-agent': 'zdd-agent-probe', connection: 'close' },
+        headers: {
+          host: 'localhost',
+          'user-agent': 'zdd-agent-probe',
+          connection: 'close',
+          ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+        },
         signal: AbortSignal.any([signal, deadline]),
       },
       (incoming) => {
@@ -69,7 +76,7 @@ export async function ask(question: Question): Promise<Answer> {
       },
     );
     outgoing.on('error', fail);
-    outgoing.end();
+    outgoing.end(body);
   });
 }
 

@@ -7,16 +7,12 @@ import {
 } from '../core/model.ts';
 import { startsBeforeTraffic } from '../core/plan.ts';
 import { recover } from '../core/recover.ts';
-import { isMoving } from '../core/traffic.ts';
 import { removeTree } from '../store/atomic-file.ts';
 import { sweepReleases } from '../store/release-folder/release-folder.ts';
 import type { Deploys } from './deploys.ts';
 import type { Host, HostSlot } from './host.ts';
 import { startSlots } from './instances.ts';
 import { releaseCommandOf } from './release.ts';
-
-/** How often journal, file and running HAProxy are held against each other, ms. */
-const LOOK_EVERY_MS = 5_000;
 
 /**
  * What the daemon does when it starts: adopt what runs, start what should, make HAProxy true, then
@@ -141,43 +137,4 @@ function isAlive(host: Host, app: string, candidate: Generation): boolean {
   return (
     slots.length > 0 && slots.every(({ spec }) => host.runner.status(spec.slot).state === 'running')
   );
-}
-
-/**
- * Looks now and then whether HAProxy still does what the journal says: after an admin's reload, a
- * crash, a `set server` by hand. What differs is told once and repaired.
- */
-export async function keepTrue(
-  host: Host,
-  deploys: Deploys,
-  signal: AbortSignal,
-  wait: (ms: number, signal: AbortSignal) => Promise<void>,
-): Promise<void> {
-  let down = '';
-  while (!signal.aborted) {
-    await wait(LOOK_EVERY_MS, signal);
-    if (host.journal.apps().some((app) => isMoving(deploys.run(app).state))) continue;
-    try {
-      await repair(host, signal);
-      down = '';
-    } catch (error) {
-      signal.throwIfAborted();
-      const message = error instanceof Error ? error.message : String(error);
-      if (message !== down) host.log.error({ err: error }, 'HAProxy cannot be looked at');
-      down = message;
-    }
-  }
-}
-
-async function repair(host: Host, signal: AbortSignal): Promise<void> {
-  const differences = await host.traffic.inspect(host, signal).catch(async () => {
-    // An embedded HAProxy that died is started again by this, another one is waited for.
-    await host.proxy.open(signal);
-    return await host.traffic.inspect(host, signal);
-  });
-  if (differences.length === 0) return;
-  await host.traffic.apply(host, signal);
-  for (const { what } of differences) {
-    host.journal.tell({ type: 'drift', app: '', deployment: null, what, repaired: true });
-  }
 }

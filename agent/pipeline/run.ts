@@ -8,6 +8,7 @@ import type { NewEvent } from '../protocol/events.ts';
 import { Leaving } from '../runner/runner.ts';
 import type { Host } from './host.ts';
 import { Meter } from './meter.ts';
+import { Pace } from './pace.ts';
 import { pause, untilDone } from './pause.ts';
 import { perform } from './perform.ts';
 import { composeReceipt } from './receipt.ts';
@@ -27,6 +28,7 @@ export class AppRun {
   #state: AppState;
   #tail: Promise<void> = Promise.resolve();
   #meter = new Meter();
+  readonly #pace = new Pace();
   readonly #underWay = new Map<string, UnderWay>();
   /** Nothing is begun any more; what ends well is still journaled. */
   #closing = false;
@@ -152,7 +154,8 @@ export class AppRun {
     const deployment = 'deployment' in effect ? effect.deployment : null;
     const tell = (event: NewEvent): void => this.#tell(event);
     try {
-      return await perform(this.#host, { app: this.app, deployment, signal, tell }, effect);
+      const task = { app: this.app, deployment, signal, pace: this.#pace, tell };
+      return await perform(this.#host, task, effect);
     } catch (error) {
       const givenUp = signal.aborted || this.#closing;
       return { event: givenUp ? null : this.#failed(effect, error), summary: null };

@@ -72,6 +72,7 @@ function desiredApp(host: Host, state: AppState): DesiredApp | null {
     routes,
     check: commonCheck(host, state),
     servers,
+    refused: noticePaths(host, state),
     ...(maintenance === null ? {} : { maintenance }),
   };
 }
@@ -109,6 +110,15 @@ function commonCheck(host: Host, state: AppState): DesiredApp['check'] {
     (check) => check?.path === first?.path && check?.status === first?.status,
   );
   return agree ? first : null;
+}
+
+/** A notice comes from the agent, on the instance's own socket; nobody else is to send one. */
+function noticePaths(host: Host, state: AppState): readonly string[] {
+  const paths = trafficOf(state).flatMap(({ generation }) => {
+    const { notice } = configOf(host, state.app, generation).drain;
+    return notice !== undefined && 'post' in notice ? [notice.post] : [];
+  });
+  return [...new Set(paths)].toSorted();
 }
 
 /** Whether a release has a process that answers requests. */

@@ -167,6 +167,15 @@ export const statusReply = z.object({
   schemaVersion: z.literal(1),
   agent: z.string(),
   apps: z.array(appStatus),
+  /** Null when HAProxy does not answer. */
+  haproxy: z
+    .object({
+      /** Workers from before a reload that still hold connections. */
+      oldWorkers: z.int(),
+      maxOldWorkers: z.int(),
+    })
+    .nullable()
+    .optional(),
   attention: z.array(finding),
 });
 export type StatusReply = z.infer<typeof statusReply>;

@@ -166,11 +166,29 @@ export const appConfig = z
       .strictObject({
         requests: duration()
           .default(600_000)
-          .describe('How long requests in flight may take to end.'),
+          .describe('How long requests in flight may take; what takes longer is then closed.'),
         websockets: duration()
           .default(600_000)
-          .describe('How long WebSockets may stay on the old release.'),
-        pace: pace.default(50).describe('How many WebSockets are closed a second after that.'),
+          .describe('How long WebSockets, SSE and gRPC streams may stay on the old release.'),
+        pace: pace.default(50).describe('How many connections are closed a second after that.'),
+        on_switch: z
+          .enum(['keep', 'pace', 'close'])
+          .default('keep')
+          .describe(
+            'keep: until the deadline. pace: closed at the pace from the promotion on. close: ten times as fast.',
+          ),
+        notice: z
+          .union([
+            z.literal('SIGUSR2').transform((signal) => ({ signal })),
+            z.strictObject({
+              post: z
+                .string()
+                .regex(/^\/[A-Za-z0-9_.~/-]*$/, 'expected a path such as "/_drain"')
+                .describe('A path of the app, POSTed to on its own socket; HAProxy refuses it.'),
+            }),
+          ])
+          .optional()
+          .describe('How the old release is told that it drains, so that it can say goodbye.'),
       })
       .prefault({}),
     env: z.record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/), z.string()).default({}),

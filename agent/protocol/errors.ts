@@ -121,6 +121,14 @@ export const ERRORS = {
     exit: EXIT.failedTrafficUntouched,
     means: 'the new HAProxy worker did not start; the old one serves on',
   },
+  ZDD_HAPROXY_IN_USE: {
+    exit: EXIT.failedTrafficUntouched,
+    means: 'another agent manages this HAProxy',
+  },
+  ZDD_HAPROXY_TOO_MANY_WORKERS: {
+    exit: EXIT.failedTrafficUntouched,
+    means: 'a reload is needed while too many old workers still hold connections',
+  },
   ZDD_HAPROXY_SERVER_DOWN: {
     exit: EXIT.failedTrafficUntouched,
     means: 'HAProxy cannot reach an instance that the agent can',

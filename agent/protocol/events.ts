@@ -122,8 +122,20 @@ export const event = z.discriminatedUnion('type', [
     release: z.string(),
     requests: z.int(),
     websockets: z.int(),
-    /** When WebSockets begin to be closed, ms since the epoch. */
+    /** SSE and gRPC. */
+    streams: z.int().optional(),
+    /** When WebSockets and streams begin to be closed, ms since the epoch. */
     closingFrom: z.number(),
+  }),
+  /** An instance was told that it drains, or `error` says why it could not be. */
+  z.object({
+    ...base,
+    type: z.literal('drain_notice'),
+    release: z.string(),
+    slot: z.string(),
+    /** `SIGUSR2`, `POST /_drain` */
+    how: z.string(),
+    error: z.string().nullable(),
   }),
   z.object({ ...base, type: z.literal('release_stopped'), release: z.string(), ms: z.number() }),
   z.object({ ...base, type: z.literal('release_pruned'), release: z.string() }),

@@ -176,6 +176,8 @@ export interface Runner {
   start(spec: InstanceSpec, signal: AbortSignal): Promise<void>;
   /** SIGTERM, SIGKILL after `graceMs`, then removes the socket. Does nothing when it is gone. */
   stop(slot: string, graceMs: number, signal: AbortSignal): Promise<void>;
+  /** Sends a signal to the main process of an instance. @returns false when it does not run */
+  signal(slot: string, name: 'SIGUSR2', signal: AbortSignal): Promise<boolean>;
   status(slot: string): InstanceStatus;
   /** Every instance the runner keeps alive: what the journal does not know is stopped as an orphan. */
   list(): readonly InstanceSpec[];

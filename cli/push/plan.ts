@@ -47,13 +47,21 @@ export function planLines(
   steps.push(
     ['bake', formatDuration(overrides.bakeMs ?? config.bake)],
     ['warm', `old release for ${formatDuration(config.warm)}`],
-    [
-      'drain',
-      `WebSockets ${formatDuration(config.drain.websockets)}, then ${config.drain.pace}/s closed`,
-    ],
+    ['drain', drained(config.drain)],
     ['keep', `${config.keep} releases`],
   );
   return rows(steps);
+}
+
+function drained({ websockets, pace, on_switch }: AppConfig['drain']): string {
+  switch (on_switch) {
+    case 'keep':
+      return `WebSockets ${formatDuration(websockets)}, then ${pace}/s closed`;
+    case 'pace':
+      return `WebSockets ${pace}/s closed from the promotion on`;
+    case 'close':
+      return `WebSockets ${10 * pace}/s closed from the promotion on`;
+  }
 }
 
 /** What `health` says when a listening process says nothing about it. */

@@ -45,12 +45,20 @@ function told(event: ZddEvent): Told {
     }
     case 'deployment_ended':
       return ended(event.receipt);
-    case 'draining':
-      return [
-        'plain',
-        `draining ${event.release}: ${counted(event.requests, 'request')}, ` +
-          `${counted(event.websockets, 'WebSocket')}, closing from ${clock(event.closingFrom)}`,
+    case 'draining': {
+      const { requests, websockets, streams = 0 } = event;
+      const held = [
+        counted(requests, 'request'),
+        counted(websockets, 'WebSocket'),
+        ...(streams > 0 ? [counted(streams, 'stream')] : []),
       ];
+      const from = clock(event.closingFrom);
+      return ['plain', `draining ${event.release}: ${held.join(', ')}, closing from ${from}`];
+    }
+    case 'drain_notice':
+      return event.error === null
+        ? ['plain', `${event.slot} was told that it drains (${event.how})`]
+        : ['attention', `${event.slot} could not be told that it drains: ${event.error}`];
     case 'release_stopped':
       return ['plain', `stopped ${event.release} (${formatDuration(event.ms)})`];
     case 'release_pruned':

@@ -144,15 +144,16 @@ function closed({ app, lock, maintenance }: AppStatus, now: number): string[] {
 function leaving(app: AppStatus): string[] {
   return app.generations
     .filter(
-      ({ role, requests, websockets }) =>
+      ({ role, requests, websockets, streams }) =>
         role === 'draining' ||
         role === 'stopping' ||
-        (role === 'warm' && ((requests ?? 0) > 0 || (websockets ?? 0) > 0)),
+        (role === 'warm' && (requests ?? 0) + (websockets ?? 0) + (streams ?? 0) > 0),
     )
-    .map(({ release, role, requests, websockets }) => {
+    .map(({ release, role, requests, websockets, streams }) => {
       const held = [
         requests === null ? '' : counted(requests, 'request'),
         websockets === null ? '' : counted(websockets, 'WebSocket'),
+        (streams ?? 0) === 0 ? '' : counted(streams ?? 0, 'stream'),
       ].filter((text) => text !== '');
       return `${app.app} ${release} ${role}${held.length > 0 ? `: ${held.join(', ')}` : ''}`;
     });

@@ -10,6 +10,7 @@ export const POLICY: Policy = {
   requestsMs: 600_000,
   websocketsMs: 600_000,
   pacePerSecond: 50,
+  onSwitch: 'keep',
 };
 
 export const FAILURE: Failure = {

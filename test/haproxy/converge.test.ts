@@ -182,4 +182,17 @@ describe('the plan', () => {
       }),
     );
   });
+
+  it('takes out none in service when the file says nothing: it was deleted, or is an older one', () => {
+    fc.assert(
+      fc.property(desired, running, (wanted, now) => {
+        const left = withoutMisplaced(wanted, now, new Map(), undefined) ?? wanted;
+        for (const server of serversOf(wanted)) {
+          const found = runningOf(now, server.name);
+          const stays = found === undefined || found.admin === 'ready';
+          expect(serversOf(left).includes(server)).toBe(stays);
+        }
+      }),
+    );
+  });
 });

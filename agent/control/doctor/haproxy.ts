@@ -58,6 +58,15 @@ function globals({ host, settings }: Daemon, { path, text }: { path: string; tex
     settings.current.haproxy.mode === 'system' ? ' && sudo systemctl reload haproxy' : '';
   const findings: Finding[] = [];
   const longest = longestDrainMs(host);
+  if (hardStopAfterMs === null) {
+    findings.push(
+      notice(
+        'haproxy_hard_stop_after_unset',
+        'hard-stop-after is not set: an old worker whose clients never leave stays for ever',
+        `sudo sed -i --follow-symlinks '0,/^global/s//global\\n  hard-stop-after 24h/' ${path}${reload}`,
+      ),
+    );
+  }
   if (hardStopAfterMs !== null && hardStopAfterMs < longest) {
     findings.push(
       warning(

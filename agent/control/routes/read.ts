@@ -15,6 +15,7 @@ import { PREVIEW } from '../../protocol/preview.ts';
 import { UPLOADS } from '../../protocol/uploads.ts';
 import type { Daemon } from '../daemon.ts';
 import { examine } from '../doctor/examine.ts';
+import { oldWorkers } from '../haproxy-findings.ts';
 import { appStatus, attention } from '../status.ts';
 import { assertKnown, inApp, type RouteServer } from './app.ts';
 
@@ -47,6 +48,7 @@ export function readRoutes(server: RouteServer, daemon: Daemon): void {
       schemaVersion: 1 as const,
       agent: daemon.version,
       apps: await Promise.all(states.map((state) => appStatus(host, state, signal))),
+      haproxy: await oldWorkers(host, signal),
       attention: await attention(host, signal),
     };
   });

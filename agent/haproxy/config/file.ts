@@ -59,7 +59,8 @@ export async function writeConfig(
   try {
     await writeDurably(temporary, text, target);
     await checkConfig(temporary, { target, text, before }, binary, signal);
-    if (before !== undefined) {
+    // An emptied file says nothing that anybody would want back.
+    if (before !== undefined && before.trim() !== '') {
       const copy = `${temporary}.previous`;
       try {
         await writeDurably(copy, before, target);
@@ -78,6 +79,11 @@ export async function writeConfig(
   } finally {
     await rm(temporary, { force: true });
   }
+}
+
+/** The copy that `writeConfig` has kept; undefined when there is none. */
+export async function readPrevious(path: string): Promise<string | undefined> {
+  return await readConfig(`${await targetOf(path)}.previous`);
 }
 
 /** Removes what a killed `writeConfig` left beside the file. Not while one is under way. */

@@ -112,6 +112,12 @@ function backendSettings(): string[] {
   ];
 }
 
+/**
+ * `show sess all` tells neither path nor headers, but the scheduling nice of each stream: the one
+ * mark that can be put on it. 7 of 1024 does nothing to its priority.
+ */
+export const LONG_ANSWER_NICE = 7;
+
 const PLAIN = 'text/plain; charset=utf-8';
 
 function frontend(apps: readonly DesiredApp[], bind: readonly string[]): string[] {
@@ -174,6 +180,11 @@ function backend(app: DesiredApp, chroot: string | undefined, withServers: boole
     ...maintenanceRule(app),
     '  # A request that is not idempotent is never sent to an instance twice.',
     '  http-request disable-l7-retry unless { method GET HEAD OPTIONS PUT DELETE TRACE }',
+    ...(app.refused ?? []).map(
+      (path) => `  http-request deny deny_status 404 if { path,url_dec -m str ${path} }`,
+    ),
+    '  # Marks answers that are open by nature: they drain as WebSockets do.',
+    `  http-response set-nice ${LONG_ANSWER_NICE} if { res.fhdr(content-type) -m beg -i text/event-stream application/grpc }`,
     ...healthCheck(app),
     ...(withServers ? app.servers.map((server) => serverLine(server, chroot)) : []),
   ];

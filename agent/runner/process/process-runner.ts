@@ -91,6 +91,10 @@ class ProcessRunner implements Runner {
     await (await this.#find(slot))?.stop(graceMs, signal);
   }
 
+  async signal(slot: string, name: NodeJS.Signals): Promise<boolean> {
+    return (await this.#find(slot))?.signal(name) ?? false;
+  }
+
   status(slot: string): InstanceStatus {
     return this.#known.get(slot)?.status ?? { state: 'stopped' };
   }

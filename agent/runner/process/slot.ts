@@ -6,7 +6,7 @@ import { untilExec } from './exec-watch.ts';
 import { HolderGeneration, type LaunchTools } from './generation.ts';
 import type { Log } from './log.ts';
 import type { SlotOutput } from './output/slot-output.ts';
-import { bootId, uptimeSeconds } from './proc.ts';
+import { bootId, isAlive, uptimeSeconds } from './proc.ts';
 import { type SlotRecord, slotFolder, writeRecord } from './record.ts';
 import { orAborted } from './wait.ts';
 
@@ -86,6 +86,14 @@ export class Slot {
       nextStartAt: this.#phase.kind === 'waiting' ? this.#phase.nextStartAt : nextStart(end),
       lastExit: life.running ? UNSEEN : (end?.exit ?? UNSEEN),
     };
+  }
+
+  /** Sends a signal to the app itself. @returns false when it does not run */
+  signal(name: NodeJS.Signals): boolean {
+    const life = this.#generation?.life;
+    if (life?.running !== true || life.app === null || !isAlive(life.app)) return false;
+    process.kill(life.app.pid, name);
+    return true;
   }
 
   /** Takes up what an earlier daemon has left, as its record says. */

@@ -17,6 +17,7 @@ import {
   type Runner,
 } from '../runner.ts';
 import { ActiveFiles } from './active-files.ts';
+import { systemctl } from './bus.ts';
 import { exec } from './exec.ts';
 import { ExitStory } from './exit-story.ts';
 import { askFor, type Surroundings, startInstance, stopInstance } from './instance.ts';
@@ -123,6 +124,12 @@ class SystemdRunner implements Runner {
       await stopInstance(slot, graceMs, this.#around, bound);
       this.#forgetSlot(slot);
     });
+  }
+
+  async signal(slot: string, name: NodeJS.Signals, signal: AbortSignal): Promise<boolean> {
+    if (this.status(slot).state !== 'running') return false;
+    const asked = ['kill', '--kill-whom=main', `--signal=${name}`, serviceOf(slot)];
+    return (await systemctl(asked, this.#bound(signal))).ok;
   }
 
   status(slot: string): InstanceStatus {
