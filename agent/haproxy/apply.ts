@@ -1,8 +1,9 @@
 import { ZddError } from '../protocol/errors.ts';
-import { ConfigEdited, readConfig, writeConfig } from './config/file.ts';
+import { ConfigEdited, readConfig, writeBeside, writeConfig } from './config/file.ts';
+import { carriedMaps, MAP_NAMES, mapPath, type RouteMaps, routeChanges } from './config/maps.ts';
 import { checkDesired } from './config/names.ts';
-import { chrootOf, type WrittenServers, writtenServers } from './config/read.ts';
 import { findRegion, replaceRegion } from './config/region.ts';
+import { type ConfigFile, mapsSay, readConfigFile, writeMaps } from './config-file.ts';
 import { type Context, renderWith } from './context.ts';
 import {
   isEmpty,
@@ -17,8 +18,9 @@ import { showProcesses } from './master.ts';
 import { type Running, serverOf } from './observe.ts';
 import type { Applied, DesiredProxy } from './proxy.ts';
 import { reload } from './reload.ts';
-import { admit, moveWeights, retire, takeBack } from './steps.ts';
-import { observeCurrent, WorkerChanged } from './worker.ts';
+import { observeRoutes } from './routes.ts';
+import { admit, moveTraffic, retire, takeBack } from './steps.ts';
+import { observeCurrent, onWorker, WorkerChanged } from './worker.ts';
 
 /** An admin may reload while we work; more often than this in one apply is no coincidence. */
 const MAX_ROUNDS = 6;
@@ -34,11 +36,14 @@ interface Progress {
   moved: boolean;
 }
 
-/** The file as it stands, and what it says. */
-interface ConfigFile {
-  readonly text: string;
-  readonly chroot: string | undefined;
-  readonly written: WrittenServers;
+/** What `reach` does beside making the servers so. */
+interface Extra {
+  /** Servers that HAProxy must have checked before anything moves. */
+  readonly confirm: readonly Target[];
+  /** Namesakes that must be gone. */
+  readonly evict: readonly Target[];
+  /** `keep`: the state on the way moves no route. */
+  readonly routes: 'keep' | 'move';
 }
 
 /**
@@ -80,62 +85,86 @@ async function oneRound(
   progress: Progress,
   signal: AbortSignal,
 ): Promise<boolean> {
-  const file = await readFileOf(context);
+  const file = await readConfigFile(context.options.configPath);
   checkDesired(desired, file.chroot);
   const before = await observeCurrent(context, signal);
-  const shape = renderWith(context.options, desired, file.chroot).shape;
+  const shape = renderWith(context.options, desired, file).shape;
   const confirm = toConfirm(desired, before);
   const staged = stage(desired, before, shape !== before.shape, file.written, file.chroot);
   const cleared = withoutMisplaced(staged ?? desired, before, file.written, file.chroot);
   try {
     if (cleared !== undefined) {
       const present = confirm.filter(({ backend, server }) => serverOf(before, backend, server));
-      await reach(context, cleared, { confirm: [], evict: present }, progress, signal);
+      await reach(
+        context,
+        cleared,
+        { confirm: [], evict: present, routes: 'keep' },
+        progress,
+        signal,
+      );
       return false;
     }
     if (staged !== undefined) {
-      await reach(context, staged, { confirm, evict: [] }, progress, signal);
+      await reach(context, staged, { confirm, evict: [], routes: 'keep' }, progress, signal);
     }
-    const last = { confirm: staged === undefined ? confirm : [], evict: [] };
+    const left = staged === undefined ? confirm : [];
+    const last = { confirm: left, evict: [], routes: 'move' } as const;
     const running = await reach(context, desired, last, progress, signal);
     return await settled(context, desired, running, signal);
   } catch (error) {
     if (!progress.moved && !isInterference(error)) {
-      await undo(context, file.text, before, error);
+      await undo(context, file, before, error);
     }
     throw error;
   }
 }
 
-/** One state in the order: file, reload if only that helps, servers in, weights, servers out. */
+/**
+ * One state in the order: files, reload if only that helps, servers in, weights and routes, servers
+ * out. The files always fit each other: a map names a backend only while the configuration has it.
+ */
 async function reach(
   context: Context,
   desired: DesiredProxy,
-  extra: { readonly confirm: readonly Target[]; readonly evict: readonly Target[] },
+  extra: Extra,
   progress: Progress,
   signal: AbortSignal,
 ): Promise<Running> {
   const { options } = context;
-  const file = await readFileOf(context);
-  const rendered = renderWith(options, desired, file.chroot);
-  const text = replaceRegion(file.text, rendered.text);
-  if (text !== file.text) {
-    await writeConfig(options.configPath, text, options.binary, signal, file.text);
+  const file = await readConfigFile(options.configPath);
+  const rendered = renderWith(options, desired, file);
+  const { maps } = rendered;
+  let running = await observeCurrent(context, signal);
+  const reloads = running.shape !== rendered.shape;
+  if (maps !== undefined && (reloads || !hasMaps(file))) {
+    const present = await runningRoutes(context, running, file.folder, signal);
+    const carried = carriedMaps(maps, present, desired);
+    if (await writeMaps(options.configPath, carried)) progress.changed = true;
+  }
+  const before = file.text ?? '';
+  const text = replaceRegion(before, rendered.text);
+  if (text !== before) {
+    await writeConfig(options.configPath, text, options.binary, signal, before);
     progress.changed = true;
   }
-  let running = await observeCurrent(context, signal);
-  if (running.shape !== rendered.shape) {
+  if (reloads) {
     running = await reload(context, signal);
     progress.changed = true;
     progress.reloaded = true;
     if (running.shape !== rendered.shape) throw new WorkerChanged();
   }
+  const routes =
+    maps === undefined || extra.routes === 'keep' ? undefined : { folder: file.folder, maps };
+  if (routes !== undefined && (await writeMaps(options.configPath, routes.maps))) {
+    progress.changed = true;
+  }
   const plan = planServers(desired, running, file.chroot);
-  if (!isEmpty(plan) || extra.confirm.length > 0) {
+  if (!isEmpty(plan) || extra.confirm.length > 0 || routes !== undefined) {
     running = await admit(context, plan, extra.confirm, desired, file.chroot, running.pid, signal);
-    const moved = await moveWeights(
+    const moved = await moveTraffic(
       context,
       plan,
+      routes,
       running.pid,
       () => {
         progress.moved = true;
@@ -144,7 +173,7 @@ async function reach(
     );
     progress.switchMs += moved;
     await retire(context, plan, running.pid, signal);
-    progress.changed ||= acts(plan, running);
+    progress.changed ||= moved > 0 || acts(plan, running);
   }
   if (extra.evict.length > 0) {
     running = await observeCurrent(context, signal);
@@ -177,19 +206,33 @@ async function settled(
   const { current } = await showProcesses(context.master, signal, context.options.reloadMs);
   const running = await observeCurrent(context, signal);
   if (current?.pid !== running.pid || running.pid !== reached.pid) return false;
-  const file = await readFileOf(context);
-  const rendered = renderWith(context.options, desired, file.chroot);
-  return (
-    running.shape === rendered.shape &&
-    replaceRegion(file.text, rendered.text) === file.text &&
-    !acts(planServers(desired, running, file.chroot), running)
-  );
+  const file = await readConfigFile(context.options.configPath);
+  const { shape, text, maps } = renderWith(context.options, desired, file);
+  if (running.shape !== shape || replaceRegion(file.text ?? '', text) !== file.text) return false;
+  if (acts(planServers(desired, running, file.chroot), running)) return false;
+  if (maps === undefined) return true;
+  const routes = await runningRoutes(context, running, file.folder, signal);
+  return routes !== undefined && mapsSay(file, maps) && routeChanges(routes, maps).length === 0;
+}
+
+function hasMaps({ maps }: ConfigFile): boolean {
+  return MAP_NAMES.every((name) => maps[name] !== undefined);
+}
+
+/** @throws WorkerChanged */
+async function runningRoutes(
+  context: Context,
+  { pid }: Running,
+  folder: string,
+  signal: AbortSignal,
+): Promise<RouteMaps | undefined> {
+  return onWorker(context, pid, signal, (conversation) => observeRoutes(conversation, folder));
 }
 
 /** Nothing has moved yet: what came goes, and the file says again what it said. */
 async function undo(
   context: Context,
-  text: string,
+  file: ConfigFile,
   before: Running,
   reason: unknown,
 ): Promise<void> {
@@ -199,10 +242,17 @@ async function undo(
   try {
     const now = await readConfig(options.configPath);
     // Our region only: what an admin wrote beside it meanwhile stays.
-    const was = findRegion(text);
     const is = findRegion(now ?? '');
-    const restored = was && is ? `${is.before}${was.region}${is.after}` : text;
+    const restored =
+      file.cut && is ? `${is.before}${file.cut.region}${is.after}` : (file.text ?? '');
     if (now !== restored) await writeConfig(options.configPath, restored, options.binary, signal);
+    for (const name of MAP_NAMES) {
+      const path = mapPath(file.folder, name);
+      const said = file.maps[name];
+      if (said !== undefined && said !== (await readConfig(path))) {
+        await writeBeside(options.configPath, path, said);
+      }
+    }
     const running = await observeCurrent(context, signal);
     if (running.shape !== before.shape) await reload(context, signal);
     else await takeBack(context, before, running, signal);
@@ -214,14 +264,4 @@ async function undo(
 
 function isInterference(error: unknown): boolean {
   return error instanceof WorkerChanged || error instanceof ConfigEdited;
-}
-
-async function readFileOf({ options }: Context): Promise<ConfigFile> {
-  const text = (await readConfig(options.configPath)) ?? '';
-  const cut = findRegion(text);
-  return {
-    text,
-    chroot: chrootOf(cut === undefined ? text : cut.before + cut.after),
-    written: writtenServers(cut?.region ?? ''),
-  };
 }

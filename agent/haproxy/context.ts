@@ -1,4 +1,5 @@
 import { type Rendered, renderRegion } from './config/render.ts';
+import type { ConfigFile } from './config-file.ts';
 import type { ResolvedOptions } from './options.ts';
 import type { DesiredProxy } from './proxy.ts';
 import type { Endpoint } from './runtime.ts';
@@ -17,11 +18,12 @@ export interface Context {
 export function renderWith(
   { bind, adminSocket, adminSocketInRegion }: ResolvedOptions,
   desired: DesiredProxy,
-  chroot: string | undefined,
+  file: Pick<ConfigFile, 'chroot' | 'folder'>,
 ): Rendered {
   return renderRegion(desired, {
     bind: bind(),
-    chroot,
+    chroot: file.chroot,
+    mapFolder: file.folder,
     adminSocket: adminSocketInRegion ? adminSocket : undefined,
   });
 }

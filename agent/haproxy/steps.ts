@@ -1,14 +1,16 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ZddError } from '../protocol/errors.ts';
+import { SERVER_OPTIONS } from './config/backend.ts';
+import { changeText, type RouteChange, type RouteMaps, routeChanges } from './config/maps.ts';
 import { addressText, backendOf } from './config/names.ts';
-import { SERVER_OPTIONS } from './config/render.ts';
 import type { Context } from './context.ts';
 import type { Move, Plan, Target } from './converge.ts';
 import { effectiveWeight, observeOn, type Running, serverOf } from './observe.ts';
 import type { DesiredProxy } from './proxy.ts';
 import { CommandRefused } from './refusal.ts';
+import { changeRoutes, observeRoutes } from './routes.ts';
 import type { Conversation } from './runtime.ts';
-import { onWorker } from './worker.ts';
+import { onWorker, WorkerChanged } from './worker.ts';
 
 const POLL_MS = 10;
 
@@ -59,22 +61,32 @@ export async function admit(
   });
 }
 
+/** Routes to bring about, and the folder of the maps that hold them. */
+export interface RouteWish {
+  readonly folder: string;
+  readonly maps: RouteMaps;
+}
+
 /**
  * All weights of a plan on one connection: those that gain, a look that every backend has a server
- * that can take over, those that lose, a look that it is so.
+ * that can take over, then the routes, then those that lose, a look that it is so. So a route comes to
+ * an app when it can serve, and leaves one before it cannot.
  * @returns from the first command to the confirmation, ms; 0 when there was nothing to move
  * @throws ZDD_HAPROXY_SERVER_DOWN, ZDD_HAPROXY_COMMAND: nothing has moved unless `onMove` was called
  */
-export async function moveWeights(
+export async function moveTraffic(
   context: Context,
   plan: Plan,
+  routes: RouteWish | undefined,
   pid: number,
   onMove: () => void,
   signal: AbortSignal,
 ): Promise<number> {
   const { raise, lower } = plan;
-  if (raise.length + lower.length === 0) return 0;
+  if (raise.length + lower.length === 0 && routes === undefined) return 0;
   return onWorker(context, pid, signal, async (conversation) => {
+    const changes = await changesOf(conversation, routes);
+    if (raise.length + lower.length + changes.length === 0) return 0;
     const started = performance.now();
     const done: Move[] = [];
     try {
@@ -88,6 +100,7 @@ export async function moveWeights(
       throw error;
     }
     onMove();
+    if (routes !== undefined) await changeRoutes(conversation, routes.folder, changes);
     for (const move of lower) await setWeight(conversation, move, move.to);
     const running = await observeOn(conversation);
     for (const move of [...raise, ...lower]) {
@@ -98,8 +111,27 @@ export async function moveWeights(
         });
       }
     }
+    const left = await changesOf(conversation, routes);
+    const [first] = left;
+    if (first !== undefined) {
+      throw new ZddError('ZDD_HAPROXY_COMMAND', 'HAProxy did not keep a route.', {
+        evidence: [['route', changeText(first)]],
+      });
+    }
     return performance.now() - started;
   });
+}
+
+/** What is still to be done for a wish. */
+async function changesOf(
+  conversation: Conversation,
+  routes: RouteWish | undefined,
+): Promise<readonly RouteChange[]> {
+  if (routes === undefined) return [];
+  const running = await observeRoutes(conversation, routes.folder);
+  // The region that was loaded routes by maps; without them it is not the one that was wanted.
+  if (running === undefined) throw new WorkerChanged();
+  return routeChanges(running, routes.maps);
 }
 
 /** Takes servers out: into maintenance those that leave, away those that nobody wants. */

@@ -71,6 +71,16 @@ export function parseStat(text: string): readonly StatRow[] {
   });
 }
 
+/** `show map FILE`: `0x55d5b2612f80 key value`. Of a key that is there more than once the first counts. */
+export function parseMap(text: string): ReadonlyMap<string, string> {
+  const map = new Map<string, string>();
+  for (const line of text.split('\n')) {
+    const [, key, value] = /^0x[0-9a-f]+ (\S+) (.*)$/.exec(line) ?? [];
+    if (key !== undefined && value !== undefined && !map.has(key)) map.set(key, value);
+  }
+  return map;
+}
+
 /** A number of a row; 0 when the column is absent or empty. */
 export function statNumber(row: StatRow, column: string): number {
   const value = Number(row.get(column) ?? '');

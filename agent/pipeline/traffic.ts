@@ -8,6 +8,7 @@ import type {
   Difference,
   ServerAddress,
 } from '../haproxy/proxy.ts';
+import { routesOf } from '../protocol/routes.ts';
 import type { Listen } from '../runner/runner.ts';
 import { configOf, type Host, type HostSlot, type TrafficControl } from './host.ts';
 
@@ -53,8 +54,8 @@ function desiredApp(host: Host, state: AppState): DesiredApp | null {
   const shares = trafficOf(state);
   const leading = leadingGeneration(state);
   if (leading === null) return null;
-  const { routes, processes } = configOf(host, state.app, leading);
-  if (processes['web'] === undefined) return null;
+  const config = configOf(host, state.app, leading);
+  if (config.processes['web'] === undefined) return null;
   const servers = shares.flatMap(({ generation, weight, state: condition }) =>
     trafficSlots(host, state.app, generation).map(
       (slot): DesiredServer => ({
@@ -69,7 +70,8 @@ function desiredApp(host: Host, state: AppState): DesiredApp | null {
   const maintenance = host.maintenance.find(state.app);
   return {
     app: state.app,
-    routes,
+    routes: routesOf(config),
+    keepsRoutes: standingRelease(state) !== null,
     check: commonCheck(host, state),
     servers,
     ...(maintenance === null ? {} : { maintenance }),

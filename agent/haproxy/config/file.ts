@@ -54,8 +54,7 @@ export async function writeConfig(
   const folder = dirname(target);
   await mkdir(folder, { recursive: true });
   const before = await readConfig(target);
-  // In the same folder, so that the rename stays within one file system.
-  const temporary = join(folder, `.${basename(target)}.${randomBytes(6).toString('hex')}.tmp`);
+  const temporary = temporaryFor(target);
   try {
     await writeDurably(temporary, text, target);
     await checkConfig(temporary, { target, text, before }, binary, signal);
@@ -80,18 +79,45 @@ export async function writeConfig(
   }
 }
 
-/** Removes what a killed `writeConfig` left beside the file. Not while one is under way. */
+/**
+ * Puts a file that `haproxy.cfg` names in place in one rename, durable, with its mode and owner.
+ * @param config the `haproxy.cfg` it stands beside
+ * @throws ZDD_HAPROXY_CONFIG_INVALID when the folder may not be written
+ */
+export async function writeBeside(config: string, path: string, text: string): Promise<void> {
+  const folder = dirname(path);
+  const temporary = temporaryFor(path);
+  try {
+    await writeDurably(temporary, text, await targetOf(config));
+    await rename(temporary, path);
+    await syncFolder(folder);
+  } catch (error) {
+    if (errnoOf(error) === 'EACCES') throw forbidden(folder, 'written', error);
+    throw error;
+  } finally {
+    await rm(temporary, { force: true });
+  }
+}
+
+/** In the same folder, so that the rename stays within one file system. */
+function temporaryFor(target: string): string {
+  const name = `.${basename(target)}.${randomBytes(6).toString('hex')}.tmp`;
+  return join(dirname(target), name);
+}
+
+/** Removes what killed writes left beside the file and its maps. Not while one is under way. */
 export async function sweepConfig(path: string): Promise<void> {
   const target = await targetOf(path);
   const folder = dirname(target);
-  const left = (await readdir(folder).catch(() => [])).filter(
-    (name) => name.startsWith(`.${basename(target)}.`) && /\.[0-9a-f]{12}\.tmp/.test(name),
-  );
+  const left = (await readdir(folder).catch(() => [])).filter((name) => {
+    const of = /^\.(.+)\.[0-9a-f]{12}\.tmp/.exec(name)?.[1];
+    return of === basename(target) || (of !== undefined && /^zdd-[a-z]+\.map$/.test(of));
+  });
   for (const name of left) await rm(join(folder, name), { force: true });
 }
 
 /** Where a file stands, or would stand: a link may lead to one that is not there yet. */
-async function targetOf(path: string): Promise<string> {
+export async function targetOf(path: string): Promise<string> {
   try {
     return await realpath(path);
   } catch (error) {

@@ -1,5 +1,6 @@
 import { ZddError } from '../../protocol/errors.ts';
 import { MAX_PAGE_BYTES } from '../../protocol/gate.ts';
+import { routeText } from '../../protocol/routes.ts';
 import type { DesiredMaintenance, DesiredProxy, ServerAddress } from '../proxy.ts';
 
 /**
@@ -50,17 +51,18 @@ export function checkDesired(desired: DesiredProxy, chroot: string | undefined):
       throw unfit('health check path', app.check.path);
     }
     for (const route of app.routes) {
-      if (!/^(\*|(\*\.)?[a-z0-9.-]+)$/.test(route)) throw unfit('route', route);
-      const owner = owners.get(route);
+      const text = routeText(route);
+      if (!/^(\*|(\*\.)?[a-z0-9.-]+)(\/[A-Za-z0-9._~-]+)*$/.test(text)) throw unfit('route', text);
+      const owner = owners.get(text);
       if (owner !== undefined) {
-        throw new ZddError('ZDD_ROUTE_CONFLICT', `${route} belongs to ${owner} already.`, {
+        throw new ZddError('ZDD_ROUTE_CONFLICT', `${text} belongs to ${owner} already.`, {
           evidence: [
-            ['route', route],
+            ['route', text],
             ['apps', `${owner}, ${app.app}`],
           ],
         });
       }
-      owners.set(route, app.app);
+      owners.set(text, app.app);
     }
     const names = new Set<string>();
     for (const { name, weight, address } of app.servers) {
