@@ -137,7 +137,9 @@ async function proxyAfter(
   }
   const { health } = web;
   const check = health === undefined ? null : { path: health.path, status: health.status };
-  return { apps: [...others, { app, routes: routesOf(config), check, servers }] };
+  const { access, redirect } = config;
+  const routes = routesOf(config);
+  return { apps: [...others, { app, routes, access, redirect, check, servers }] };
 }
 
 function prunedAfter(host: Host, app: string, coming: Generation, config: AppConfig): string[] {

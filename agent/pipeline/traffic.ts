@@ -67,10 +67,13 @@ function desiredApp(host: Host, state: AppState): DesiredApp | null {
     ),
   );
   assertServed(state, servers);
+  const { access, redirect } = config;
   const maintenance = host.maintenance.find(state.app);
   return {
     app: state.app,
     routes: routesOf(config),
+    access,
+    redirect,
     keepsRoutes: standingRelease(state) !== null,
     check: commonCheck(host, state),
     servers,

@@ -1,7 +1,8 @@
 import { z } from 'zod';
+import { access, leadsTo, redirect } from './access.ts';
 import { duration } from './duration.ts';
 import { MOST_INSTANCES } from './everyday.ts';
-import { routes } from './routes.ts';
+import { routes, routesOf } from './routes.ts';
 import { size } from './size.ts';
 
 const name = z
@@ -116,6 +117,8 @@ export const appConfig = z
   .strictObject({
     app: name.describe('The name of the app on the host.'),
     routes: routes.describe('The hosts and paths this app answers for; "*" is every host.'),
+    access: access.describe('Who may use the app. Default: everybody.'),
+    redirect: redirect.describe('Where clients are sent that ask by http, or another host.'),
     environments: z
       .record(name, z.strictObject({ hosts: z.array(z.string()).min(1) }))
       .default({})
@@ -191,6 +194,14 @@ export const appConfig = z
         code: 'custom',
         path: ['processes', 'web', 'overlap'],
         message: 'web must overlap: the old one serves until the new one is healthy',
+      });
+    }
+    const { canonical } = config.redirect;
+    if (canonical !== undefined && !leadsTo(canonical, routesOf(config))) {
+      context.addIssue({
+        code: 'custom',
+        path: ['redirect', 'canonical'],
+        message: `no route of this app is for ${canonical}`,
       });
     }
     for (const [index, inner] of config.shared.entries()) {

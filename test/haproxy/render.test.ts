@@ -12,6 +12,7 @@ import { chrootOf, writtenServers } from '../../agent/haproxy/config/read.ts';
 import { replaceRegion } from '../../agent/haproxy/config/region.ts';
 import { renderRegion } from '../../agent/haproxy/config/render.ts';
 import type { DesiredApp, DesiredProxy, DesiredServer } from '../../agent/haproxy/proxy.ts';
+import { access, redirect } from '../../agent/protocol/access.ts';
 import { readRoute } from '../../agent/protocol/routes.ts';
 
 const options = {
@@ -29,6 +30,8 @@ const server = (name: string, weight: number): DesiredServer => ({
 const shop: DesiredApp = {
   app: 'shop',
   routes: routes('shop.example.com', 'www.example.com', '*.shop.example.com', '*'),
+  access: { allow: ['10.0.0.0/8', '2001:db8::1'], basic_auth: ['anna:$6$salt$hash'] },
+  redirect: { https: true, canonical: 'shop.example.com' },
   check: { path: "/health?deep=1&who='x'#y", status: 204 },
   servers: [
     server('r41-d56-web-1', 0),
@@ -89,7 +92,7 @@ describe('the rendered region', () => {
     ];
     const other = renderRegion({ apps: moved }, options);
     expect({ text: other.text, shape: other.shape }).toEqual({ text, shape });
-    expect(text).not.toContain('example.com');
+    expect(text).not.toContain('www.example.com');
   });
 
   it('keeps its shape when servers come, go and change weight', () => {
@@ -104,6 +107,8 @@ describe('the rendered region', () => {
     ['an app', { apps: [shop] }, options],
     ['a health path', { apps: [{ ...shop, check: { path: '/', status: 204 } }, blog] }, options],
     ['a status', { apps: [{ ...shop, check: { path: '/', status: 200 } }, blog] }, options],
+    ['who may use it', { apps: [{ ...shop, access: access.parse({}) }, blog] }, options],
+    ['a redirect', { apps: [{ ...shop, redirect: redirect.parse({}) }, blog] }, options],
     ['a bind', desired, { ...options, bind: ['127.0.0.1:8080'] }],
   ])('changes its shape with %s', (_, changed, changedOptions) => {
     expect(renderRegion(changed, changedOptions).shape).not.toBe(
@@ -155,6 +160,9 @@ describe('what cannot be rendered', () => {
     invalid([{ ...shop, routes: [{ host: 'a b', path: '/', strip: false }] }]);
     invalid([{ ...shop, routes: [{ host: 'a', path: '/x y', strip: false }] }]);
     invalid([{ ...shop, check: { path: '/a\nb', status: 200 } }]);
+    invalid([{ ...shop, access: { allow: ['10.0.0.0/8 or x'], basic_auth: [] } }]);
+    invalid([{ ...shop, access: { allow: [], basic_auth: ['anna:plain'] } }]);
+    invalid([{ ...shop, redirect: { https: false, canonical: 'a b' } }]);
     invalid([{ ...shop, servers: [server('a b', 1)] }]);
     invalid([{ ...shop, servers: [server('a', 1), server('a', 1)] }]);
     invalid([{ ...shop, servers: [server('a', 257)] }]);

@@ -99,6 +99,22 @@ describe('routes', () => {
   });
 });
 
+describe('access and redirect', () => {
+  test('a password where its hash belongs is refused and not shown', () => {
+    const [why] = problems(`${MINIMAL}access: { basic_auth: ["anna:secret"] }\n`);
+    expect(why).toMatch(/access\.basic_auth\[0\]: expected "name:hash".*, got text$/);
+  });
+
+  test('the canonical host is one of the app', () => {
+    const redirectTo = (host: string, routes: string) =>
+      `${MINIMAL}routes: ${routes}\nredirect: { canonical: ${host} }\n`;
+    expect(parseAppConfig(redirectTo('a.b.com', '["*.b.com"]')).redirect.canonical).toBe('a.b.com');
+    expect(problems(redirectTo('b.com', '["*.b.com", a.com]'))).toEqual([
+      'zdd.yaml:6:13 redirect.canonical: no route of this app is for b.com',
+    ]);
+  });
+});
+
 describe('every problem is told at once', () => {
   test('with its place and what was expected', () => {
     const text = `app: Shop

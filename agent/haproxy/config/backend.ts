@@ -1,4 +1,5 @@
 import type { DesiredApp, DesiredServer } from '../proxy.ts';
+import { accessRules } from './access.ts';
 import { maintenanceRule } from './maintenance.ts';
 import { addressText, backendOf } from './names.ts';
 import { PLAIN, quote } from './words.ts';
@@ -25,6 +26,7 @@ export function backend(
     `backend ${backendOf(app.app)}`,
     ...backendSettings(),
     ...maintenanceRule(app),
+    ...accessRules(app),
     '  # A request that is not idempotent is never sent to an instance twice.',
     '  http-request disable-l7-retry unless { method GET HEAD OPTIONS PUT DELETE TRACE }',
     ...healthCheck(app),

@@ -58,6 +58,7 @@ function routing(folder: string): string[] {
         `  http-request set-var(txn.zdd_to) var(txn.zdd_above),field(-1,.,${labels}),concat(,txn.zdd_path),${wildcards} ${unless}`,
     ),
     `  http-request set-var(txn.zdd_to) var(txn.zdd_path),${wildcards} ${unless}`,
+    '  http-request set-var(txn.zdd_asked) pathq',
     '  # What a route takes off the path, the app may add to its links again.',
     ...strips.flatMap((segments) => [
       `  http-request set-header X-Forwarded-Prefix /%[path,field(2,/,${segments})] if { var(txn.zdd_to),field(2,/) ${segments} }`,

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { DesiredApp, DesiredProxy } from '../proxy.ts';
+import { userlist } from './access.ts';
 import { backend } from './backend.ts';
 import { frontend, nobody } from './frontend.ts';
 import { maintenanceFlag } from './maintenance.ts';
@@ -59,6 +60,7 @@ function render(
       ...adminSocketLines(options),
     ],
     ...(bind.length === 0 ? [] : [frontend(bind, noApps ? undefined : mapFolder), nobody(noApps)]),
+    ...apps.map(userlist).filter((lines) => lines.length > 0),
     ...apps.flatMap((app) => [
       backend(app, chroot, withServers),
       maintenanceFlag(app, withServers),
