@@ -1,8 +1,9 @@
 import { type Bench, BenchError, type BenchSession } from './bench.ts';
 import { pushBench } from './push/push.ts';
+import { scaleBench } from './scale/scale.ts';
 import { switchBench } from './switch/switch.ts';
 
-const BENCHES: readonly Bench[] = [switchBench, pushBench];
+const BENCHES: readonly Bench[] = [switchBench, pushBench, scaleBench];
 
 function list(): string {
   const lines = BENCHES.flatMap((bench) => [

@@ -3,7 +3,7 @@ import { ConfigEdited, readConfig, writeBeside, writeConfig } from './config/fil
 import { carriedMaps, MAP_NAMES, mapPath, type RouteMaps, routeChanges } from './config/maps.ts';
 import { checkDesired } from './config/names.ts';
 import { findRegion, replaceRegion } from './config/region.ts';
-import { type ConfigFile, mapsSay, readConfigFile, writeMaps } from './config-file.ts';
+import { type ConfigFile, mapsSay, readConfigFile, readMaps, writeMaps } from './config-file.ts';
 import { type Context, renderWith } from './context.ts';
 import {
   isEmpty,
@@ -15,7 +15,7 @@ import {
   withoutMisplaced,
 } from './converge.ts';
 import { showProcesses } from './master.ts';
-import { type Running, serverOf } from './observe.ts';
+import { observeBackends, type Running, serverOf } from './observe.ts';
 import type { Applied, DesiredProxy } from './proxy.ts';
 import { reload } from './reload.ts';
 import { observeRoutes } from './routes.ts';
@@ -36,6 +36,18 @@ interface Progress {
   moved: boolean;
 }
 
+/** Where `reach` has come to. */
+interface Reached {
+  /** As it was seen last: what was changed since is not in it. */
+  readonly running: Running;
+  /** The backends that were changed. */
+  readonly touched: ReadonlySet<string>;
+  /** `haproxy.cfg` as it was left, and where it stands. */
+  readonly text: string;
+  readonly file: Pick<ConfigFile, 'chroot' | 'folder'>;
+  readonly maps: RouteMaps | undefined;
+}
+
 /** What `reach` does beside making the servers so. */
 interface Extra {
   /** Servers that HAProxy must have checked before anything moves. */
@@ -44,6 +56,8 @@ interface Extra {
   readonly evict: readonly Target[];
   /** `keep`: the state on the way moves no route. */
   readonly routes: 'keep' | 'move';
+  /** What runs and stands there, when it was looked at just now: dear on a host with many apps. */
+  readonly present?: { readonly running: Running; readonly file: ConfigFile } | undefined;
 }
 
 /**
@@ -104,13 +118,15 @@ async function oneRound(
       );
       return false;
     }
+    let present: Extra['present'] = { running: before, file };
     if (staged !== undefined) {
+      present = undefined;
       await reach(context, staged, { confirm, evict: [], routes: 'keep' }, progress, signal);
     }
     const left = staged === undefined ? confirm : [];
-    const last = { confirm: left, evict: [], routes: 'move' } as const;
-    const running = await reach(context, desired, last, progress, signal);
-    return await settled(context, desired, running, signal);
+    const last = { confirm: left, evict: [], routes: 'move', present } as const;
+    const reached = await reach(context, desired, last, progress, signal);
+    return await settled(context, desired, reached, signal);
   } catch (error) {
     if (!progress.moved && !isInterference(error)) {
       await undo(context, file, before, error);
@@ -129,14 +145,13 @@ async function reach(
   extra: Extra,
   progress: Progress,
   signal: AbortSignal,
-): Promise<Running> {
+): Promise<Reached> {
   const { options } = context;
-  const file = await readConfigFile(options.configPath);
+  const file = extra.present?.file ?? (await readConfigFile(options.configPath));
   const rendered = renderWith(options, desired, file);
   const { maps } = rendered;
-  let running = await observeCurrent(context, signal);
-  const reloads = running.shape !== rendered.shape;
-  if (maps !== undefined && (reloads || !hasMaps(file))) {
+  let running = extra.present?.running ?? (await observeCurrent(context, signal));
+  if (maps !== undefined && (running.shape !== rendered.shape || !hasMaps(file))) {
     const present = await runningRoutes(context, running, file.folder, signal);
     const carried = carriedMaps(maps, present, desired);
     if (await writeMaps(options.configPath, carried)) progress.changed = true;
@@ -146,8 +161,9 @@ async function reach(
   if (text !== before) {
     await writeConfig(options.configPath, text, options.binary, signal, before);
     progress.changed = true;
+    running = await stillRunning(context, running, signal);
   }
-  if (reloads) {
+  if (running.shape !== rendered.shape) {
     running = await reload(context, signal);
     progress.changed = true;
     progress.reloaded = true;
@@ -160,7 +176,7 @@ async function reach(
   }
   const plan = planServers(desired, running, file.chroot);
   if (!isEmpty(plan) || extra.confirm.length > 0 || routes !== undefined) {
-    running = await admit(context, plan, extra.confirm, desired, file.chroot, running.pid, signal);
+    running = await admit(context, plan, extra.confirm, desired, file.chroot, running, signal);
     const moved = await moveTraffic(
       context,
       plan,
@@ -183,7 +199,12 @@ async function reach(
       progress.reloaded = true;
     }
   }
-  return running;
+  const touched = new Set(Object.values(plan).flatMap(backendsIn));
+  return { running, touched, text, file, maps };
+}
+
+function backendsIn(steps: readonly Target[]): readonly string[] {
+  return steps.map(({ backend }) => backend);
 }
 
 /** Whether a plan is more than servers that could not be deleted yet. */
@@ -199,24 +220,37 @@ function acts(plan: Plan, running: Running): boolean {
 async function settled(
   context: Context,
   desired: DesiredProxy,
-  reached: Running,
+  { running: seen, touched, text, file, maps }: Reached,
   signal: AbortSignal,
 ): Promise<boolean> {
   // A reload that has begun shows here: the master does not answer until its new worker exists.
   const { current } = await showProcesses(context.master, signal, context.options.reloadMs);
-  const running = await observeCurrent(context, signal);
-  if (current?.pid !== running.pid || running.pid !== reached.pid) return false;
-  const file = await readConfigFile(context.options.configPath);
-  const { shape, text, maps } = renderWith(context.options, desired, file);
-  if (running.shape !== shape || replaceRegion(file.text ?? '', text) !== file.text) return false;
+  if (current?.pid !== seen.pid) return false;
+  // Of the others nothing had to be changed when they were looked at, on this same worker.
+  const running = await onWorker(context, seen.pid, signal, async (conversation) => {
+    const { backends } = await observeBackends(conversation, touched);
+    return { ...seen, backends: new Map([...seen.backends, ...backends]) };
+  });
+  if ((await readConfig(context.options.configPath)) !== text) return false;
   if (acts(planServers(desired, running, file.chroot), running)) return false;
   if (maps === undefined) return true;
   const routes = await runningRoutes(context, running, file.folder, signal);
-  return routes !== undefined && mapsSay(file, maps) && routeChanges(routes, maps).length === 0;
+  if (routes === undefined || routeChanges(routes, maps).length > 0) return false;
+  return mapsSay(await readMaps(file.folder), maps);
 }
 
 function hasMaps({ maps }: ConfigFile): boolean {
   return MAP_NAMES.every((name) => maps[name] !== undefined);
+}
+
+/** What runs now: to write the file took a while, in which somebody may have reloaded. */
+async function stillRunning(
+  context: Context,
+  running: Running,
+  signal: AbortSignal,
+): Promise<Running> {
+  const { current } = await showProcesses(context.master, signal, context.options.reloadMs);
+  return current?.pid === running.pid ? running : observeCurrent(context, signal);
 }
 
 /** @throws WorkerChanged */

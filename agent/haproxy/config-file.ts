@@ -14,25 +14,32 @@ export interface ConfigFile {
   readonly chroot: string | undefined;
   readonly written: WrittenServers;
   /** Texts of the map files; undefined: there is none. */
-  readonly maps: Readonly<Record<MapName, string | undefined>>;
+  readonly maps: MapTexts;
 }
+
+export type MapTexts = Readonly<Record<MapName, string | undefined>>;
 
 /** @throws ZDD_HAPROXY_REGION_BROKEN, ZDD_HAPROXY_CONFIG_INVALID when one may not be read */
 export async function readConfigFile(path: string): Promise<ConfigFile> {
   const folder = dirname(await targetOf(path));
   const text = await readConfig(path);
   const cut = findRegion(text ?? '');
-  const [hosts, wildcards] = await Promise.all(
-    MAP_NAMES.map((name) => readConfig(mapPath(folder, name))),
-  );
   return {
     text,
     folder,
     cut,
     chroot: chrootOf(cut === undefined ? (text ?? '') : cut.before + cut.after),
     written: writtenServers(cut?.region ?? ''),
-    maps: { hosts, wildcards },
+    maps: await readMaps(folder),
   };
+}
+
+/** The map files of a folder. @throws ZDD_HAPROXY_CONFIG_INVALID when one may not be read */
+export async function readMaps(folder: string): Promise<MapTexts> {
+  const [hosts, wildcards] = await Promise.all(
+    MAP_NAMES.map((name) => readConfig(mapPath(folder, name))),
+  );
+  return { hosts, wildcards };
 }
 
 /**
@@ -54,6 +61,6 @@ export async function writeMaps(config: string, maps: RouteMaps): Promise<boolea
 }
 
 /** Whether the map files say `maps`. */
-export function mapsSay(file: ConfigFile, maps: RouteMaps): boolean {
-  return MAP_NAMES.every((name) => file.maps[name] === mapText(name, maps[name]));
+export function mapsSay(texts: MapTexts, maps: RouteMaps): boolean {
+  return MAP_NAMES.every((name) => texts[name] === mapText(name, maps[name]));
 }

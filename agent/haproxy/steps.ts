@@ -5,7 +5,7 @@ import { changeText, type RouteChange, type RouteMaps, routeChanges } from './co
 import { addressText, backendOf } from './config/names.ts';
 import type { Context } from './context.ts';
 import type { Move, Plan, Target } from './converge.ts';
-import { effectiveWeight, observeOn, type Running, serverOf } from './observe.ts';
+import { effectiveWeight, observeBackends, observeOn, type Running, serverOf } from './observe.ts';
 import type { DesiredProxy } from './proxy.ts';
 import { CommandRefused } from './refusal.ts';
 import { changeRoutes, observeRoutes } from './routes.ts';
@@ -25,9 +25,11 @@ export async function admit(
   confirm: readonly Target[],
   desired: DesiredProxy,
   chroot: string | undefined,
-  pid: number,
+  present: Running,
   signal: AbortSignal,
 ): Promise<Running> {
+  if (plan.add.length + plan.revive.length + confirm.length === 0) return present;
+  const { pid } = present;
   const addresses = addressesOf(desired, chroot);
   const recheck = await onWorker(context, pid, signal, async (conversation) => {
     const running = await observeOn(conversation);
@@ -48,16 +50,14 @@ export async function admit(
     }
     return again;
   });
-  const running = await confirmed(context, confirm, pid, signal);
+  await confirmed(context, confirm, pid, signal);
   return onWorker(context, pid, signal, async (conversation) => {
     for (const target of [...plan.add, ...plan.revive, ...recheck]) {
       await conversation.order(`set server ${path(target)} state ready`);
       // It starts at 1 of 3 and one slow check would take it down; it has just passed one.
       await conversation.order(`set server ${path(target)} health up`);
     }
-    return plan.add.length + plan.revive.length + recheck.length === 0
-      ? running
-      : observeOn(conversation);
+    return observeOn(conversation);
   });
 }
 
@@ -83,6 +83,7 @@ export async function moveTraffic(
   signal: AbortSignal,
 ): Promise<number> {
   const { raise, lower } = plan;
+  const touched = new Set([...raise, ...lower].map(({ backend }) => backend));
   if (raise.length + lower.length === 0 && routes === undefined) return 0;
   return onWorker(context, pid, signal, async (conversation) => {
     const changes = await changesOf(conversation, routes);
@@ -94,7 +95,9 @@ export async function moveTraffic(
         done.push(move);
         await setWeight(conversation, move, move.to);
       }
-      if (lower.length > 0) requireSuccessor(context, await observeOn(conversation), raise, lower);
+      if (lower.length > 0) {
+        requireSuccessor(context, await observeBackends(conversation, touched), raise, lower);
+      }
     } catch (error) {
       for (const move of done) await setWeight(conversation, move, move.from);
       throw error;
@@ -102,7 +105,7 @@ export async function moveTraffic(
     onMove();
     if (routes !== undefined) await changeRoutes(conversation, routes.folder, changes);
     for (const move of lower) await setWeight(conversation, move, move.to);
-    const running = await observeOn(conversation);
+    const running = await observeBackends(conversation, touched);
     for (const move of [...raise, ...lower]) {
       const weight = serverOf(running, move.backend, move.server)?.weight;
       if (weight !== move.to) {
@@ -177,14 +180,17 @@ async function confirmed(
   confirm: readonly Target[],
   pid: number,
   signal: AbortSignal,
-): Promise<Running> {
+): Promise<void> {
   const until = performance.now() + context.options.confirmMs;
+  const backends = new Set(confirm.map(({ backend }) => backend));
   for (;;) {
-    const running = await onWorker(context, pid, signal, observeOn);
+    const running = await onWorker(context, pid, signal, (conversation) =>
+      observeBackends(conversation, backends),
+    );
     const missing = confirm.find(
       ({ backend, server }) => serverOf(running, backend, server)?.checkedOk !== true,
     );
-    if (missing === undefined) return running;
+    if (missing === undefined) return;
     if (performance.now() > until)
       throw serverDown(context, running, missing, context.options.confirmMs);
     await sleep(POLL_MS, undefined, { signal });
@@ -193,7 +199,7 @@ async function confirmed(
 
 function serverDown(
   context: Context,
-  running: Running,
+  running: Pick<Running, 'backends'>,
   target: Target,
   waitedMs: number,
 ): ZddError {
@@ -216,7 +222,7 @@ function serverDown(
 /** Lowering is safe only while another server of the backend can take what comes. */
 function requireSuccessor(
   context: Context,
-  running: Running,
+  running: Pick<Running, 'backends'>,
   raise: readonly Move[],
   lower: readonly Move[],
 ): void {

@@ -1,7 +1,10 @@
 import { ZddError } from '../protocol/errors.ts';
 
-/** A row of `show stat`, by column name. Columns a version lacks are absent. */
-export type StatRow = ReadonlyMap<string, string>;
+/** A row of `show stat`. */
+export interface StatRow {
+  /** By column name; undefined for one that this version lacks. */
+  get(column: string): string | undefined;
+}
 
 /** `show info`, as far as it is used. */
 export interface ProcessInfo {
@@ -64,10 +67,21 @@ export function parseStat(text: string): readonly StatRow[] {
   if (header === undefined || !header.startsWith('# pxname,svname,')) {
     throw unreadable('show stat', text);
   }
-  const names = header.slice(2).split(',');
+  const columns = new Map(
+    header
+      .slice(2)
+      .split(',')
+      .map((name, index) => [name, index]),
+  );
+  // A row has about a hundred columns and a few are asked for: a map of each would cost far more.
   return lines.map((line) => {
     const values = splitCsv(line);
-    return new Map(names.map((name, index) => [name, values[index] ?? '']));
+    return {
+      get(column) {
+        const index = columns.get(column);
+        return index === undefined ? undefined : (values[index] ?? '');
+      },
+    };
   });
 }
 

@@ -10,7 +10,7 @@ import type {
 } from '../haproxy/proxy.ts';
 import { routesOf } from '../protocol/routes.ts';
 import type { Listen } from '../runner/runner.ts';
-import { configOf, type Host, type HostSlot, type TrafficControl } from './host.ts';
+import { type Books, configOf, type Host, type HostSlot, type TrafficControl } from './host.ts';
 
 /**
  * What HAProxy shall do, read off the journal: always the whole of it, so that file and running
@@ -42,7 +42,7 @@ export class Traffic implements TrafficControl {
 }
 
 /** The traffic of every app of the host. */
-export function desiredProxy(host: Host): DesiredProxy {
+export function desiredProxy(host: Books): DesiredProxy {
   const apps = host.journal.apps().flatMap((app) => {
     const desired = desiredApp(host, host.journal.state(app));
     return desired === null ? [] : [desired];
@@ -50,7 +50,7 @@ export function desiredProxy(host: Host): DesiredProxy {
   return { apps };
 }
 
-function desiredApp(host: Host, state: AppState): DesiredApp | null {
+function desiredApp(host: Books, state: AppState): DesiredApp | null {
   const shares = trafficOf(state);
   const leading = leadingGeneration(state);
   if (leading === null) return null;
@@ -102,7 +102,7 @@ function assertServed(state: AppState, servers: readonly DesiredServer[]): void 
  * HAProxy's check is one for the whole backend. While releases stand in it that disagree on their
  * health path, it only connects: a check by the other's path would take a healthy server down.
  */
-function commonCheck(host: Host, state: AppState): DesiredApp['check'] {
+function commonCheck(host: Books, state: AppState): DesiredApp['check'] {
   const known = trafficOf(state).map(({ generation }) => generation);
   const leading = leadingGeneration(state);
   const checks = (known.length > 0 || leading === null ? known : [leading]).map((generation) => {
@@ -117,12 +117,12 @@ function commonCheck(host: Host, state: AppState): DesiredApp['check'] {
 }
 
 /** Whether a release has a process that answers requests. */
-export function takesTraffic(host: Host, app: string, generation: Generation): boolean {
+export function takesTraffic(host: Books, app: string, generation: Generation): boolean {
   return configOf(host, app, generation).processes['web'] !== undefined;
 }
 
 /** The slots of a generation that HAProxy sends requests to. */
-export function trafficSlots(host: Host, app: string, generation: Generation): HostSlot[] {
+export function trafficSlots(host: Books, app: string, generation: Generation): HostSlot[] {
   return host.slots.of(app, generation).filter(({ takesTraffic }) => takesTraffic);
 }
 

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import {
   chmod,
   chown,
+  link,
   mkdir,
   open,
   readdir,
@@ -11,6 +12,7 @@ import {
   rename,
   rm,
   stat,
+  writeFile,
 } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { ZddError } from '../../protocol/errors.ts';
@@ -56,26 +58,36 @@ export async function writeConfig(
   const before = await readConfig(target);
   const temporary = temporaryFor(target);
   try {
-    await writeDurably(temporary, text, target);
-    await checkConfig(temporary, { target, text, before }, binary, signal);
-    if (before !== undefined) {
-      const copy = `${temporary}.previous`;
-      try {
-        await writeDurably(copy, before, target);
-        await rename(copy, `${target}.previous`);
-      } finally {
-        await rm(copy, { force: true });
-      }
-    }
+    await writeLike(temporary, text, target);
+    // The disk has time to take it while HAProxy reads it.
+    await Promise.all([
+      checkConfig(temporary, { target, text, before }, binary, signal),
+      syncAt(temporary),
+    ]);
+    if (before !== undefined) await keepPrevious(target, before, temporary);
     const now = (await readConfig(target)) ?? '';
     if (madeFrom !== undefined && now !== madeFrom) throw new ConfigEdited();
     await rename(temporary, target);
-    await syncFolder(folder);
+    await syncAt(folder);
   } catch (error) {
     if (errnoOf(error) === 'EACCES') throw forbidden(folder, 'written', error);
     throw error;
   } finally {
     await rm(temporary, { force: true });
+  }
+}
+
+/**
+ * The file itself becomes the one before by a second name: nothing of it, on a host with many apps half
+ * a megabyte, is written again. The kernel lets only an owner do so; of root's file a copy is kept.
+ */
+async function keepPrevious(target: string, before: string, temporary: string): Promise<void> {
+  const kept = `${temporary}.previous`;
+  try {
+    await link(target, kept).catch(() => writeDurably(kept, before, target));
+    await rename(kept, `${target}.previous`);
+  } finally {
+    await rm(kept, { force: true });
   }
 }
 
@@ -90,7 +102,7 @@ export async function writeBeside(config: string, path: string, text: string): P
   try {
     await writeDurably(temporary, text, await targetOf(config));
     await rename(temporary, path);
-    await syncFolder(folder);
+    await syncAt(folder);
   } catch (error) {
     if (errnoOf(error) === 'EACCES') throw forbidden(folder, 'written', error);
     throw error;
@@ -128,17 +140,17 @@ export async function targetOf(path: string): Promise<string> {
 }
 
 async function writeDurably(path: string, text: string, like: string): Promise<void> {
+  await writeLike(path, text, like);
+  await syncAt(path);
+}
+
+/** A new file with mode and owner of another, if that is there; not on disk yet. */
+async function writeLike(path: string, text: string, like: string): Promise<void> {
   const owner = await stat(like).catch((error: unknown) => {
     if (isMissing(error)) return undefined;
     throw error;
   });
-  const file = await open(path, 'wx', DEFAULT_MODE);
-  try {
-    await file.writeFile(text);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
+  await writeFile(path, text, { flag: 'wx', mode: DEFAULT_MODE });
   if (owner === undefined) return;
   const made = await stat(path);
   const isOther = owner.uid !== made.uid || owner.gid !== made.gid;
@@ -147,8 +159,9 @@ async function writeDurably(path: string, text: string, like: string): Promise<v
   await chmod(path, owner.mode & 0o7777);
 }
 
-async function syncFolder(folder: string): Promise<void> {
-  const handle = await open(folder, 'r');
+/** A file or a folder. */
+async function syncAt(path: string): Promise<void> {
+  const handle = await open(path, 'r');
   try {
     await handle.sync();
   } finally {
