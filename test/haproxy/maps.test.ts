@@ -54,6 +54,14 @@ describe('the maps', () => {
     });
   });
 
+  it('keep what leads to an app that was stopped, and have nothing of one that never served', () => {
+    const idle = app('idle', 0, 'idle.example.com');
+    expect(maps(idle).hosts).toEqual(new Map());
+    expect(maps({ ...idle, servers: [], keepsRoutes: true }).hosts).toEqual(
+      new Map([['idle.example.com/', 'zdd_idle']]),
+    );
+  });
+
   it('are written in one way and read back as they were', () => {
     fc.assert(
       fc.property(table, (one) => {
