@@ -1,0 +1,43 @@
+import { attribute } from './attribution.ts';
+import type { Evidence, Limits } from './evidence.ts';
+import { judgeErrorRate, judgeLatency } from './guard.ts';
+import { judgeSequentially } from './sequential.ts';
+import type { Verdict } from './verdict.ts';
+
+/**
+ * Judges the traffic of a candidate: both guards and the sequential test, each held against stable
+ * before the release is blamed.
+ * @param settled what the sequential test has said already; it decides once
+ */
+export function judgeTraffic(
+  evidence: Evidence,
+  limits: Limits,
+  settled: Verdict | null,
+): readonly Verdict[] {
+  const { source } = evidence;
+  const note = (verdict: Verdict): Verdict =>
+    source.kind === 'log' || verdict.because.startsWith(source.why)
+      ? verdict
+      : { ...verdict, because: `${verdict.because}; by HAProxy's counters: ${source.why}` };
+  return [
+    attribute(judgeErrorRate(evidence, limits), evidence, limits),
+    attribute(judgeLatency(evidence, limits), evidence, limits),
+    settled ?? attribute(judgeSequentially(evidence, limits), evidence, limits),
+  ].map((verdict) => (verdict === settled ? verdict : note(verdict)));
+}
+
+/** Whether the sequential test has come to its end. */
+export function isSettled(verdict: Verdict): boolean {
+  return verdict.gate === 'sequential' && verdict.outcome === 'pass';
+}
+
+/** The verdict that decides: what is to be undone outranks what is to be asked about. */
+export function worst(verdicts: readonly Verdict[]): Verdict | null {
+  const failed = verdicts.filter(({ outcome }) => outcome === 'fail' || outcome === 'error');
+  return (
+    failed.find(({ action }) => action === 'rollback') ??
+    verdicts.find(({ action }) => action === 'rollback') ??
+    failed.find(({ action }) => action === 'pause') ??
+    null
+  );
+}
