@@ -70,6 +70,8 @@ export function composeHost(
       adminSocketInRegion: haproxy.adminSocketInRegion,
       bind: () => settings.current.haproxy.bind,
       workDir: layout.haproxy,
+      accessLog: true,
+      now: steadyNow,
       log: forward,
     }),
     traffic: new Traffic(),

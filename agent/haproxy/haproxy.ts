@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process';
 import { ZddError } from '../protocol/errors.ts';
+import { createAccessLog } from './access-log/access-log.ts';
 import { applyDesired } from './apply.ts';
 import { sweepConfig } from './config/file.ts';
 import { closeTunnels, countConnections } from './connections.ts';
@@ -26,7 +27,8 @@ const GRACE_MS = 1_500;
 
 /** The proxy room: HAProxy as the rest of the daemon sees it. Does nothing before `open`. */
 export function createProxy(given: ProxyOptions): Haproxy {
-  const options = resolveOptions(given);
+  const accessLog = createAccessLog(given, given.now ?? Date.now);
+  const options = resolveOptions(given, accessLog.port);
   const { commandMs } = options;
   const admin: Endpoint = { kind: 'admin', path: options.adminSocket, commandMs };
   const master: Endpoint = { kind: 'master', path: options.masterSocket, commandMs };
@@ -60,6 +62,7 @@ export function createProxy(given: ProxyOptions): Haproxy {
       oneAtATime(async () => {
         requireVersion(await installedVersion(options.binary, signal));
         await sweepConfig(options.configPath);
+        if (options.accessLog) await accessLog.open();
         await embedded?.ensure(signal);
         const found = await info(signal);
         embedded?.watch();
@@ -76,8 +79,14 @@ export function createProxy(given: ProxyOptions): Haproxy {
     connections: (app, servers, signal) => countConnections(context, app, servers, signal),
     closeWebSockets: (app, servers, count, signal) =>
       closeTunnels(context, app, servers, count, signal),
-    counters: (app, signal) => readCounters(context, app, signal),
+    counters: async (app, signal) => {
+      const counters = await readCounters(context, app, signal);
+      accessLog.account(app, counters);
+      return counters;
+    },
+    signals: (app, servers, since) => accessLog.signals(app, servers, since),
     close: async () => {
+      accessLog.close();
       embedded?.close();
       await last;
     },

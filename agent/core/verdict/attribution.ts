@@ -31,6 +31,7 @@ export function attribute(verdict: Verdict, evidence: Evidence, limits: Limits):
     ...verdict,
     outcome: 'inconclusive',
     action: 'pause',
+    held: true,
     because: `${verdict.because}; ${facts}: it is not the release`,
   };
 }

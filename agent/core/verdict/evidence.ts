@@ -54,12 +54,9 @@ export interface Totals {
   readonly oneOf: number;
 }
 
-/** Adds up what was seen in a window; a tick counts where its middle lies. */
+/** Adds up what was seen in a window, ticks on its borders included. */
 export function totals(ticks: readonly Tick[], window: Window, slowMs: number): Totals {
-  const inside = ticks.filter(({ from, to }) => {
-    const middle = (from + to) / 2;
-    return middle >= window.from && middle <= window.to;
-  });
+  const inside = ticks.filter(({ from, to }) => to > window.from && from < window.to);
   const latency = merge(inside.map((tick) => tick.latency));
   return {
     n: sum(inside, ({ requests }) => requests),

@@ -103,7 +103,6 @@ function bothHalves(
   guard: Guard,
 ): boolean {
   const middle = (from + to) / 2;
-  // A tick whose middle is on the border counts in both.
   return [
     { from, to: middle },
     { from: middle, to },

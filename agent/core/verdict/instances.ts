@@ -3,9 +3,9 @@ import type { Action, Verdict, Window } from './verdict.ts';
 /** A look at HAProxy's counters for the servers of the candidate together. */
 export interface Look {
   readonly at: number;
-  /** Requests sent to them so far, upgraded connections not counted. */
+  /** Requests sent to them so far. */
   readonly begun: number;
-  /** How many of those have got an answer, or have failed or been given up. */
+  /** How many of those have got an answer, an upgrade too, or have failed or been given up. */
   readonly answered: number;
   /** In flight now, upgraded connections included: a bound for what the counters say. */
   readonly current: number;

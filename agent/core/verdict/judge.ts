@@ -2,7 +2,7 @@ import { attribute } from './attribution.ts';
 import type { Evidence, Limits } from './evidence.ts';
 import { judgeErrorRate, judgeLatency } from './guard.ts';
 import { judgeSequentially } from './sequential.ts';
-import type { Verdict } from './verdict.ts';
+import type { GateOutcome, Verdict } from './verdict.ts';
 
 /**
  * Judges the traffic of a candidate: both guards and the sequential test, each held against stable
@@ -31,13 +31,26 @@ export function isSettled(verdict: Verdict): boolean {
   return verdict.gate === 'sequential' && verdict.outcome === 'pass';
 }
 
-/** The verdict that decides: what is to be undone outranks what is to be asked about. */
-export function worst(verdicts: readonly Verdict[]): Verdict | null {
+/** The verdict that something must be done about: what is undone outranks what is asked about. */
+export function failing(verdicts: readonly Verdict[]): Verdict | null {
   const failed = verdicts.filter(({ outcome }) => outcome === 'fail' || outcome === 'error');
   return (
     failed.find(({ action }) => action === 'rollback') ??
-    verdicts.find(({ action }) => action === 'rollback') ??
     failed.find(({ action }) => action === 'pause') ??
     null
   );
+}
+
+/** Whether a verdict says that stable has the same trouble: somebody should look, at both. */
+export function isHeld(verdict: Verdict): boolean {
+  return verdict.held === true;
+}
+
+/** What all of them come to: one that fails decides, then one that knows anything at all. */
+export function overall(verdicts: readonly Verdict[]): GateOutcome {
+  const has = (outcome: GateOutcome): boolean =>
+    verdicts.some((verdict) => verdict.outcome === outcome);
+  if (has('fail')) return 'fail';
+  if (has('error')) return 'error';
+  return has('pass') && !verdicts.some(isHeld) ? 'pass' : 'inconclusive';
 }

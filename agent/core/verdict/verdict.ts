@@ -59,6 +59,8 @@ export interface Verdict {
   readonly oneOf: number;
   /** What else decides: the test's own words, or why there is no more to say. */
   readonly because: string;
+  /** It would have failed, but stable has the same trouble. */
+  readonly held?: true;
 }
 
 /** A verdict in one sentence: what, how much, against which limit, from how much, how certain. */

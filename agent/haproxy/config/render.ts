@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { MAX_LINE_BYTES, STRUCTURED_DATA } from '../access-log/format.ts';
 import type { DesiredApp, DesiredProxy, DesiredServer } from '../proxy.ts';
 import { EMPTY_PAGE } from './empty-page.ts';
 import { maintenanceFlag, maintenanceRule } from './maintenance.ts';
@@ -12,6 +13,8 @@ export interface RenderOptions {
   readonly adminSocket?: string | undefined;
   /** `chroot` of the file's global section. */
   readonly chroot: string | undefined;
+  /** Loopback port of the agent's reader of the access log; undefined: there is none. */
+  readonly accessLogPort?: number | undefined;
 }
 
 /** The managed region and the hash of what only a reload can change. */
@@ -58,7 +61,8 @@ function render(
       `  setenv ZDD_SHAPE "${shape}"`,
       ...adminSocketLines(options),
     ],
-    ...(options.bind.length === 0 ? [] : [frontend(apps, options.bind), nobody(apps.length === 0)]),
+    ...(options.accessLogPort === undefined ? [] : [accessLogRing(options.accessLogPort)]),
+    ...(options.bind.length === 0 ? [] : [frontend(apps, options), nobody(apps.length === 0)]),
     ...apps.flatMap((app) => [
       backend(app, options.chroot, withServers),
       maintenanceFlag(app, withServers),
@@ -73,6 +77,32 @@ function adminSocketLines({ adminSocket: path }: RenderOptions): string[] {
   return [
     '  # The agent is no root: this one is for its group.',
     `  stats socket ${path} mode 660 group haproxy level admin expose-fd listeners`,
+  ];
+}
+
+/**
+ * Requests are told to the agent by way of this ring: HAProxy never waits for who reads it, and what
+ * nobody reads is overwritten. TCP, because HAProxy 2.6 spins when a unix socket has no reader.
+ */
+function accessLogRing(port: number): string[] {
+  return [
+    'ring zdd',
+    '  # For the agent: no path, no client. It judges releases by it.',
+    '  format rfc5424',
+    `  maxlen ${MAX_LINE_BYTES}`,
+    '  size 1048576',
+    '  timeout connect 2s',
+    '  timeout server 10s',
+    `  server agent 127.0.0.1:${port}`,
+  ];
+}
+
+/** Beside the admin's log and in a format of its own, so that the admin's stays as it is. */
+function accessLogLines(port: number | undefined): string[] {
+  if (port === undefined) return [];
+  return [
+    `  log ring@zdd len ${MAX_LINE_BYTES} format rfc5424 local0`,
+    `  log-format-sd "${STRUCTURED_DATA}"`,
   ];
 }
 
@@ -114,7 +144,7 @@ function backendSettings(): string[] {
 
 const PLAIN = 'text/plain; charset=utf-8';
 
-function frontend(apps: readonly DesiredApp[], bind: readonly string[]): string[] {
+function frontend(apps: readonly DesiredApp[], { bind, accessLogPort }: RenderOptions): string[] {
   const exact = apps.flatMap((app) =>
     rules(
       app,
@@ -135,6 +165,7 @@ function frontend(apps: readonly DesiredApp[], bind: readonly string[]): string[
   return [
     'frontend zdd',
     ...frontendSettings(),
+    ...accessLogLines(accessLogPort),
     ...bind.map((address) => `  bind ${address}`),
     '  http-request set-var(txn.zdd_host) req.hdr(host),field(1,:),lower',
     ...exact,

@@ -4,7 +4,7 @@ import { judgeBusiness } from '../../../agent/core/verdict/business.ts';
 import type { Evidence, Limits, Tick } from '../../../agent/core/verdict/evidence.ts';
 import { binOf } from '../../../agent/core/verdict/histogram.ts';
 import { judgeCrashes, judgeHung, judgeProbes } from '../../../agent/core/verdict/instances.ts';
-import { isSettled, judgeTraffic, worst } from '../../../agent/core/verdict/judge.ts';
+import { failing, isSettled, judgeTraffic, overall } from '../../../agent/core/verdict/judge.ts';
 import { judgeRelativeLatency } from '../../../agent/core/verdict/relative-latency.ts';
 import { DEFAULT_ACTIONS, tell, type Verdict } from '../../../agent/core/verdict/verdict.ts';
 
@@ -137,7 +137,7 @@ describe('the sequential test', () => {
   it('is off where every error is allowed', () => {
     const given = evidence(5, ticks(SWITCH, SWITCH + 5_000, 90, 90), []);
     const verdicts = judgeTraffic(given, { ...limits, errorRate: 1 }, null);
-    expect(worst(verdicts)).toBeNull();
+    expect(failing(verdicts)).toBeNull();
   });
 });
 
@@ -260,11 +260,25 @@ describe('instances', () => {
   });
 });
 
-describe('the worst verdict', () => {
-  it('is a rollback before a pause, and nothing when all is well or unknown', () => {
-    const bad = judge(evidence(120, ticks(SWITCH, SWITCH + 120_000, 50, 25), quiet));
-    expect(worst([bad.latency, bad.errors])?.gate).toBe('error-rate');
-    const good = judge(evidence(120, ticks(SWITCH, SWITCH + 120_000, 50, 0), quiet));
-    expect(worst(Object.values(good))).toBeNull();
+describe('all verdicts together', () => {
+  const all = (seen: readonly Tick[], stable = quiet) =>
+    judgeTraffic(evidence(120, seen, stable), limits, null);
+  const traffic = (failed: number) => ticks(SWITCH, SWITCH + 120_000, 50, failed);
+
+  it('come to a rollback before a pause, and to nothing when all is well or unknown', () => {
+    expect(failing(all(traffic(25)))?.action).toBe('rollback');
+    const bad = judge(evidence(120, traffic(25), quiet)).errors;
+    const slower = { ...bad, action: 'pause' } as const;
+    expect(failing([slower, bad])).toBe(bad);
+    expect(failing([slower])).toBe(slower);
+    expect(failing(all(traffic(0)))).toBeNull();
+    expect(failing(all([]))).toBeNull();
+  });
+
+  it('know nothing only when none knows anything', () => {
+    expect(overall(all(traffic(25)))).toBe('fail');
+    expect(overall(all(traffic(0)))).toBe('pass');
+    expect(overall(all([]))).toBe('inconclusive');
+    expect(overall(all(traffic(3), ticks(SWITCH, SWITCH + 120_000, 50, 3)))).toBe('inconclusive');
   });
 });
