@@ -1,8 +1,9 @@
 import { type Bench, BenchError, type BenchSession } from './bench.ts';
 import { pushBench } from './push/push.ts';
+import { signalsBench } from './signals/signals.ts';
 import { switchBench } from './switch/switch.ts';
 
-const BENCHES: readonly Bench[] = [switchBench, pushBench];
+const BENCHES: readonly Bench[] = [switchBench, pushBench, signalsBench];
 
 function list(): string {
   const lines = BENCHES.flatMap((bench) => [

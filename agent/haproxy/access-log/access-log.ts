@@ -24,6 +24,8 @@ export interface AccessLog {
   account(app: string, counters: AppCounters): void;
   /** What these servers did, and which share of the app's lines since then is missing. */
   signals(app: string, servers: readonly string[], since: number): AppSignals;
+  /** Lines about an app that came, of all workers. */
+  lines(app: string): number;
   close(): void;
 }
 
@@ -132,6 +134,11 @@ export function createAccessLog(
       ]);
       const lost = port === undefined ? 1 : (accounts.get(app)?.lostSince(since) ?? null);
       return { lost, servers: new Map(found) };
+    },
+    lines(app) {
+      let sum = 0;
+      for (const [key, count] of lines) if (key.endsWith(` ${backendOf(app)}`)) sum += count;
+      return sum;
     },
     close() {
       server?.close();

@@ -1,20 +1,24 @@
 /**
  * What a request leaves behind for the agent. HAProxy has one `log-format` a frontend, and that is
  * the admin's; the structured data of RFC 5424 is a second one that only our log target shows, so
- * nobody's own log changes. No path, no client, no header: what follows the data is cut off.
+ * nobody's own log changes. What follows it on the line would be the admin's format, with path and
+ * client: whoever takes the agent's port while it is away could read them, so they must be cut off.
  */
 
 /** The data's name, by which a line is known as ours. */
 const NAME = 'zdd';
 
+/** Longest line: the header, the data, and names as long as HAProxy takes ours. */
+export const MAX_LINE_BYTES = 300;
+
+/** Fills every line up to where it is cut, however short its header (60 bytes at least) and names. */
+const FILLER = 'x'.repeat(MAX_LINE_BYTES - 60);
+
 /**
  * Backend, server, status, the three times that make up the wait for the answer's first byte, how
  * the stream ended, when (ms since the epoch), and the method. What a client chooses comes last.
  */
-export const STRUCTURED_DATA = `[${NAME} %b %s %ST %Tw %Tc %Tr %ts %[date(0,ms)] %HM]`;
-
-/** Longest line: the header, and names as long as HAProxy takes ours. The rest is cut off. */
-export const MAX_LINE_BYTES = 300;
+export const STRUCTURED_DATA = `[${NAME} %b %s %ST %Tw %Tc %Tr %ts %[date(0,ms)] %HM][${FILLER}]`;
 
 /** What was read of one line. */
 export interface LogLine {

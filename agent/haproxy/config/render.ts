@@ -87,7 +87,7 @@ function adminSocketLines({ adminSocket: path }: RenderOptions): string[] {
 function accessLogRing(port: number): string[] {
   return [
     'ring zdd',
-    '  # For the agent: no path, no client. It judges releases by it.',
+    '  # For the agent, which judges releases by it. No path, no client: the filler pushes them out.',
     '  format rfc5424',
     `  maxlen ${MAX_LINE_BYTES}`,
     '  size 1048576',
