@@ -64,13 +64,18 @@ export class Observation {
         return sum + of(now) - (reset ? 0 : of(then));
       }, 0);
     const requests = grown((server) => server.requests);
-    this.#counted.push({
-      from: before.at,
-      to: at,
-      requests,
-      failed: grown((server) => server.responses5xx + server.failed),
-      saved: grown((server) => server.saved),
-    });
+    const failed = grown((server) => server.responses5xx + server.failed);
+    const saved = grown((server) => server.saved);
+    if (requests > 0 || failed > 0) {
+      this.#counted.push({ from: before.at, to: at, requests, failed, saved });
+    }
+    if (counters.worker !== before.counters.worker) {
+      // What was in flight at a reload is answered by the old worker: nobody counts it here.
+      this.#looks.length = 0;
+      this.#begun = 0;
+      this.#settled = 0;
+      return;
+    }
     this.#begun += requests;
     this.#settled += grown((server) => server.settled);
     const current = candidate.reduce(
@@ -134,12 +139,10 @@ export class Observation {
   }
 
   #countedTicks(): readonly Tick[] {
-    return this.#counted
-      .filter(({ requests, failed }) => requests > 0 || failed > 0)
-      .map(({ from, to, requests, failed }) =>
-        // A request whose failed attempt was saved on the same server counts there twice.
-        tick(from, to, Math.max(requests, failed), failed),
-      );
+    return this.#counted.map(({ from, to, requests, failed }) =>
+      // A request in flight at the look before may fail in this one.
+      tick(from, to, Math.max(requests, failed), failed),
+    );
   }
 }
 

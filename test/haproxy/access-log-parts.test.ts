@@ -51,11 +51,12 @@ describe('a line', () => {
 describe('the reader', () => {
   const read = (chunks: readonly string[]) => {
     const lines: LogLine[] = [];
-    const counted = new Map<string, number>();
+    const counted = new Map<string, { lines: number }>();
     const sink = {
-      count: (worker: number, backend: string) => {
-        const key = `${worker} ${backend}`;
-        counted.set(key, (counted.get(key) ?? 0) + 1);
+      counter: (worker: number, backend: string) => {
+        const count = { lines: 0 };
+        counted.set(`${worker} ${backend}`, count);
+        return count;
       },
       line: (read: LogLine) => lines.push(read),
     };
@@ -87,7 +88,7 @@ describe('the reader', () => {
         const chunks = places.slice(1).map((to, index) => all.slice(places[index], to));
         const { lines: found, counted } = read(chunks);
         expect(found).toEqual(wanted);
-        expect([...counted.values()].reduce((sum, n) => sum + n, 0)).toBe(wanted.length);
+        expect([...counted.values()].reduce((sum, { lines: n }) => sum + n, 0)).toBe(wanted.length);
         expect([...counted.keys()].every((key) => key.startsWith('42 zdd_'))).toBe(true);
       }),
     );
@@ -97,7 +98,7 @@ describe('the reader', () => {
     const noise = '<134>1 2026-11-27T11:29:38.333591+00:00 - haproxy 7 - - Proxy zdd started.\n';
     const { lines, counted } = read([noise, text(7, line()), noise, 'x\n', text(7, line())]);
     expect(lines.length).toBe(2);
-    expect([...counted]).toEqual([['7 zdd_shop', 2]]);
+    expect([...counted]).toEqual([['7 zdd_shop', { lines: 2 }]]);
     expect(read(['x'.repeat(100_000)]).taken).toEqual([false]);
   });
 

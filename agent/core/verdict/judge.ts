@@ -18,7 +18,8 @@ export function judgeTraffic(
   const note = (verdict: Verdict): Verdict =>
     source.kind === 'log' || verdict.because.startsWith(source.why)
       ? verdict
-      : { ...verdict, because: `${verdict.because}; by HAProxy's counters: ${source.why}` };
+      : { ...verdict, because: `${said(verdict)}by HAProxy's counters: ${source.why}` };
+  const said = ({ because }: Verdict): string => (because === '' ? '' : `${because}; `);
   return [
     attribute(judgeErrorRate(evidence, limits), evidence, limits),
     attribute(judgeLatency(evidence, limits), evidence, limits),

@@ -17,10 +17,10 @@ export function judgeSequentially(evidence: Evidence, limits: Limits): Verdict {
   const seen = totals(evidence.candidate, window, limits.p99Ms);
   const before = totals(evidence.stable, { from: since - LOOK_BACK_MS, to: now }, limits.p99Ms);
   const bad = seen.failed + seen.slow;
-  const test = hypotheses(
-    limits.errorRate,
-    before.n === 0 ? null : { bad: before.failed + before.slow, n: before.n },
-  );
+  // Half an error in 50 requests is no evidence that stable fails: it would let 2 % pass.
+  const badBefore = before.failed + before.slow;
+  const known = badBefore > 0 && before.n >= limits.minRequests;
+  const test = hypotheses(limits.errorRate, known ? { bad: badBefore, n: before.n } : null);
   const decision = limits.errorRate >= 1 ? 'undecided' : decide(bad, seen.n, test);
   const outcome: GateOutcome =
     decision === 'undecided' || (decision === 'fail' && bad < limits.minErrors)

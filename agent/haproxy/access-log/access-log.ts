@@ -9,10 +9,14 @@ import type { LogLine } from './format.ts';
 import { LossAccount } from './loss.ts';
 import { haproxyUids, uidOfPeer } from './peer.ts';
 import { listenSomewhere } from './port.ts';
-import { LineReader, Sampling } from './reader.ts';
+import { type LineCount, LineReader, Sampling } from './reader.ts';
 
 /** A server without lines for this long is forgotten, ms. */
 const FORGET_MS = 60 * 60_000;
+
+/** From one look at a connection to the next, ms, unless much comes at once. */
+const GATHER_MS = 20;
+const LARGE_BYTES = 32 * 1024;
 
 /** HAProxy's access log, as far as the agent judges by it. Never in the way of a request. */
 export interface AccessLog {
@@ -49,7 +53,7 @@ export function createAccessLog(
   const books = new Map<string, ServerBook>();
   const accounts = new Map<string, LossAccount>();
   /** `pid backend` -> lines that came. */
-  const lines = new Map<string, number>();
+  const lines = new Map<string, LineCount>();
   const sampling = new Sampling();
   const sockets = new Set<Socket>();
   let server: Server | undefined;
@@ -59,9 +63,11 @@ export function createAccessLog(
   let offset = 0;
 
   const sink = {
-    count(worker: number, backend: string): void {
+    counter(worker: number, backend: string): LineCount {
       const key = `${worker} ${backend}`;
-      lines.set(key, (lines.get(key) ?? 0) + 1);
+      const count = lines.get(key) ?? { lines: 0 };
+      lines.set(key, count);
+      return count;
     },
     line(line: LogLine, oneOf: number): void {
       const key = `${line.backend} ${line.server}`;
@@ -97,6 +103,10 @@ export function createAccessLog(
       offset = now() - Date.now();
       sampling.measure(now());
       if (!reader.read(chunk)) socket.destroy();
+      // Few lines at a time are dear, by the way to them: more of them come together a little later.
+      if (chunk.length >= LARGE_BYTES) return;
+      socket.pause();
+      setTimeout(() => socket.resume(), GATHER_MS).unref();
     });
     socket.resume();
   }
@@ -124,7 +134,7 @@ export function createAccessLog(
         // Lines of a worker that has gone for good.
         if (lines.size > 1_000 && !key.startsWith(`${worker} `)) lines.delete(key);
       }
-      const came = lines.get(`${worker} ${backendOf(app)}`) ?? 0;
+      const came = lines.get(`${worker} ${backendOf(app)}`)?.lines ?? 0;
       account.look({ at: now(), worker, requests, inFlight: current, lines: came });
     },
     signals(app, servers, since) {
@@ -137,7 +147,7 @@ export function createAccessLog(
     },
     lines(app) {
       let sum = 0;
-      for (const [key, count] of lines) if (key.endsWith(` ${backendOf(app)}`)) sum += count;
+      for (const [key, count] of lines) if (key.endsWith(` ${backendOf(app)}`)) sum += count.lines;
       return sum;
     },
     close() {

@@ -5,10 +5,14 @@ export const FULL_RATE = 5_000;
 /** A line longer than this is none of ours: HAProxy cuts them far below. */
 const MAX_PENDING = 64 * 1024;
 
+/** Lines of one worker about one backend that came, read whole or not. */
+export interface LineCount {
+  lines: number;
+}
+
 /** Where lines go. */
 export interface LineSink {
-  /** A line came, whether it is read whole or not. */
-  readonly count: (worker: number, backend: string) => void;
+  readonly counter: (worker: number, backend: string) => LineCount;
   /** A line read whole. @param oneOf how many lines it stands for */
   readonly line: (line: LogLine, oneOf: number) => void;
 }
@@ -27,7 +31,8 @@ export class Sampling {
     if (passed < 1_000) return;
     // After a silence, or at a burst out of HAProxy's ring, the rate says nothing about the next one.
     const rate = passed < 5_000 ? (1_000 * this.#lines) / passed : 0;
-    this.oneOf = Math.max(1, Math.ceil(rate / FULL_RATE));
+    // A tenth above is the same rate.
+    this.oneOf = Math.max(1, Math.ceil(rate / FULL_RATE - 0.1));
     this.#since = now;
     this.#lines = 0;
   }
@@ -50,6 +55,7 @@ export class LineReader {
   #worker: number | null = null;
   /** From a line's start to its data: alike for all lines of a worker. */
   #offset = 0;
+  readonly #counts = new Map<string, LineCount>();
 
   constructor(sink: LineSink, sampling: Sampling) {
     this.#sink = sink;
@@ -81,7 +87,12 @@ export class LineReader {
       this.#offset = data - from;
     }
     const backend = text.slice(data, text.indexOf(' ', data));
-    this.#sink.count(this.#worker, backend);
+    let count = this.#counts.get(backend);
+    if (count === undefined) {
+      count = this.#sink.counter(this.#worker, backend);
+      this.#counts.set(backend, count);
+    }
+    count.lines += 1;
     if (!this.#sampling.take()) return;
     const line = readData(text, data, end);
     if (line !== null) this.#sink.line(line, this.#sampling.oneOf);

@@ -126,6 +126,15 @@ describe('the sequential test', () => {
     expect(sequential.because).toContain('0 failed and 4 slower than 1200 ms');
   });
 
+  it('measures against stable where stable has failed, not where it had few requests', () => {
+    const clean = ticks(SWITCH, SWITCH + 5_000, 100, 0);
+    const threshold = (stable: readonly Tick[]) =>
+      judge(evidence(5, clean, stable)).sequential.threshold;
+    expect(threshold(ticks(SWITCH - 5_000, SWITCH, 50, 0))).toBe(0.01);
+    expect(threshold(ticks(SWITCH - 5_000, SWITCH, 10, 5))).toBe(0.01);
+    expect(threshold(ticks(SWITCH - 5_000, SWITCH, 999, 20))).toBeCloseTo(0.041, 12);
+  });
+
   it('asks for 3 bad requests, though two would do by the formula', () => {
     const two = judge(evidence(5, ticks(SWITCH, SWITCH + 5_000, 2, 2), []));
     expect(two.sequential.outcome).toBe('inconclusive');
