@@ -15,7 +15,7 @@ export interface Context {
 
 /** The region as this room's options want it. */
 export function renderWith(
-  { bind, adminSocket, adminSocketInRegion, accessLogPort }: ResolvedOptions,
+  { bind, adminSocket, adminSocketInRegion, accessLogPlace }: ResolvedOptions,
   desired: DesiredProxy,
   chroot: string | undefined,
 ): Rendered {
@@ -23,6 +23,6 @@ export function renderWith(
     bind: bind(),
     chroot,
     adminSocket: adminSocketInRegion ? adminSocket : undefined,
-    accessLogPort: accessLogPort(),
+    accessLog: accessLogPlace(),
   });
 }

@@ -28,7 +28,7 @@ const GRACE_MS = 1_500;
 /** The proxy room: HAProxy as the rest of the daemon sees it. Does nothing before `open`. */
 export function createProxy(given: ProxyOptions): Haproxy {
   const accessLog = createAccessLog(given, given.now ?? Date.now);
-  const options = resolveOptions(given, accessLog.port);
+  const options = resolveOptions(given, accessLog.place);
   const { commandMs } = options;
   const admin: Endpoint = { kind: 'admin', path: options.adminSocket, commandMs };
   const master: Endpoint = { kind: 'master', path: options.masterSocket, commandMs };

@@ -1,3 +1,5 @@
+import type { LogPlace } from './access-log/format.ts';
+
 /** Severity of a line the proxy room writes to the daemon's log. */
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
 
@@ -41,20 +43,20 @@ export interface ProxyOptions {
 /** `ProxyOptions` with every default filled in. */
 export interface ResolvedOptions extends Required<ProxyOptions> {
   /** Where the agent reads the access log; undefined while it does not. */
-  readonly accessLogPort: () => number | undefined;
+  readonly accessLogPlace: () => LogPlace | undefined;
 }
 
 /** Fills in the deadlines that were left out. */
 export function resolveOptions(
   options: ProxyOptions,
-  accessLogPort: () => number | undefined,
+  accessLogPlace: () => LogPlace | undefined,
 ): ResolvedOptions {
   return {
     ...options,
     adminSocketInRegion: options.adminSocketInRegion ?? false,
     accessLog: options.accessLog ?? false,
     now: options.now ?? Date.now,
-    accessLogPort,
+    accessLogPlace,
     commandMs: options.commandMs ?? 5_000,
     confirmMs: options.confirmMs ?? 10_000,
     reloadMs: options.reloadMs ?? 20_000,

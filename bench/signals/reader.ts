@@ -1,6 +1,6 @@
 /**
  * The reader of the access log in a process of its own, so that its cost can be told apart:
- * `reader.ts FOLDER`. It prints its port at the start, and what it has seen and used at SIGTERM.
+ * `reader.ts FOLDER`. It prints its place at the start, and what it has seen and used at SIGTERM.
  */
 import { createAccessLog } from '../../agent/haproxy/access-log/access-log.ts';
 
@@ -21,4 +21,4 @@ process.on('SIGTERM', () => {
   process.stdout.write(`used ${JSON.stringify(used)}\n`, () => process.exit(0));
   clearInterval(alive);
 });
-process.stdout.write(`port ${log.port()}\n`);
+process.stdout.write(`place ${JSON.stringify(log.place())}\n`);

@@ -3,6 +3,7 @@ import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import type { LogPlace } from '../../agent/haproxy/access-log/format.ts';
 import { replaceRegion } from '../../agent/haproxy/config/region.ts';
 import { renderRegion } from '../../agent/haproxy/config/render.ts';
 import { type Bench, BenchError, type BenchResult, type BenchSession } from '../bench.ts';
@@ -78,8 +79,9 @@ export async function measureCase(
   await using stage = await openStage(session);
   const port = await stage.freePort();
   const reader = mode === 'none' ? undefined : stage.run(process.execPath, [READER, stage.folder]);
-  const logPort = reader === undefined ? undefined : Number(await said(reader, 'port ', session));
-  const haproxy = await startHaproxy(stage, port, logPort);
+  const place =
+    reader === undefined ? undefined : parsePlace(await said(reader, 'place ', session));
+  const haproxy = await startHaproxy(stage, port, place);
   if (mode === 'absent') await reader?.stop();
   if (mode === 'hung' && reader !== undefined) process.kill(reader.pid, 'SIGSTOP');
   const before = await cpuMs(haproxy.pid);
@@ -113,7 +115,7 @@ export async function measureCase(
 async function startHaproxy(
   stage: Stage,
   port: number,
-  accessLogPort: number | undefined,
+  accessLog: LogPlace | undefined,
 ): Promise<Program> {
   const app = join(stage.folder, 'app.sock');
   const server = {
@@ -124,7 +126,7 @@ async function startHaproxy(
   };
   const { text } = renderRegion(
     { apps: [{ app: 'shop', routes: ['*'], check: null, servers: [server] }] },
-    { bind: [`127.0.0.1:${port}`], chroot: undefined, accessLogPort },
+    { bind: [`127.0.0.1:${port}`], chroot: undefined, accessLog },
   );
   const path = join(stage.folder, 'haproxy.cfg');
   const own = `frontend app
@@ -152,6 +154,12 @@ async function said(program: Program, word: string, { signal }: BenchSession): P
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
   throw new BenchError(`the reader never said "${word.trim()}": ${program.output()}`);
+}
+
+function parsePlace(text: string): LogPlace {
+  const place: unknown = JSON.parse(text);
+  if (typeof place !== 'object' || place === null) throw new BenchError('the reader has no place');
+  return { port: Number(Reflect.get(place, 'port')), name: String(Reflect.get(place, 'name')) };
 }
 
 function parseUsed(text: string): { cpuMs: number; lines: number; oneOf: number } {

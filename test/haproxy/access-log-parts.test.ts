@@ -20,7 +20,7 @@ const line = (changes: Partial<LogLine> = {}): LogLine => ({
 
 /** As HAProxy 2.6 and 3.0 send it, what follows the data cut off. */
 const text = (pid: number, { backend, server, status, waitMs, end, at, method }: LogLine): string =>
-  `<134>1 2026-11-27T11:29:38.333591+00:00 - haproxy ${pid} - [zdd ${backend} ${server} ${status} 1 -1 ${waitMs - 1} ${end} ${at} ${method}] 127.0.0.1:50780 [27/Nov/20\n`;
+  `<134>1 2026-11-27T11:29:38.333591+00:00 - haproxy ${pid} - [zdd-1 ${backend} ${server} ${status} 1 -1 ${waitMs - 1} ${end} ${at} ${method}] 127.0.0.1:50780 [27/Nov/20\n`;
 
 describe('a line', () => {
   it.each([
@@ -60,7 +60,7 @@ describe('the reader', () => {
       },
       line: (read: LogLine) => lines.push(read),
     };
-    const reader = new LineReader(sink, new Sampling());
+    const reader = new LineReader('zdd-1', sink, new Sampling());
     const taken = chunks.map((chunk) => reader.read(Buffer.from(chunk, 'latin1')));
     return { lines, counted, taken };
   };
@@ -96,7 +96,15 @@ describe('the reader', () => {
 
   it('passes over what is none of ours, and ends what never ends', () => {
     const noise = '<134>1 2026-11-27T11:29:38.333591+00:00 - haproxy 7 - - Proxy zdd started.\n';
-    const { lines, counted } = read([noise, text(7, line()), noise, 'x\n', text(7, line())]);
+    const foreign = text(7, line()).replace('[zdd-1 ', '[zdd-2 ');
+    const { lines, counted } = read([
+      noise,
+      text(7, line()),
+      foreign,
+      noise,
+      'x\n',
+      text(7, line()),
+    ]);
     expect(lines.length).toBe(2);
     expect([...counted]).toEqual([['7 zdd_shop', { lines: 2 }]]);
     expect(read(['x'.repeat(100_000)]).taken).toEqual([false]);

@@ -7,7 +7,7 @@ import { createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type Histogram, merge, total } from '../../agent/core/verdict/histogram.ts';
-import { STRUCTURED_DATA } from '../../agent/haproxy/access-log/format.ts';
+import { structuredData } from '../../agent/haproxy/access-log/format.ts';
 import { sendReload } from '../../agent/haproxy/master.ts';
 import type { Haproxy, SignalTick } from '../../agent/haproxy/proxy.ts';
 import {
@@ -64,6 +64,13 @@ async function many(count: number, path: string, port = lab.port): Promise<strin
   );
   agent.destroy();
   return answers;
+}
+
+/** Where the agent listens, and what its lines are called. */
+async function place(): Promise<{ port: number; name: string }> {
+  const text = await readFile(join(lab.options.workDir, 'access-log-port'), 'utf8');
+  const [port, name = ''] = text.trim().split(' ');
+  return { port: Number(port), name };
 }
 
 interface Sum {
@@ -234,8 +241,8 @@ describe('what HAProxy tells of a release', () => {
 
   // To be somebody else needs root.
   it.runIf(root)('takes no word of somebody who is not HAProxy', async () => {
-    const port = Number(await readFile(join(lab.options.workDir, 'access-log-port'), 'utf8'));
-    const lie = `<134>1 2026-01-01T00:00:00+00:00 - haproxy 1 - [zdd zdd_shop r1 500 0 0 0 -- ${Date.now()} GET] x\n`;
+    const { port, name } = await place();
+    const lie = `<134>1 2026-01-01T00:00:00+00:00 - haproxy 1 - [${name} zdd_shop r1 500 0 0 0 -- ${Date.now()} GET] x\n`;
     const script = `require('net').connect(${port}, '127.0.0.1').on('error', () => {}).on('close', () => process.exit(0)).write(${JSON.stringify(lie)})`;
     const liar = spawn('setpriv', [
       '--reuid=65534',
@@ -259,7 +266,7 @@ describe('a reader that is hung', () => {
     await lab.proxy.open(soon());
     await lab.app('r1', pages);
     await lab.proxy.apply(shop(lab.server('r1', 100)), soon());
-    const port = Number(await readFile(join(lab.options.workDir, 'access-log-port'), 'utf8'));
+    const { port } = await place();
     await lab.proxy.close();
     const connections: Socket[] = [];
     const deaf = createServer({ pauseOnConnect: true }, (socket) => {
@@ -358,7 +365,7 @@ defaults
       lab.options.configPath,
       (await lab.config()).replace(
         own,
-        `${own}  log ring@zdd len 300 format rfc5424 local0\n  log-format-sd "${STRUCTURED_DATA}"\n`,
+        `${own}  log ring@zdd len 300 format rfc5424 local0\n  log-format-sd "${structuredData((await place()).name)}"\n`,
       ),
     );
     await sendReload(lab.master, soon());

@@ -96,12 +96,19 @@ describe('the rendered region', () => {
   });
 
   it("tells the agent of requests beside the admin's log, and is another shape for it", () => {
-    const { text, shape } = renderRegion(desired, { ...options, accessLogPort: 18_400 });
+    const { text, shape } = renderRegion(desired, {
+      ...options,
+      accessLog: { port: 18_400, name: 'zdd-1a2b3c4d' },
+    });
     expect(text).toContain('  server agent 127.0.0.1:18400\n');
     expect(text).toContain('  log global\n  option httplog\n');
     expect(text).toContain('  log ring@zdd len 300 format rfc5424 local0\n');
     expect(shape).not.toBe(renderRegion(desired, options).shape);
-    const routed = renderRegion(desired, { ...options, bind: [], accessLogPort: 18_400 }).text;
+    const routed = renderRegion(desired, {
+      ...options,
+      bind: [],
+      accessLog: { port: 18_400, name: 'zdd-1a2b3c4d' },
+    }).text;
     expect(routed).toMatch(/^ring zdd$/m);
     expect(routed).not.toContain('log-format-sd');
   });

@@ -5,7 +5,7 @@ import { backendOf } from '../config/names.ts';
 import type { ProxyOptions } from '../options.ts';
 import type { AppCounters } from '../proxy.ts';
 import { ServerBook, type SignalTick } from './book.ts';
-import type { LogLine } from './format.ts';
+import type { LogLine, LogPlace } from './format.ts';
 import { LossAccount } from './loss.ts';
 import { haproxyUids, uidOfPeer } from './peer.ts';
 import { listenSomewhere } from './port.ts';
@@ -21,7 +21,7 @@ const LARGE_BYTES = 32 * 1024;
 /** HAProxy's access log, as far as the agent judges by it. Never in the way of a request. */
 export interface AccessLog {
   /** Where HAProxy's ring connects to; undefined when there is no free port, or before `open`. */
-  readonly port: () => number | undefined;
+  readonly place: () => LogPlace | undefined;
   /** Begins to listen. Lines that HAProxy has kept meanwhile come first. */
   open(): Promise<void>;
   /** Holds the lines that came against what HAProxy has counted. */
@@ -57,7 +57,7 @@ export function createAccessLog(
   const sampling = new Sampling();
   const sockets = new Set<Socket>();
   let server: Server | undefined;
-  let port: number | undefined;
+  let place: LogPlace | undefined;
   let refused = false;
   /** From HAProxy's clock, which is the host's, to the daemon's, which never jumps. */
   let offset = 0;
@@ -90,7 +90,7 @@ export function createAccessLog(
     sockets.add(socket);
     socket.on('error', () => undefined);
     socket.on('close', () => sockets.delete(socket));
-    const uid = await uidOfPeer(socket.remotePort ?? 0, port ?? 0);
+    const uid = await uidOfPeer(socket.remotePort ?? 0, socket.localPort ?? 0);
     const allowed = await haproxyUids(options);
     if (uid === null || !allowed.has(uid)) {
       if (!refused) options.log('warn', 'access log refused: its sender is not HAProxy', { uid });
@@ -98,7 +98,7 @@ export function createAccessLog(
       socket.destroy();
       return;
     }
-    const reader = new LineReader(sink, sampling);
+    const reader = new LineReader(place?.name ?? '', sink, sampling);
     socket.on('data', (chunk) => {
       offset = now() - Date.now();
       sampling.measure(now());
@@ -112,7 +112,7 @@ export function createAccessLog(
   }
 
   return {
-    port: () => port,
+    place: () => place,
     async open() {
       if (server !== undefined) return;
       const found = await listenSomewhere(recordPath, (socket) => void take(socket));
@@ -120,11 +120,11 @@ export function createAccessLog(
         options.log('warn', 'no port is free for the access log; judging by counters', {});
         return;
       }
-      ({ server, port } = found);
+      ({ server, place } = found);
       server.unref();
       if (found.remembered) return;
       await mkdir(options.workDir, { recursive: true, mode: 0o700 });
-      await writeFile(recordPath, `${port}\n`, { mode: 0o600 });
+      await writeFile(recordPath, `${place.port} ${place.name}\n`, { mode: 0o600 });
     },
     account(app, { worker, requests, current }) {
       if (worker === null) return;
@@ -142,7 +142,7 @@ export function createAccessLog(
         name,
         books.get(`${backendOf(app)} ${name}`)?.ticks() ?? [],
       ]);
-      const lost = port === undefined ? 1 : (accounts.get(app)?.lostSince(since) ?? null);
+      const lost = place === undefined ? 1 : (accounts.get(app)?.lostSince(since) ?? null);
       return { lost, servers: new Map(found) };
     },
     lines(app) {

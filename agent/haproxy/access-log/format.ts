@@ -5,8 +5,13 @@
  * client: whoever takes the agent's port while it is away could read them, so they must be cut off.
  */
 
-/** The data's name, by which a line is known as ours. */
-const NAME = 'zdd';
+/** Where HAProxy tells the agent of requests. */
+export interface LogPlace {
+  /** On the loopback. */
+  readonly port: number;
+  /** The data's name: lines of another agent's HAProxy that finds its way here are not ours. */
+  readonly name: string;
+}
 
 /** Longest line: the header, the data, and names as long as HAProxy takes ours. */
 export const MAX_LINE_BYTES = 300;
@@ -18,7 +23,9 @@ const FILLER = 'x'.repeat(MAX_LINE_BYTES - 60);
  * Backend, server, status, the three times that make up the wait for the answer's first byte, how
  * the stream ended, when (ms since the epoch), and the method. What a client chooses comes last.
  */
-export const STRUCTURED_DATA = `[${NAME} %b %s %ST %Tw %Tc %Tr %ts %[date(0,ms)] %HM][${FILLER}]`;
+export function structuredData(name: string): string {
+  return `[${name} %b %s %ST %Tw %Tc %Tr %ts %[date(0,ms)] %HM][${FILLER}]`;
+}
 
 /** What was read of one line. */
 export interface LogLine {
@@ -37,19 +44,19 @@ export interface LogLine {
 }
 
 /** Where the data of a line begins, behind its name; -1 when the line is none of ours. */
-export function findData(text: string, from: number, end: number): number {
-  const at = text.indexOf(` [${NAME} `, from);
-  return at < 0 || at >= end ? -1 : at + NAME.length + 3;
+export function findData(name: string, text: string, from: number, end: number): number {
+  const at = text.indexOf(` [${name} `, from);
+  return at < 0 || at >= end ? -1 : at + name.length + 3;
 }
 
 /** Whether the data of a line begins here: lines of one worker have it at the same place. */
-export function isData(text: string, at: number): boolean {
-  return text.startsWith(` [${NAME} `, at - NAME.length - 3);
+export function isData(name: string, text: string, at: number): boolean {
+  return text.startsWith(` [${name} `, at - name.length - 3);
 }
 
 /** The worker that wrote a line: its PROCID. Null when the header is not HAProxy's. */
 export function workerOf(text: string, from: number, data: number): number | null {
-  // <PRI>1 TIMESTAMP HOST APP PROCID MSGID [zdd ...]
+  // <PRI>1 TIMESTAMP HOST APP PROCID MSGID [NAME ...]
   const pid = Number(text.slice(from, data).split(' ')[4]);
   return Number.isInteger(pid) && pid > 0 ? pid : null;
 }

@@ -1,5 +1,7 @@
+import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { createServer, type Server, type Socket } from 'node:net';
+import type { LogPlace } from './format.ts';
 
 /**
  * Where the reader may listen: below the ports that the kernel gives to outgoing connections, and
@@ -15,8 +17,11 @@ const LAST = 18_599;
 export async function listenSomewhere(
   recordPath: string,
   take: (socket: Socket) => void,
-): Promise<{ server: Server; port: number; remembered: boolean } | undefined> {
-  const remembered = Number(await readFile(recordPath, 'utf8').catch(() => ''));
+): Promise<{ server: Server; place: LogPlace; remembered: boolean } | undefined> {
+  const record = (await readFile(recordPath, 'utf8').catch(() => '')).trim().split(' ');
+  const remembered = Number(record[0]);
+  const known = /^zdd-[0-9a-f]{8}$/.test(record[1] ?? '') ? record[1] : undefined;
+  const name = known ?? `zdd-${randomBytes(4).toString('hex')}`;
   const first = FIRST + Math.floor(Math.random() * (LAST - FIRST + 1));
   const ports = Array.from(
     { length: LAST - FIRST + 1 },
@@ -25,7 +30,9 @@ export async function listenSomewhere(
   const inRange = remembered >= FIRST && remembered <= LAST;
   for (const port of inRange ? [remembered, ...ports] : ports) {
     const server = await listen(port, take);
-    if (server !== undefined) return { server, port, remembered: port === remembered };
+    if (server === undefined) continue;
+    const same = port === remembered && known !== undefined;
+    return { server, place: { port, name }, remembered: same };
   }
   return undefined;
 }

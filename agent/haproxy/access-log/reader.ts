@@ -49,6 +49,7 @@ export class Sampling {
 
 /** Reads the lines of one connection: one worker of HAProxy. */
 export class LineReader {
+  readonly #name: string;
   readonly #sink: LineSink;
   readonly #sampling: Sampling;
   #rest = '';
@@ -57,7 +58,9 @@ export class LineReader {
   #offset = 0;
   readonly #counts = new Map<string, LineCount>();
 
-  constructor(sink: LineSink, sampling: Sampling) {
+  /** @param name of the data of our lines */
+  constructor(name: string, sink: LineSink, sampling: Sampling) {
+    this.#name = name;
     this.#sink = sink;
     this.#sampling = sampling;
   }
@@ -79,8 +82,8 @@ export class LineReader {
 
   #line(text: string, from: number, end: number): void {
     let data = from + this.#offset;
-    if (this.#worker === null || data > end || !isData(text, data)) {
-      data = findData(text, from, end);
+    if (this.#worker === null || data > end || !isData(this.#name, text, data)) {
+      data = findData(this.#name, text, from, end);
       if (data < 0) return;
       this.#worker = workerOf(text, from, data);
       if (this.#worker === null) return;

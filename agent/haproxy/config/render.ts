@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { MAX_LINE_BYTES, STRUCTURED_DATA } from '../access-log/format.ts';
+import { type LogPlace, MAX_LINE_BYTES, structuredData } from '../access-log/format.ts';
 import type { DesiredApp, DesiredProxy, DesiredServer } from '../proxy.ts';
 import { EMPTY_PAGE } from './empty-page.ts';
 import { maintenanceFlag, maintenanceRule } from './maintenance.ts';
@@ -13,8 +13,8 @@ export interface RenderOptions {
   readonly adminSocket?: string | undefined;
   /** `chroot` of the file's global section. */
   readonly chroot: string | undefined;
-  /** Loopback port of the agent's reader of the access log; undefined: there is none. */
-  readonly accessLogPort?: number | undefined;
+  /** The agent's reader of the access log; undefined: there is none. */
+  readonly accessLog?: LogPlace | undefined;
 }
 
 /** The managed region and the hash of what only a reload can change. */
@@ -61,7 +61,7 @@ function render(
       `  setenv ZDD_SHAPE "${shape}"`,
       ...adminSocketLines(options),
     ],
-    ...(options.accessLogPort === undefined ? [] : [accessLogRing(options.accessLogPort)]),
+    ...(options.accessLog === undefined ? [] : [accessLogRing(options.accessLog)]),
     ...(options.bind.length === 0 ? [] : [frontend(apps, options), nobody(apps.length === 0)]),
     ...apps.flatMap((app) => [
       backend(app, options.chroot, withServers),
@@ -84,7 +84,7 @@ function adminSocketLines({ adminSocket: path }: RenderOptions): string[] {
  * Requests are told to the agent by way of this ring: HAProxy never waits for who reads it, and what
  * nobody reads is overwritten. TCP, because HAProxy 2.6 spins when a unix socket has no reader.
  */
-function accessLogRing(port: number): string[] {
+function accessLogRing({ port }: LogPlace): string[] {
   return [
     'ring zdd',
     '  # For the agent, which judges releases by it. No path, no client: the filler pushes them out.',
@@ -98,11 +98,11 @@ function accessLogRing(port: number): string[] {
 }
 
 /** Beside the admin's log and in a format of its own, so that the admin's stays as it is. */
-function accessLogLines(port: number | undefined): string[] {
-  if (port === undefined) return [];
+function accessLogLines(place: LogPlace | undefined): string[] {
+  if (place === undefined) return [];
   return [
     `  log ring@zdd len ${MAX_LINE_BYTES} format rfc5424 local0`,
-    `  log-format-sd "${STRUCTURED_DATA}"`,
+    `  log-format-sd "${structuredData(place.name)}"`,
   ];
 }
 
@@ -144,7 +144,7 @@ function backendSettings(): string[] {
 
 const PLAIN = 'text/plain; charset=utf-8';
 
-function frontend(apps: readonly DesiredApp[], { bind, accessLogPort }: RenderOptions): string[] {
+function frontend(apps: readonly DesiredApp[], { bind, accessLog }: RenderOptions): string[] {
   const exact = apps.flatMap((app) =>
     rules(
       app,
@@ -165,7 +165,7 @@ function frontend(apps: readonly DesiredApp[], { bind, accessLogPort }: RenderOp
   return [
     'frontend zdd',
     ...frontendSettings(),
-    ...accessLogLines(accessLogPort),
+    ...accessLogLines(accessLog),
     ...bind.map((address) => `  bind ${address}`),
     '  http-request set-var(txn.zdd_host) req.hdr(host),field(1,:),lower',
     ...exact,
