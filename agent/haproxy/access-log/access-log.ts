@@ -14,10 +14,6 @@ import { type LineCount, LineReader, Sampling } from './reader.ts';
 /** A server without lines for this long is forgotten, ms. */
 const FORGET_MS = 60 * 60_000;
 
-/** From one look at a connection to the next, ms, unless much comes at once. */
-const GATHER_MS = 20;
-const LARGE_BYTES = 32 * 1024;
-
 /** HAProxy's access log, as far as the agent judges by it. Never in the way of a request. */
 export interface AccessLog {
   /** Where HAProxy's ring connects to; undefined when there is no free port, or before `open`. */
@@ -86,7 +82,7 @@ export function createAccessLog(
     for (const [key, book] of books) if (book.last < until) books.delete(key);
   }
 
-  async function take(socket: Socket): Promise<void> {
+  async function take(socket: Socket, { name }: LogPlace): Promise<void> {
     sockets.add(socket);
     socket.on('error', () => undefined);
     socket.on('close', () => sockets.delete(socket));
@@ -98,15 +94,11 @@ export function createAccessLog(
       socket.destroy();
       return;
     }
-    const reader = new LineReader(place?.name ?? '', sink, sampling);
+    const reader = new LineReader(name, sink, sampling);
     socket.on('data', (chunk) => {
       offset = now() - Date.now();
       sampling.measure(now());
       if (!reader.read(chunk)) socket.destroy();
-      // Few lines at a time are dear, by the way to them: more of them come together a little later.
-      if (chunk.length >= LARGE_BYTES) return;
-      socket.pause();
-      setTimeout(() => socket.resume(), GATHER_MS).unref();
     });
     socket.resume();
   }
@@ -115,7 +107,7 @@ export function createAccessLog(
     place: () => place,
     async open() {
       if (server !== undefined) return;
-      const found = await listenSomewhere(recordPath, (socket) => void take(socket));
+      const found = await listenSomewhere(recordPath, (socket, at) => void take(socket, at));
       if (found === undefined) {
         options.log('warn', 'no port is free for the access log; judging by counters', {});
         return;

@@ -16,7 +16,7 @@ const LAST = 18_599;
  */
 export async function listenSomewhere(
   recordPath: string,
-  take: (socket: Socket) => void,
+  take: (socket: Socket, place: LogPlace) => void,
 ): Promise<{ server: Server; place: LogPlace; remembered: boolean } | undefined> {
   const record = (await readFile(recordPath, 'utf8').catch(() => '')).trim().split(' ');
   const remembered = Number(record[0]);
@@ -29,10 +29,10 @@ export async function listenSomewhere(
   );
   const inRange = remembered >= FIRST && remembered <= LAST;
   for (const port of inRange ? [remembered, ...ports] : ports) {
-    const server = await listen(port, take);
+    const place = { port, name };
+    const server = await listen(port, (socket) => take(socket, place));
     if (server === undefined) continue;
-    const same = port === remembered && known !== undefined;
-    return { server, place: { port, name }, remembered: same };
+    return { server, place, remembered: port === remembered && known !== undefined };
   }
   return undefined;
 }
