@@ -125,7 +125,7 @@ frontend mine
   );
   expect(good.verdict('error-rate')?.n).toBeGreaterThan(100);
   expect(good.verdict('latency')?.outcome).toBe('inconclusive');
-  const bad = await candidate({ version: 'v3', failAfterRequests: 200 }, '60s');
+  const bad = await candidate({ version: 'v3', failAfterRequests: 50 }, '60s');
   expect(bad.receipt.outcome).toBe('rolled_back');
   expect(bad.verdict('sequential')?.because).toContain("by HAProxy's counters");
 });
