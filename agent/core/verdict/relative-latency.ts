@@ -40,6 +40,10 @@ export function judgeRelativeLatency(evidence: Evidence, limits: Limits): Verdic
   if (source.kind === 'counters') {
     return say('inconclusive', `${source.why}, and HAProxy's counters have no latencies`);
   }
+  if (window.from === now) {
+    const warmUp = `${Math.round(limits.warmUpMs / 1_000)} s`;
+    return say('inconclusive', `n too small: the first ${warmUp} are not compared`);
+  }
   if (candidateN < MIN_EACH || stableN < MIN_EACH) {
     return say('inconclusive', `n too small (${candidateN} and ${stableN}, ${MIN_EACH} each)`);
   }

@@ -201,6 +201,14 @@ describe('relative latency', () => {
     expect(judgeRelativeLatency(evidence(120, warm, quiet), limits).outcome).toBe('pass');
   });
 
+  it('compares nothing before the warm-up has ended', () => {
+    const warm = ticks(SWITCH, SWITCH + 30_000, 500, 0, 900);
+    expect(judgeRelativeLatency(evidence(28, warm, quiet), limits)).toMatchObject({
+      outcome: 'inconclusive',
+      because: 'n too small: the first 30 s are not compared',
+    });
+  });
+
   it('needs 50 on each side', () => {
     const few = ticks(SWITCH + 30_000, SWITCH + 35_000, 49, 0, 900);
     expect(judgeRelativeLatency(evidence(120, few, quiet), limits)).toMatchObject({
