@@ -17,7 +17,7 @@ export interface Context {
 
 /** The region as this room's options want it. */
 export function renderWith(
-  { bind, adminSocket, adminSocketInRegion }: ResolvedOptions,
+  { bind, adminSocket, adminSocketInRegion, accessLogPlace }: ResolvedOptions,
   desired: DesiredProxy,
   chroot: string | undefined,
 ): Rendered {
@@ -25,5 +25,6 @@ export function renderWith(
     bind: bind(),
     chroot,
     adminSocket: adminSocketInRegion ? adminSocket : undefined,
+    accessLog: accessLogPlace(),
   });
 }

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { type LogPlace, MAX_LINE_BYTES, structuredData } from '../access-log/format.ts';
 import type { DesiredApp, DesiredProxy, DesiredServer } from '../proxy.ts';
 import { EMPTY_PAGE } from './empty-page.ts';
 import { maintenanceFlag, maintenanceRule } from './maintenance.ts';
@@ -12,6 +13,8 @@ export interface RenderOptions {
   readonly adminSocket?: string | undefined;
   /** `chroot` of the file's global section. */
   readonly chroot: string | undefined;
+  /** The agent's reader of the access log; undefined: there is none. */
+  readonly accessLog?: LogPlace | undefined;
 }
 
 /** The managed region and the hash of what only a reload can change. */
@@ -58,7 +61,8 @@ function render(
       `  setenv ZDD_SHAPE "${shape}"`,
       ...adminSocketLines(options),
     ],
-    ...(options.bind.length === 0 ? [] : [frontend(apps, options.bind), nobody(apps.length === 0)]),
+    ...(options.accessLog === undefined ? [] : [accessLogRing(options.accessLog)]),
+    ...(options.bind.length === 0 ? [] : [frontend(apps, options), nobody(apps.length === 0)]),
     ...apps.flatMap((app) => [
       backend(app, options.chroot, withServers),
       maintenanceFlag(app, withServers),
@@ -73,6 +77,32 @@ function adminSocketLines({ adminSocket: path }: RenderOptions): string[] {
   return [
     '  # The agent is no root: this one is for its group.',
     `  stats socket ${path} mode 660 group haproxy level admin expose-fd listeners`,
+  ];
+}
+
+/**
+ * Requests are told to the agent by way of this ring: HAProxy never waits for who reads it, and what
+ * nobody reads is overwritten. TCP, because HAProxy 2.6 spins when a unix socket has no reader.
+ */
+function accessLogRing({ port }: LogPlace): string[] {
+  return [
+    'ring zdd',
+    '  # For the agent, which judges releases by it. No path, no client: the filler pushes them out.',
+    '  format rfc5424',
+    `  maxlen ${MAX_LINE_BYTES}`,
+    '  size 1048576',
+    '  timeout connect 2s',
+    '  timeout server 10s',
+    `  server agent 127.0.0.1:${port}`,
+  ];
+}
+
+/** Beside the admin's log and in a format of its own, so that the admin's stays as it is. */
+function accessLogLines(place: LogPlace | undefined): string[] {
+  if (place === undefined) return [];
+  return [
+    `  log ring@zdd len ${MAX_LINE_BYTES} format rfc5424 local0`,
+    `  log-format-sd "${structuredData(place.name)}"`,
   ];
 }
 
@@ -120,7 +150,7 @@ export const LONG_ANSWER_NICE = 7;
 
 const PLAIN = 'text/plain; charset=utf-8';
 
-function frontend(apps: readonly DesiredApp[], bind: readonly string[]): string[] {
+function frontend(apps: readonly DesiredApp[], { bind, accessLog }: RenderOptions): string[] {
   const exact = apps.flatMap((app) =>
     rules(
       app,
@@ -141,6 +171,7 @@ function frontend(apps: readonly DesiredApp[], bind: readonly string[]): string[
   return [
     'frontend zdd',
     ...frontendSettings(),
+    ...accessLogLines(accessLog),
     ...bind.map((address) => `  bind ${address}`),
     '  http-request set-var(txn.zdd_host) req.hdr(host),field(1,:),lower',
     ...exact,
