@@ -5,11 +5,11 @@ export function ownerOf(): string {
   return `${userName()}@${hostname()}`.slice(0, 200);
 }
 
-function userName(): string {
+/** The user's name on this machine, or the number where a container gives none a name. */
+export function userName(): string {
   try {
     return userInfo().username;
   } catch {
-    // A container may run under a number that has no name.
     return String(process.getuid?.() ?? 'unknown');
   }
 }

@@ -1,4 +1,5 @@
 import { type ErrorBody, ZddError } from '../../agent/protocol/errors.ts';
+import { onCommand } from '../render/tries.ts';
 
 /** What an agent answers when it does not do what it was asked. */
 export class RefusedByAgent extends ZddError {
@@ -14,6 +15,6 @@ export class RefusedByAgent extends ZddError {
 export function leadingThere(cause: unknown, way: string): unknown {
   if (!(cause instanceof RefusedByAgent) || way === '') return cause;
   const body = cause.toBody();
-  const tries = body.tries.map((line) => (line.startsWith('zdd-agent ') ? line + way : line));
+  const tries = body.tries.map((line) => onCommand(line, (command) => command + way));
   return new RefusedByAgent({ ...body, tries });
 }

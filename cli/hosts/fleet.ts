@@ -1,6 +1,7 @@
 import type { Context, Globals } from '../context.ts';
 import type { Interrupts } from '../interrupt.ts';
 import type { Screen } from '../render/screen.ts';
+import { onCommand } from '../render/tries.ts';
 
 /** Several hosts that a verb answers for at once. */
 export interface Fleet {
@@ -40,5 +41,5 @@ function isAddress(name: string): boolean {
 
 /** What to type about one of several hosts, of what its agent proposes. */
 export function typedAbout({ context }: FleetHost, command: string): string {
-  return command.startsWith('zdd-agent ') ? `${command}${context.wayThere()}` : command;
+  return onCommand(command, (own) => own + context.wayThere());
 }

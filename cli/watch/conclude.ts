@@ -3,6 +3,7 @@ import type { Receipt } from '../../agent/protocol/events.ts';
 import type { Context } from '../context.ts';
 import { showError } from '../render/error.ts';
 import { endedLines, exitOfOutcome, failureOf, successLines } from '../render/outcome.ts';
+import { onCommand } from '../render/tries.ts';
 import type { Watched } from './watch.ts';
 
 /** What the one who watched had asked for: a new release live, or this deployment ended. */
@@ -44,7 +45,7 @@ export async function conclude(
 /** The agent does not know from where it is asked: what it proposes to type leads to it from here. */
 function typedHere(error: ErrorBody, { command }: Watched): ErrorBody {
   const tries = error.tries.map((line) =>
-    line.startsWith(OWN) && !/ --(app|host)\b/.test(line) ? command(line.slice(OWN.length)) : line,
+    / --(app|host)\b/.test(line) ? line : onCommand(line, (own) => command(own.slice(OWN.length))),
   );
   return { ...error, tries };
 }

@@ -228,3 +228,14 @@ test('versions are compared once, before the first request', async () => {
   expect(server.requests).toEqual(['GET /v1/version', 'GET /v1/doctor', 'GET /v1/doctor']);
   expect(VERSION.api).toBe(1);
 });
+
+test('an account that has no name, as in many containers, can ask over SSH', async () => {
+  await chmod(folder.path, 0o755);
+  const { code, stderr } = await cli(['status', '--host', '127.0.0.1:1'], {
+    cwd: folder.path,
+    env: { HOME: folder.path },
+    ...(process.getuid?.() === 0 ? { uid: 54_321 } : {}),
+  });
+  expect(stderr).toContain('ZDD_AGENT_UNREACHABLE');
+  expect(code).toBe(11);
+});

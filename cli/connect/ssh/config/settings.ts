@@ -1,6 +1,7 @@
-import { homedir, userInfo } from 'node:os';
+import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { parseDuration } from '../../../../agent/protocol/duration.ts';
+import { userName } from '../../../owner.ts';
 import type { Destination } from '../destination.ts';
 import { evaluate, type Settings } from './evaluate.ts';
 import { expandPath, expandTokens, type Tokens } from './expand.ts';
@@ -49,7 +50,7 @@ const DEFAULT_KEYS = ['id_rsa', 'id_ecdsa', 'id_ed25519'];
  */
 export async function readSettings(destination: Destination): Promise<HostSettings> {
   const home = homedir();
-  const localUser = userInfo().username;
+  const localUser = userName();
   const [own, system] = await Promise.all([
     readConfigFile(join(home, '.ssh', 'config'), home),
     readConfigFile(SYSTEM_CONFIG, home),
