@@ -22,6 +22,8 @@ export function deployRoutes(server: RouteServer, daemon: Daemon): void {
   server.post(
     '/v1/artifacts',
     {
+      // As every upload: see uploads.ts.
+      config: { audit: false },
       schema: {
         headers: z.object({
           'content-length': z.coerce.number().int().min(1),

@@ -14,6 +14,9 @@ function stopping(cause: unknown): ZddError {
   });
 }
 
+/** Bytes change nothing before they are deployed, and that has a name in the audit. */
+const UNNAMED = { audit: false };
+
 /** Artifacts that come in pieces; see `protocol/uploads.ts`. */
 export function uploadRoutes(server: RouteServer, daemon: Daemon): void {
   const { host } = daemon;
@@ -28,7 +31,10 @@ export function uploadRoutes(server: RouteServer, daemon: Daemon): void {
 
   server.post(
     '/v1/uploads/:id',
-    { schema: { params: uploadParams, querystring: appendQuery, response: replies } },
+    {
+      config: UNNAMED,
+      schema: { params: uploadParams, querystring: appendQuery, response: replies },
+    },
     async (request, reply) => {
       const { id } = request.params;
       const { offset: from, bytes, app } = request.query;
@@ -50,6 +56,7 @@ export function uploadRoutes(server: RouteServer, daemon: Daemon): void {
   server.post(
     '/v1/uploads/:id/finish',
     {
+      config: UNNAMED,
       schema: {
         params: uploadParams,
         body: finishRequest,
@@ -61,7 +68,10 @@ export function uploadRoutes(server: RouteServer, daemon: Daemon): void {
 
   server.post(
     '/v1/uploads/:id/cancel',
-    { schema: { params: uploadParams, body: z.strictObject({}), response: replies } },
+    {
+      config: UNNAMED,
+      schema: { params: uploadParams, body: z.strictObject({}), response: replies },
+    },
     async ({ params: { id } }) => {
       await uploads.cancel(id);
       host.countedOn.delete(id);
