@@ -63,7 +63,7 @@ describe('SIGKILL under load: finished, and nothing is lost', () => {
   for (const phase of ['starting', 'probing', 'admitting', 'switching', 'baking', 'promoting']) {
     test(`while ${phase} of a restart`, async () => {
       const receipt = await killedWhile(phase, ['restart', '--bake', '500ms']);
-      expect(receipt).toMatchObject({ kind: 'restart', outcome: 'succeeded' });
+      expect(receipt).toMatchObject({ kind: 'restart', error: null, outcome: 'succeeded' });
       await settled(host);
       expect(await instances()).toEqual(['web', 'web', 'worker']);
       expect(load.snapshot().lost).toBe(0);
@@ -75,7 +75,7 @@ describe('SIGKILL under load: finished, and nothing is lost', () => {
     test(`while ${phase} of a scale`, async () => {
       const web = numbers[index] ?? 2;
       const receipt = await killedWhile(phase, ['scale', `web=${web}`]);
-      expect(receipt).toMatchObject({ kind: 'scale', outcome: 'succeeded' });
+      expect(receipt).toMatchObject({ kind: 'scale', error: null, outcome: 'succeeded' });
       await settled(host);
       expect(await instances()).toEqual([...Array.from({ length: web }, () => 'web'), 'worker']);
       expect(load.snapshot().lost).toBe(0);

@@ -272,6 +272,18 @@ test('pids of an earlier boot mean nothing', async () => {
   expect(runs(pid)).toBe(true);
 });
 
+test('a start that the kill came before is made up for, and is no restart', async () => {
+  const spec = counting();
+  mkdirSync(lab.stateDir, { recursive: true });
+  const generation = { token: 'never', bootId: bootId(), restarts: 0 };
+  await writeRecord(lab.stateDir, { spec, intent: { kind: 'run', generation } });
+  const runner = lab.runner();
+  await runner.adopt();
+  await eventually('the app', () => alive().length === 1);
+  expect(runner.status(spec.slot)).toMatchObject({ state: 'running', restarts: 0 });
+  await runner.stop(spec.slot, 0, UNENDING);
+});
+
 test('a record that cannot be read keeps no other slot from being adopted', async () => {
   const spec = counting();
   const host = lab.host('start', spec);

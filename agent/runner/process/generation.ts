@@ -57,6 +57,11 @@ export class HolderGeneration {
     return this.record.restarts + this.life.ends.length;
   }
 
+  /** No holder has come to run, so no app has. Until `settle` one may still come. */
+  get neverRan(): boolean {
+    return this.#isOfThisBoot() && this.life.holder === null;
+  }
+
   get isHolderAlive(): boolean {
     const { holder } = this.life;
     return this.#isOfThisBoot() && holder !== null && isAlive(holder);

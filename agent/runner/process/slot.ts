@@ -239,6 +239,9 @@ export class Slot {
 
   async #relaunch(): Promise<void> {
     const lost = this.#generation;
+    // A start that never came to run, because the daemon was killed over it, is no restart.
+    const again = lost === undefined || lost.neverRan ? 0 : 1;
+    const restarts = (lost?.restarts ?? 0) + again;
     this.#phase = { kind: 'launching' };
     this.#warned = false;
     try {
@@ -246,7 +249,7 @@ export class Slot {
       await preparePlace(this.#spec);
       // Stopped in the meantime, and perhaps started anew.
       if (this.#phase.kind !== 'launching' || this.#generation !== lost) return;
-      await this.#launch((lost?.restarts ?? 0) + 1, this.#around.detached);
+      await this.#launch(restarts, this.#around.detached);
       this.#log('info', 'instance started again', { restarts: this.#generation?.restarts });
     } catch (error) {
       if (this.#around.detached.aborted || this.#phase.kind !== 'launching') return;
