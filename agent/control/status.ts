@@ -10,6 +10,7 @@ import { configOf, type Host, type HostSlot } from '../pipeline/host.ts';
 import { trafficSlots } from '../pipeline/traffic.ts';
 import type { AppStatus, Finding, GenerationStatus } from '../protocol/api.ts';
 import type { AppConfig } from '../protocol/app-config.ts';
+import { routesOf, routeText } from '../protocol/routes.ts';
 import type { Listen } from '../runner/runner.ts';
 import { crowdedWorkers, drift } from './haproxy-findings.ts';
 
@@ -30,7 +31,7 @@ export async function appStatus(
     stopped:
       stopped === null ? null : { release: stopped.release, owner: stopped.owner, at: stopped.at },
     scaled: config === null ? [] : scaledProcesses(config, state),
-    routes: config?.routes ?? [],
+    routes: config === null ? [] : routesOf(config).map(routeText),
     deployment:
       deployment === null
         ? null

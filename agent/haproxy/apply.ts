@@ -1,9 +1,9 @@
 import { ZddError } from '../protocol/errors.ts';
-import { ConfigEdited, readConfig, writeConfig } from './config/file.ts';
+import { ConfigEdited, readConfig, writeBeside, writeConfig } from './config/file.ts';
+import { carriedMaps, MAP_NAMES, mapPath, type RouteMaps, routeChanges } from './config/maps.ts';
 import { checkDesired } from './config/names.ts';
-import { chrootOf, type WrittenServers, writtenServers } from './config/read.ts';
-import { readOrRecall } from './config/recall.ts';
 import { findRegion, replaceRegion } from './config/region.ts';
+import { type ConfigFile, mapsSay, readMaps, recallConfigFile, writeMaps } from './config-file.ts';
 import { type Context, renderWith } from './context.ts';
 import {
   isEmpty,
@@ -15,11 +15,12 @@ import {
   withoutMisplaced,
 } from './converge.ts';
 import { showProcesses } from './master.ts';
-import { type Running, serverOf } from './observe.ts';
+import { observeBackends, type Running, serverOf } from './observe.ts';
 import type { Applied, DesiredProxy } from './proxy.ts';
 import { reload, requireRoom } from './reload.ts';
-import { admit, moveWeights, retire, takeBack } from './steps.ts';
-import { observeCurrent, WorkerChanged } from './worker.ts';
+import { observeRoutes } from './routes.ts';
+import { admit, moveTraffic, retire, takeBack } from './steps.ts';
+import { observeCurrent, onWorker, WorkerChanged } from './worker.ts';
 
 /** An admin may reload while we work; more often than this in one apply is no coincidence. */
 const MAX_ROUNDS = 6;
@@ -35,13 +36,28 @@ interface Progress {
   moved: boolean;
 }
 
-/** The file as it stands, and what it says. */
-interface ConfigFile {
+/** Where `reach` has come to. */
+interface Reached {
+  /** As it was seen last: what was changed since is not in it. */
+  readonly running: Running;
+  /** The backends that were changed. */
+  readonly touched: ReadonlySet<string>;
+  /** `haproxy.cfg` as it was left, and where it stands. */
   readonly text: string;
-  /** What really stands there; `''` when the file is gone and `text` is what it said before. */
-  readonly stands: string;
-  readonly chroot: string | undefined;
-  readonly written: WrittenServers;
+  readonly file: Pick<ConfigFile, 'chroot' | 'folder'>;
+  readonly maps: RouteMaps | undefined;
+}
+
+/** What `reach` does beside making the servers so. */
+interface Extra {
+  /** Servers that HAProxy must have checked before anything moves. */
+  readonly confirm: readonly Target[];
+  /** Namesakes that must be gone. */
+  readonly evict: readonly Target[];
+  /** `keep`: the state on the way moves no route. */
+  readonly routes: 'keep' | 'move';
+  /** What runs and stands there, when it was looked at just now: dear on a host with many apps. */
+  readonly present?: { readonly running: Running; readonly file: ConfigFile } | undefined;
 }
 
 /**
@@ -84,10 +100,10 @@ async function oneRound(
   signal: AbortSignal,
 ): Promise<boolean> {
   const { options } = context;
-  const file = await readFileOf(context);
+  const file = await recallConfigFile(options);
   checkDesired(desired, file.chroot);
   const before = await observeCurrent(context, signal);
-  const shape = renderWith(options, desired, file.chroot).shape;
+  const shape = renderWith(options, desired, file).shape;
   if (shape !== before.shape) {
     requireRoom(await showProcesses(context.master, signal, options.reloadMs), options);
   }
@@ -97,52 +113,77 @@ async function oneRound(
   try {
     if (cleared !== undefined) {
       const present = confirm.filter(({ backend, server }) => serverOf(before, backend, server));
-      await reach(context, cleared, { confirm: [], evict: present }, progress, signal);
+      await reach(
+        context,
+        cleared,
+        { confirm: [], evict: present, routes: 'keep' },
+        progress,
+        signal,
+      );
       return false;
     }
+    let present: Extra['present'] = { running: before, file };
     if (staged !== undefined) {
-      await reach(context, staged, { confirm, evict: [] }, progress, signal);
+      present = undefined;
+      await reach(context, staged, { confirm, evict: [], routes: 'keep' }, progress, signal);
     }
-    const last = { confirm: staged === undefined ? confirm : [], evict: [] };
-    const running = await reach(context, desired, last, progress, signal);
-    return await settled(context, desired, running, signal);
+    const left = staged === undefined ? confirm : [];
+    const last = { confirm: left, evict: [], routes: 'move', present } as const;
+    const reached = await reach(context, desired, last, progress, signal);
+    return await settled(context, desired, reached, signal);
   } catch (error) {
     if (!progress.moved && !isInterference(error)) {
-      await undo(context, file.text, before, error);
+      await undo(context, file, before, error);
     }
     throw error;
   }
 }
 
-/** One state in the order: file, reload if only that helps, servers in, weights, servers out. */
+/**
+ * One state in the order: files, reload if only that helps, servers in, weights and routes, servers
+ * out. The files always fit each other: a map names a backend only while the configuration has it.
+ */
 async function reach(
   context: Context,
   desired: DesiredProxy,
-  extra: { readonly confirm: readonly Target[]; readonly evict: readonly Target[] },
+  extra: Extra,
   progress: Progress,
   signal: AbortSignal,
-): Promise<Running> {
+): Promise<Reached> {
   const { options } = context;
-  const file = await readFileOf(context);
-  const rendered = renderWith(options, desired, file.chroot);
+  const file = extra.present?.file ?? (await recallConfigFile(options));
+  const rendered = renderWith(options, desired, file);
+  const { maps } = rendered;
+  let running = extra.present?.running ?? (await observeCurrent(context, signal));
+  if (maps !== undefined && (running.shape !== rendered.shape || !hasMaps(file))) {
+    const present = await runningRoutes(context, running, file.folder, signal);
+    const carried = carriedMaps(maps, present, desired);
+    if (await writeMaps(options.configPath, carried)) progress.changed = true;
+  }
   const text = replaceRegion(file.text, rendered.text);
   if (text !== file.stands) {
-    await writeConfig(options.configPath, text, options.binary, signal, file.stands);
+    await writeConfig(options.configPath, text, options.binary, signal, file.stands ?? '');
     progress.changed = true;
+    running = await stillRunning(context, running, signal);
   }
-  let running = await observeCurrent(context, signal);
   if (running.shape !== rendered.shape) {
     running = await reload(context, signal);
     progress.changed = true;
     progress.reloaded = true;
     if (running.shape !== rendered.shape) throw new WorkerChanged();
   }
+  const routes =
+    maps === undefined || extra.routes === 'keep' ? undefined : { folder: file.folder, maps };
+  if (routes !== undefined && (await writeMaps(options.configPath, routes.maps))) {
+    progress.changed = true;
+  }
   const plan = planServers(desired, running, file.chroot);
-  if (!isEmpty(plan) || extra.confirm.length > 0) {
-    running = await admit(context, plan, extra.confirm, desired, file.chroot, running.pid, signal);
-    const moved = await moveWeights(
+  if (!isEmpty(plan) || extra.confirm.length > 0 || routes !== undefined) {
+    running = await admit(context, plan, extra.confirm, desired, file.chroot, running, signal);
+    const moved = await moveTraffic(
       context,
       plan,
+      routes,
       running.pid,
       () => {
         progress.moved = true;
@@ -151,7 +192,7 @@ async function reach(
     );
     progress.switchMs += moved;
     await retire(context, plan, running.pid, signal);
-    progress.changed ||= acts(plan, running);
+    progress.changed ||= moved > 0 || acts(plan, running);
   }
   if (extra.evict.length > 0) {
     running = await observeCurrent(context, signal);
@@ -161,7 +202,12 @@ async function reach(
       progress.reloaded = true;
     }
   }
-  return running;
+  const touched = new Set(Object.values(plan).flatMap(backendsIn));
+  return { running, touched, text, file, maps };
+}
+
+function backendsIn(steps: readonly Target[]): readonly string[] {
+  return steps.map(({ backend }) => backend);
 }
 
 /** Whether a plan is more than servers that could not be deleted yet. */
@@ -177,26 +223,53 @@ function acts(plan: Plan, running: Running): boolean {
 async function settled(
   context: Context,
   desired: DesiredProxy,
-  reached: Running,
+  { running: seen, touched, text, file, maps }: Reached,
   signal: AbortSignal,
 ): Promise<boolean> {
   // A reload that has begun shows here: the master does not answer until its new worker exists.
   const { current } = await showProcesses(context.master, signal, context.options.reloadMs);
-  const running = await observeCurrent(context, signal);
-  if (current?.pid !== running.pid || running.pid !== reached.pid) return false;
-  const file = await readFileOf(context);
-  const rendered = renderWith(context.options, desired, file.chroot);
-  return (
-    running.shape === rendered.shape &&
-    replaceRegion(file.text, rendered.text) === file.stands &&
-    !acts(planServers(desired, running, file.chroot), running)
-  );
+  if (current?.pid !== seen.pid) return false;
+  // Of the others nothing had to be changed when they were looked at, on this same worker.
+  const running = await onWorker(context, seen.pid, signal, async (conversation) => {
+    const { backends } = await observeBackends(conversation, touched);
+    return { ...seen, backends: new Map([...seen.backends, ...backends]) };
+  });
+  if ((await readConfig(context.options.configPath)) !== text) return false;
+  if (acts(planServers(desired, running, file.chroot), running)) return false;
+  if (maps === undefined) return true;
+  const routes = await runningRoutes(context, running, file.folder, signal);
+  if (routes === undefined || routeChanges(routes, maps).length > 0) return false;
+  return mapsSay(await readMaps(file.folder), maps);
+}
+
+function hasMaps({ maps }: ConfigFile): boolean {
+  return MAP_NAMES.every((name) => maps[name] !== undefined);
+}
+
+/** What runs now: to write the file took a while, in which somebody may have reloaded. */
+async function stillRunning(
+  context: Context,
+  running: Running,
+  signal: AbortSignal,
+): Promise<Running> {
+  const { current } = await showProcesses(context.master, signal, context.options.reloadMs);
+  return current?.pid === running.pid ? running : observeCurrent(context, signal);
+}
+
+/** @throws WorkerChanged */
+async function runningRoutes(
+  context: Context,
+  { pid }: Running,
+  folder: string,
+  signal: AbortSignal,
+): Promise<RouteMaps | undefined> {
+  return onWorker(context, pid, signal, (conversation) => observeRoutes(conversation, folder));
 }
 
 /** Nothing has moved yet: what came goes, and the file says again what it said. */
 async function undo(
   context: Context,
-  text: string,
+  file: ConfigFile,
   before: Running,
   reason: unknown,
 ): Promise<void> {
@@ -206,10 +279,16 @@ async function undo(
   try {
     const now = await readConfig(options.configPath);
     // Our region only: what an admin wrote beside it meanwhile stays.
-    const was = findRegion(text);
     const is = findRegion(now ?? '');
-    const restored = was && is ? `${is.before}${was.region}${is.after}` : text;
+    const restored = file.cut && is ? `${is.before}${file.cut.region}${is.after}` : file.text;
     if (now !== restored) await writeConfig(options.configPath, restored, options.binary, signal);
+    for (const name of MAP_NAMES) {
+      const path = mapPath(file.folder, name);
+      const said = file.maps[name];
+      if (said !== undefined && said !== (await readConfig(path))) {
+        await writeBeside(options.configPath, path, said);
+      }
+    }
     const running = await observeCurrent(context, signal);
     if (running.shape !== before.shape) await reload(context, signal, { force: true });
     else await takeBack(context, before, running, signal);
@@ -221,15 +300,4 @@ async function undo(
 
 function isInterference(error: unknown): boolean {
   return error instanceof WorkerChanged || error instanceof ConfigEdited;
-}
-
-async function readFileOf({ options }: Context): Promise<ConfigFile> {
-  const { text, stands } = await readOrRecall(options);
-  const cut = findRegion(text);
-  return {
-    text,
-    stands,
-    chroot: chrootOf(cut === undefined ? text : cut.before + cut.after),
-    written: writtenServers(cut?.region ?? ''),
-  };
 }

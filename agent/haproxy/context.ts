@@ -1,4 +1,5 @@
 import { type Rendered, renderRegion } from './config/render.ts';
+import type { ConfigFile } from './config-file.ts';
 import type { ResolvedOptions } from './options.ts';
 import type { DesiredProxy } from './proxy.ts';
 import type { Endpoint } from './runtime.ts';
@@ -15,16 +16,26 @@ export interface Context {
   readonly lastWords: () => Promise<string>;
 }
 
-/** The region as this room's options want it. */
+/** What was rendered last of a wish, and with which options. */
+const rendered = new WeakMap<DesiredProxy, { readonly of: string; readonly region: Rendered }>();
+
+/** The region as this room's options want it. Of one wish it is made once: it may be half a megabyte. */
 export function renderWith(
   { bind, adminSocket, adminSocketInRegion, accessLogPlace }: ResolvedOptions,
   desired: DesiredProxy,
-  chroot: string | undefined,
+  file: Pick<ConfigFile, 'chroot' | 'folder'>,
 ): Rendered {
-  return renderRegion(desired, {
+  const options = {
     bind: bind(),
-    chroot,
+    chroot: file.chroot,
+    mapFolder: file.folder,
     adminSocket: adminSocketInRegion ? adminSocket : undefined,
     accessLog: accessLogPlace(),
-  });
+  };
+  const of = JSON.stringify(options);
+  const known = rendered.get(desired);
+  if (known?.of === of) return known.region;
+  const region = renderRegion(desired, options);
+  rendered.set(desired, { of, region });
+  return region;
 }

@@ -215,7 +215,11 @@ export async function stopEmbedded(workDir: string, timeoutMs = 10_000): Promise
 async function writeFirstConfig(options: ResolvedOptions, signal: AbortSignal): Promise<void> {
   const text = (await readConfig(options.configPath)) ?? renderComplete(options);
   if (findRegion(text) !== undefined) return;
-  const region = renderWith(options, { apps: [] }, undefined);
+  const region = renderWith(
+    options,
+    { apps: [] },
+    { chroot: undefined, folder: dirname(options.configPath) },
+  );
   await writeConfig(options.configPath, replaceRegion(text, region.text), options.binary, signal);
 }
 

@@ -1,12 +1,21 @@
-import { readConfig } from './config/file.ts';
+import { basename } from 'node:path';
+import {
+  changeText,
+  MAP_NAMES,
+  mapPath,
+  mapText,
+  type RouteMaps,
+  routeChanges,
+} from './config/maps.ts';
 import { appOf } from './config/names.ts';
-import { chrootOf, writtenServers } from './config/read.ts';
-import { findRegion, replaceRegion } from './config/region.ts';
+import { replaceRegion } from './config/region.ts';
+import { type ConfigFile, readConfigFile } from './config-file.ts';
 import { type Context, renderWith } from './context.ts';
 import { planServers, type Target, withoutMisplaced } from './converge.ts';
-import { serverOf } from './observe.ts';
+import { type Running, serverOf } from './observe.ts';
 import type { DesiredProxy, Difference } from './proxy.ts';
-import { observeCurrent } from './worker.ts';
+import { observeRoutes } from './routes.ts';
+import { observeCurrent, onWorker } from './worker.ts';
 
 /**
  * What differs between `desired`, the file and the running worker, in words. Changes nothing.
@@ -17,16 +26,15 @@ export async function inspectProxy(
   desired: DesiredProxy,
   signal: AbortSignal,
 ): Promise<readonly Difference[]> {
-  const text = await readConfig(context.options.configPath);
-  const cut = text === undefined ? undefined : findRegion(text);
-  const chroot = chrootOf(cut === undefined ? (text ?? '') : cut.before + cut.after);
-  const rendered = renderWith(context.options, desired, chroot);
+  const file = await readConfigFile(context.options.configPath);
+  const { stands, cut, chroot } = file;
+  const rendered = renderWith(context.options, desired, file);
   const running = await observeCurrent(context, signal);
   const said: string[] = [];
-  if (text === undefined) said.push('haproxy.cfg: missing');
-  else if (text.trim() === '') said.push('haproxy.cfg: empty');
+  if (stands === undefined) said.push('haproxy.cfg: missing');
+  else if (stands.trim() === '') said.push('haproxy.cfg: empty');
   else if (cut === undefined) said.push('haproxy.cfg: no managed region');
-  else if (replaceRegion(text, rendered.text) !== text) {
+  else if (replaceRegion(stands, rendered.text) !== stands) {
     said.push(firstEdit(cut.region, rendered.text, cut.firstLine));
   }
   if (running.shape !== rendered.shape) {
@@ -55,7 +63,7 @@ export async function inspectProxy(
       said.push(`${name(target)}: not wanted`);
     }
   }
-  const kept = withoutMisplaced(desired, running, writtenServers(cut?.region ?? ''), chroot);
+  const kept = withoutMisplaced(desired, running, file.written, chroot);
   if (kept !== undefined) {
     for (const [index, app] of desired.apps.entries()) {
       const left = new Set(kept.apps[index]?.servers.map((server) => server.name));
@@ -64,7 +72,28 @@ export async function inspectProxy(
       }
     }
   }
+  if (rendered.maps !== undefined) {
+    said.push(...(await differingRoutes(context, file, rendered.maps, running, signal)));
+  }
   return said.map((what) => ({ what }));
+}
+
+async function differingRoutes(
+  context: Context,
+  file: ConfigFile,
+  maps: RouteMaps,
+  { pid }: Running,
+  signal: AbortSignal,
+): Promise<readonly string[]> {
+  const files = MAP_NAMES.filter((name) => file.maps[name] !== mapText(name, maps[name])).map(
+    (name) => `${basename(mapPath(file.folder, name))}: not what the agent wrote`,
+  );
+  const running = await onWorker(context, pid, signal, (conversation) =>
+    observeRoutes(conversation, file.folder),
+  );
+  // Without maps it has another shape than wanted, and that has been said.
+  if (running === undefined) return files;
+  return [...files, ...routeChanges(running, maps).map(changeText)];
 }
 
 function firstEdit(region: string, wanted: string, firstLine: number): string {

@@ -1,4 +1,5 @@
 import { SHAPE_VARIABLE } from './config/render.ts';
+import { refusalOf } from './refusal.ts';
 import { type Conversation, converse, type Endpoint } from './runtime.ts';
 import { parseEnv, parseInfo, parseStat, type StatRow, statNumber } from './tables.ts';
 
@@ -38,21 +39,49 @@ export function observe(admin: Endpoint, signal: AbortSignal): Promise<Running> 
 export async function observeOn({ ask }: Pick<Conversation, 'ask'>): Promise<Running> {
   const { pid, version } = parseInfo(await ask('show info'));
   const shape = parseEnv(SHAPE_VARIABLE, await ask(`show env ${SHAPE_VARIABLE}`));
+  return { pid, version, shape, backends: await backendsOf(ask, '-1') };
+}
+
+/** Asking for more backends than this one by one is dearer than for all of them at once. */
+const FEW_BACKENDS = 10;
+
+/**
+ * The servers of these backends only: on a host with hundreds of apps the table of all of them is the
+ * dearest answer there is, and a switch touches one.
+ */
+export async function observeBackends(
+  { ask }: Pick<Conversation, 'ask'>,
+  names: ReadonlySet<string>,
+): Promise<Pick<Running, 'backends'>> {
+  if (names.size > FEW_BACKENDS) return { backends: await backendsOf(ask, '-1') };
+  const backends = new Map<string, ReadonlyMap<string, RunningServer>>();
+  for (const name of names) {
+    for (const [found, servers] of await backendsOf(ask, name)) backends.set(found, servers);
+  }
+  return { backends };
+}
+
+/** @param which a backend, or `-1` for all */
+async function backendsOf(
+  ask: Conversation['ask'],
+  which: string,
+): Promise<ReadonlyMap<string, ReadonlyMap<string, RunningServer>>> {
   // 2: backends, 4: servers. The backends too, or one without servers would seem not to exist.
-  const rows = parseStat(await ask('show stat -1 6 -1'));
+  const answer = await ask(`show stat ${which} 6 -1`);
+  if (refusalOf(answer) === 'no_such_backend') return new Map();
   const backends = new Map<string, Map<string, RunningServer>>();
-  for (const row of rows) {
+  for (const row of parseStat(answer)) {
     const name = row.get('pxname') ?? '';
     const servers = backends.get(name) ?? new Map<string, RunningServer>();
     backends.set(name, servers);
     if (row.get('type') === '2') servers.set(row.get('svname') ?? '', runningServer(row));
   }
-  return { pid, version, shape, backends };
+  return backends;
 }
 
 /** A server of a backend, undefined when either is not there. */
 export function serverOf(
-  running: Running,
+  running: Pick<Running, 'backends'>,
   backend: string,
   name: string,
 ): RunningServer | undefined {

@@ -5,6 +5,9 @@ import type { AppSignals } from './access-log/access-log.ts';
  * file and the running process so, in an order in which nothing is lost.
  */
 
+import type { Access, Redirect } from '../protocol/access.ts';
+import type { Route } from '../protocol/routes.ts';
+
 /** Where HAProxy finds an instance. */
 export type ServerAddress =
   | { readonly kind: 'unix'; readonly path: string }
@@ -24,8 +27,20 @@ export interface DesiredServer {
 /** One app that takes traffic. */
 export interface DesiredApp {
   readonly app: string;
-  /** Hosts, `*.domain` or `*`; exact before wildcard before `*`. */
-  readonly routes: readonly string[];
+  /**
+   * Exact hosts come before wildcards, longer wildcards before shorter ones, `*` last; of one host
+   * the longest path. They are in force while a server of the app has weight.
+   */
+  readonly routes: readonly Route[];
+  /**
+   * Its routes stay without a server too, and are answered 503: it has served, and was stopped on
+   * purpose. One that never has must not be given anybody's requests.
+   */
+  readonly keepsRoutes?: boolean;
+  /** Who may use it; everybody when it is left out. */
+  readonly access?: Access;
+  /** Where clients are sent that ask in another way than they should. */
+  readonly redirect?: Redirect;
   /** What HAProxy's own check asks and which status it expects; null: it only connects. */
   readonly check: { readonly path: string; readonly status: number } | null;
   readonly servers: readonly DesiredServer[];

@@ -5,6 +5,7 @@ export type Refusal =
   | 'no_such_server'
   | 'no_such_backend'
   | 'no_such_session'
+  | 'no_such_map'
   | 'no_such_worker'
   | 'still_connected'
   | 'not_in_maintenance'
@@ -19,6 +20,7 @@ const TEXTS: ReadonlyArray<readonly [RegExp, Refusal]> = [
   [/^No such server/, 'no_such_server'],
   [/^(No such (backend|proxy)|Can't find backend)/, 'no_such_backend'],
   [/^(No such session|Session not found)/, 'no_such_session'],
+  [/^Unknown map identifier/, 'no_such_map'],
   [/^Can't find the target PID/, 'no_such_worker'],
   [/^Server still has connections attached/, 'still_connected'],
   [/^Only servers in maintenance mode can be deleted/, 'not_in_maintenance'],

@@ -1,14 +1,16 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ZddError } from '../protocol/errors.ts';
+import { SERVER_OPTIONS } from './config/backend.ts';
+import { changeText, type RouteChange, type RouteMaps, routeChanges } from './config/maps.ts';
 import { addressText, backendOf } from './config/names.ts';
-import { SERVER_OPTIONS } from './config/render.ts';
 import type { Context } from './context.ts';
 import type { Move, Plan, Target } from './converge.ts';
-import { effectiveWeight, observeOn, type Running, serverOf } from './observe.ts';
+import { effectiveWeight, observeBackends, observeOn, type Running, serverOf } from './observe.ts';
 import type { DesiredProxy } from './proxy.ts';
 import { CommandRefused } from './refusal.ts';
+import { changeRoutes, observeRoutes } from './routes.ts';
 import type { Conversation } from './runtime.ts';
-import { onWorker } from './worker.ts';
+import { onWorker, WorkerChanged } from './worker.ts';
 
 const POLL_MS = 10;
 
@@ -23,9 +25,11 @@ export async function admit(
   confirm: readonly Target[],
   desired: DesiredProxy,
   chroot: string | undefined,
-  pid: number,
+  present: Running,
   signal: AbortSignal,
 ): Promise<Running> {
+  if (plan.add.length + plan.revive.length + confirm.length === 0) return present;
+  const { pid } = present;
   const addresses = addressesOf(desired, chroot);
   const recheck = await onWorker(context, pid, signal, async (conversation) => {
     const running = await observeOn(conversation);
@@ -46,35 +50,44 @@ export async function admit(
     }
     return again;
   });
-  const running = await confirmed(context, confirm, pid, signal);
+  await confirmed(context, confirm, pid, signal);
   return onWorker(context, pid, signal, async (conversation) => {
     for (const target of [...plan.add, ...plan.revive, ...recheck]) {
       await conversation.order(`set server ${path(target)} state ready`);
       // It starts at 1 of 3 and one slow check would take it down; it has just passed one.
       await conversation.order(`set server ${path(target)} health up`);
     }
-    return plan.add.length + plan.revive.length + recheck.length === 0
-      ? running
-      : observeOn(conversation);
+    return observeOn(conversation);
   });
+}
+
+/** Routes to bring about, and the folder of the maps that hold them. */
+export interface RouteWish {
+  readonly folder: string;
+  readonly maps: RouteMaps;
 }
 
 /**
  * All weights of a plan on one connection: those that gain, a look that every backend has a server
- * that can take over, those that lose, a look that it is so.
+ * that can take over, then the routes, then those that lose, a look that it is so. So a route comes to
+ * an app when it can serve, and leaves one before it cannot.
  * @returns from the first command to the confirmation, ms; 0 when there was nothing to move
  * @throws ZDD_HAPROXY_SERVER_DOWN, ZDD_HAPROXY_COMMAND: nothing has moved unless `onMove` was called
  */
-export async function moveWeights(
+export async function moveTraffic(
   context: Context,
   plan: Plan,
+  routes: RouteWish | undefined,
   pid: number,
   onMove: () => void,
   signal: AbortSignal,
 ): Promise<number> {
   const { raise, lower } = plan;
-  if (raise.length + lower.length === 0) return 0;
+  const touched = new Set([...raise, ...lower].map(({ backend }) => backend));
+  if (raise.length + lower.length === 0 && routes === undefined) return 0;
   return onWorker(context, pid, signal, async (conversation) => {
+    const changes = await changesOf(conversation, routes);
+    if (raise.length + lower.length + changes.length === 0) return 0;
     const started = performance.now();
     const done: Move[] = [];
     try {
@@ -82,14 +95,17 @@ export async function moveWeights(
         done.push(move);
         await setWeight(conversation, move, move.to);
       }
-      if (lower.length > 0) requireSuccessor(context, await observeOn(conversation), raise, lower);
+      if (lower.length > 0) {
+        requireSuccessor(context, await observeBackends(conversation, touched), raise, lower);
+      }
     } catch (error) {
       for (const move of done) await setWeight(conversation, move, move.from);
       throw error;
     }
     onMove();
+    if (routes !== undefined) await changeRoutes(conversation, routes.folder, changes);
     for (const move of lower) await setWeight(conversation, move, move.to);
-    const running = await observeOn(conversation);
+    const running = await observeBackends(conversation, touched);
     for (const move of [...raise, ...lower]) {
       const weight = serverOf(running, move.backend, move.server)?.weight;
       if (weight !== move.to) {
@@ -98,8 +114,27 @@ export async function moveWeights(
         });
       }
     }
+    const left = await changesOf(conversation, routes);
+    const [first] = left;
+    if (first !== undefined) {
+      throw new ZddError('ZDD_HAPROXY_COMMAND', 'HAProxy did not keep a route.', {
+        evidence: [['route', changeText(first)]],
+      });
+    }
     return performance.now() - started;
   });
+}
+
+/** What is still to be done for a wish. */
+async function changesOf(
+  conversation: Conversation,
+  routes: RouteWish | undefined,
+): Promise<readonly RouteChange[]> {
+  if (routes === undefined) return [];
+  const running = await observeRoutes(conversation, routes.folder);
+  // The region that was loaded routes by maps; without them it is not the one that was wanted.
+  if (running === undefined) throw new WorkerChanged();
+  return routeChanges(running, routes.maps);
 }
 
 /** Takes servers out: into maintenance those that leave, away those that nobody wants. */
@@ -145,14 +180,17 @@ async function confirmed(
   confirm: readonly Target[],
   pid: number,
   signal: AbortSignal,
-): Promise<Running> {
+): Promise<void> {
   const until = performance.now() + context.options.confirmMs;
+  const backends = new Set(confirm.map(({ backend }) => backend));
   for (;;) {
-    const running = await onWorker(context, pid, signal, observeOn);
+    const running = await onWorker(context, pid, signal, (conversation) =>
+      observeBackends(conversation, backends),
+    );
     const missing = confirm.find(
       ({ backend, server }) => serverOf(running, backend, server)?.checkedOk !== true,
     );
-    if (missing === undefined) return running;
+    if (missing === undefined) return;
     if (performance.now() > until)
       throw serverDown(context, running, missing, context.options.confirmMs);
     await sleep(POLL_MS, undefined, { signal });
@@ -161,7 +199,7 @@ async function confirmed(
 
 function serverDown(
   context: Context,
-  running: Running,
+  running: Pick<Running, 'backends'>,
   target: Target,
   waitedMs: number,
 ): ZddError {
@@ -184,7 +222,7 @@ function serverDown(
 /** Lowering is safe only while another server of the backend can take what comes. */
 function requireSuccessor(
   context: Context,
-  running: Running,
+  running: Pick<Running, 'backends'>,
   raise: readonly Move[],
   lower: readonly Move[],
 ): void {

@@ -1,4 +1,4 @@
-import { LONG_ANSWER_NICE } from './config/render.ts';
+import { LONG_ANSWER_NICE } from './config/backend.ts';
 
 /**
  * What a stream is. `tunnel`: a WebSocket or a CONNECT, over HTTP/1 or HTTP/2. `stream`: an answer

@@ -1,7 +1,10 @@
 import { ZddError } from '../protocol/errors.ts';
 
-/** A row of `show stat`, by column name. Columns a version lacks are absent. */
-export type StatRow = ReadonlyMap<string, string>;
+/** A row of `show stat`. */
+export interface StatRow {
+  /** By column name; undefined for one that this version lacks. */
+  get(column: string): string | undefined;
+}
 
 /** `show info`, as far as it is used. */
 export interface ProcessInfo {
@@ -56,11 +59,32 @@ export function parseStat(text: string): readonly StatRow[] {
   if (header === undefined || !header.startsWith('# pxname,svname,')) {
     throw unreadable('show stat', text);
   }
-  const names = header.slice(2).split(',');
+  const columns = new Map(
+    header
+      .slice(2)
+      .split(',')
+      .map((name, index) => [name, index]),
+  );
+  // A row has about a hundred columns and a few are asked for: a map of each would cost far more.
   return lines.map((line) => {
     const values = splitCsv(line);
-    return new Map(names.map((name, index) => [name, values[index] ?? '']));
+    return {
+      get(column) {
+        const index = columns.get(column);
+        return index === undefined ? undefined : (values[index] ?? '');
+      },
+    };
   });
+}
+
+/** `show map FILE`: `0x55d5b2612f80 key value`. Of a key that is there more than once the first counts. */
+export function parseMap(text: string): ReadonlyMap<string, string> {
+  const map = new Map<string, string>();
+  for (const line of text.split('\n')) {
+    const [, key, value] = /^0x[0-9a-f]+ (\S+) (.*)$/.exec(line) ?? [];
+    if (key !== undefined && value !== undefined && !map.has(key)) map.set(key, value);
+  }
+  return map;
 }
 
 /** A number of a row; 0 when the column is absent or empty. */

@@ -2,6 +2,7 @@ import { trafficMoved } from '../core/deployment.ts';
 import type { Target } from '../core/events.ts';
 import {
   type AppState,
+  candidateOf,
   type DeploymentKind,
   type Failure,
   type Generation,
@@ -12,6 +13,7 @@ import { isWarm } from '../core/request.ts';
 import type { DeploymentReply } from '../protocol/api.ts';
 import type { AppConfig } from '../protocol/app-config.ts';
 import { type ErrorCode, ZddError } from '../protocol/errors.ts';
+import { routesOf, routeText } from '../protocol/routes.ts';
 import { hasPresentEnvironment } from './environment.ts';
 import { configOf, type Host } from './host.ts';
 import { assertUnlocked } from './lock.ts';
@@ -35,6 +37,8 @@ export interface DeployWish {
 /** How a deployment is begun. */
 interface Beginning {
   readonly onNumbered?: (deployment: number) => void;
+  /** Its configuration: while nothing is unpacked, the journal cannot tell its routes. */
+  readonly config?: AppConfig;
   /** Although somebody has locked the app. */
   readonly force?: boolean;
   /** What to type to do it all the same. */
@@ -47,6 +51,8 @@ export class Deploys {
   readonly #runs = new Map<string, AppRun>();
   /** Apps with a wish being checked: the lock between check and journal. */
   readonly #claimed = new Set<string>();
+  /** What the last wish of an app was, until it can be read off the journal. */
+  readonly #wished = new Map<string, AppConfig>();
   #open = false;
 
   constructor(host: Host) {
@@ -81,15 +87,15 @@ export class Deploys {
         tries: [`put it into the folder ${config.app}`],
       });
     }
-    this.#refuseRouteConflicts(config);
     await this.refuseWithoutHaproxy(config);
+    this.#refuseRouteConflicts(config);
     return await this.request(
       config.app,
       { kind: 'artifact', artifact: wish.artifact },
       wish.owner,
       wish.source,
       policyOf(config, wish),
-      wish,
+      { ...wish, config },
     );
   }
 
@@ -112,10 +118,11 @@ export class Deploys {
     }
     const release = target.kind === 'warm' ? target.generation.release : target.release;
     const config = configOf(this.#host, app, { release, deployment: 0 });
-    this.#refuseRouteConflicts(config);
     await this.refuseWithoutHaproxy(config);
+    this.#refuseRouteConflicts(config);
     const policy = { ...policyOf(config, {}), bakeMs: 0 };
     return await this.request(app, target, owner, `rollback to ${release}`, policy, {
+      config,
       force,
       although: 'zdd-agent rollback --force      although it is locked',
     });
@@ -168,7 +175,7 @@ export class Deploys {
     owner: string,
     source: string,
     policy: Policy,
-    { onNumbered, force = false, although }: Beginning = {},
+    { config, onNumbered, force = false, although }: Beginning = {},
   ): Promise<DeploymentReply> {
     const { journal } = this.#host;
     this.assertOpen();
@@ -176,6 +183,8 @@ export class Deploys {
     const run = this.run(app);
     if (run.state.deployment !== null || this.#claimed.has(app)) throw this.locked(run.state);
     this.#claimed.add(app);
+    // In the same breath as the look at the routes of others: nothing is waited for between.
+    if (config !== undefined) this.#wished.set(app, config);
     try {
       const since = journal.lastSeq();
       const id = journal.nextDeployment(app);
@@ -282,20 +291,44 @@ export class Deploys {
 
   #refuseRouteConflicts(config: AppConfig): void {
     if (config.processes['web'] === undefined) return;
+    const wanted = routesOf(config).map(routeText);
     for (const other of this.#host.journal.apps()) {
-      // A stopped app keeps its routes.
-      const release = standingRelease(this.#host.journal.state(other));
-      if (other === config.app || release === null) continue;
-      const theirs = configOf(this.#host, other, { release, deployment: 0 });
-      if (theirs.processes['web'] === undefined) continue;
-      const shared = config.routes.filter((route) => theirs.routes.includes(route));
+      if (other === config.app) continue;
+      const taken = this.#routesOf(other);
+      const shared = wanted.filter((route) => taken.has(route));
       if (shared.length === 0) continue;
       throw new ZddError(
         'ZDD_ROUTE_CONFLICT',
         `${shared.join(', ')} belong${shared.length === 1 ? 's' : ''} to the app ${other}`,
-        { tries: ['mend routes in zdd.yaml, then: zdd-agent push'] },
+        {
+          evidence: [[`routes of ${other}`, [...taken].join(', ')]],
+          tries: [
+            'mend routes in zdd.yaml (a longer path or an exact host may be taken), then: zdd-agent push',
+          ],
+        },
       );
     }
+  }
+
+  /**
+   * The routes an app has or is about to have: of what serves, which its running deployment may go
+   * back to, and of what is being deployed, though it may not be unpacked yet.
+   */
+  #routesOf(app: string): ReadonlySet<string> {
+    const state = this.#host.journal.state(app);
+    const { deployment } = state;
+    const candidate = deployment === null ? null : candidateOf(deployment.phase);
+    // A stopped app keeps its routes.
+    const configs = [standingRelease(state), candidate?.release ?? null].flatMap((release) =>
+      release === null ? [] : [configOf(this.#host, app, { release, deployment: 0 })],
+    );
+    const begun = deployment !== null || this.#claimed.has(app);
+    const wished = begun ? this.#wished.get(app) : undefined;
+    return new Set(
+      [...configs, ...(wished === undefined ? [] : [wished])]
+        .filter(({ processes }) => processes['web'] !== undefined)
+        .flatMap((config) => routesOf(config).map(routeText)),
+    );
   }
 
   /** Nothing is started for traffic that could not be moved. @throws ZDD_HAPROXY_* */

@@ -64,6 +64,9 @@ export interface Host {
   readonly now: () => number;
 }
 
+/** What the host remembers: enough to tell what traffic it wants. */
+export type Books = Pick<Host, 'journal' | 'maintenance' | 'releases' | 'slots'>;
+
 export type HostSlot = SlotRecord<InstanceSpec>;
 
 /** What a verb is given beside the host: what it is part of, and when to give up. */
@@ -78,12 +81,34 @@ export interface Task {
 }
 
 /** The `zdd.yaml` of a release, checked again as it was when it came. */
-export function configOf(host: Host, app: string, { release }: Generation): AppConfig {
+export function configOf(
+  host: Pick<Host, 'releases'>,
+  app: string,
+  { release }: Generation,
+): AppConfig {
   const record = host.releases.find(app, release);
   if (record === null) {
     throw new ZddError('ZDD_RELEASE_UNKNOWN', `${app} has no release ${release}`, {
       tries: [`zdd-agent releases ${app}`],
     });
   }
-  return parseAppConfig(record.config, 'zdd.yaml');
+  return checked(record.config);
+}
+
+/** More than the releases that run or are kept warm on a host of hundreds of apps. */
+const KEPT_CONFIGS = 2_000;
+const configs = new Map<string, AppConfig>();
+
+/**
+ * What a text means never changes, and each look at the traffic of a host asks it of every app: a
+ * millisecond each, when it is read anew. Nobody changes what is returned.
+ */
+function checked(text: string): AppConfig {
+  const config = configs.get(text) ?? parseAppConfig(text, 'zdd.yaml');
+  // Put last again, so that what goes is what was not asked for longest.
+  configs.delete(text);
+  configs.set(text, config);
+  const [oldest] = configs.keys();
+  if (configs.size > KEPT_CONFIGS && oldest !== undefined) configs.delete(oldest);
+  return config;
 }

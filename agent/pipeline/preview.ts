@@ -16,6 +16,7 @@ import {
   type ReleaseEntry,
 } from '../protocol/manifest.ts';
 import type { PreviewReply } from '../protocol/preview.ts';
+import { routesOf } from '../protocol/routes.ts';
 import { parseAppConfig } from '../protocol/zdd-yaml.ts';
 import { findContents } from '../store/release-folder/contents.ts';
 import type { Host } from './host.ts';
@@ -136,7 +137,9 @@ async function proxyAfter(
   }
   const { health } = web;
   const check = health === undefined ? null : { path: health.path, status: health.status };
-  return { apps: [...others, { app, routes: config.routes, check, servers }] };
+  const { access, redirect } = config;
+  const routes = routesOf(config);
+  return { apps: [...others, { app, routes, access, redirect, check, servers }] };
 }
 
 function prunedAfter(host: Host, app: string, coming: Generation, config: AppConfig): string[] {

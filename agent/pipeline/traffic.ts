@@ -8,8 +8,9 @@ import type {
   Difference,
   ServerAddress,
 } from '../haproxy/proxy.ts';
+import { routesOf } from '../protocol/routes.ts';
 import type { Listen } from '../runner/runner.ts';
-import { configOf, type Host, type HostSlot, type TrafficControl } from './host.ts';
+import { type Books, configOf, type Host, type HostSlot, type TrafficControl } from './host.ts';
 
 /**
  * What HAProxy shall do, read off the journal: always the whole of it, so that file and running
@@ -41,7 +42,7 @@ export class Traffic implements TrafficControl {
 }
 
 /** The traffic of every app of the host. */
-export function desiredProxy(host: Host): DesiredProxy {
+export function desiredProxy(host: Books): DesiredProxy {
   const apps = host.journal.apps().flatMap((app) => {
     const desired = desiredApp(host, host.journal.state(app));
     return desired === null ? [] : [desired];
@@ -49,12 +50,12 @@ export function desiredProxy(host: Host): DesiredProxy {
   return { apps };
 }
 
-function desiredApp(host: Host, state: AppState): DesiredApp | null {
+function desiredApp(host: Books, state: AppState): DesiredApp | null {
   const shares = trafficOf(state);
   const leading = leadingGeneration(state);
   if (leading === null) return null;
-  const { routes, processes } = configOf(host, state.app, leading);
-  if (processes['web'] === undefined) return null;
+  const config = configOf(host, state.app, leading);
+  if (config.processes['web'] === undefined) return null;
   const servers = shares.flatMap(({ generation, weight, state: condition }) =>
     trafficSlots(host, state.app, generation).map(
       (slot): DesiredServer => ({
@@ -66,10 +67,14 @@ function desiredApp(host: Host, state: AppState): DesiredApp | null {
     ),
   );
   assertServed(state, servers);
+  const { access, redirect } = config;
   const maintenance = host.maintenance.find(state.app);
   return {
     app: state.app,
-    routes,
+    routes: routesOf(config),
+    access,
+    redirect,
+    keepsRoutes: standingRelease(state) !== null,
     check: commonCheck(host, state),
     servers,
     refused: noticePaths(host, state),
@@ -98,7 +103,7 @@ function assertServed(state: AppState, servers: readonly DesiredServer[]): void 
  * HAProxy's check is one for the whole backend. While releases stand in it that disagree on their
  * health path, it only connects: a check by the other's path would take a healthy server down.
  */
-function commonCheck(host: Host, state: AppState): DesiredApp['check'] {
+function commonCheck(host: Books, state: AppState): DesiredApp['check'] {
   const known = trafficOf(state).map(({ generation }) => generation);
   const leading = leadingGeneration(state);
   const checks = (known.length > 0 || leading === null ? known : [leading]).map((generation) => {
@@ -113,7 +118,7 @@ function commonCheck(host: Host, state: AppState): DesiredApp['check'] {
 }
 
 /** A notice comes from the agent, on the instance's own socket; nobody else is to send one. */
-function noticePaths(host: Host, state: AppState): readonly string[] {
+function noticePaths(host: Books, state: AppState): readonly string[] {
   const paths = trafficOf(state).flatMap(({ generation }) => {
     const { notice } = configOf(host, state.app, generation).drain;
     return notice !== undefined && 'post' in notice ? [notice.post] : [];
@@ -122,12 +127,12 @@ function noticePaths(host: Host, state: AppState): readonly string[] {
 }
 
 /** Whether a release has a process that answers requests. */
-export function takesTraffic(host: Host, app: string, generation: Generation): boolean {
+export function takesTraffic(host: Books, app: string, generation: Generation): boolean {
   return configOf(host, app, generation).processes['web'] !== undefined;
 }
 
 /** The slots of a generation that HAProxy sends requests to. */
-export function trafficSlots(host: Host, app: string, generation: Generation): HostSlot[] {
+export function trafficSlots(host: Books, app: string, generation: Generation): HostSlot[] {
   return host.slots.of(app, generation).filter(({ takesTraffic }) => takesTraffic);
 }
 

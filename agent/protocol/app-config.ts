@@ -1,19 +1,14 @@
 import { z } from 'zod';
+import { access, leadsTo, redirect } from './access.ts';
 import { duration } from './duration.ts';
 import { MOST_INSTANCES } from './everyday.ts';
 import { gates } from './gates.ts';
+import { routes, routesOf } from './routes.ts';
 import { size } from './size.ts';
 
 const name = z
   .string()
   .regex(/^[a-z][a-z0-9-]{0,30}$/, 'expected lower-case letters, digits and "-", at most 31');
-
-const host = z
-  .string()
-  .regex(
-    /^(\*|(\*\.)?[a-z0-9]([a-z0-9.-]*[a-z0-9])?)$/,
-    'expected a host such as "shop.example.com", "*.example.com" or "*" for every host',
-  );
 
 const command = z
   .union([z.string().min(1), z.array(z.string().min(1)).min(1)])
@@ -122,10 +117,9 @@ const path = z
 export const appConfig = z
   .strictObject({
     app: name.describe('The name of the app on the host.'),
-    routes: z
-      .array(host)
-      .default(['*'])
-      .describe('The hosts this app answers for; "*" is every host.'),
+    routes: routes.describe('The hosts and paths this app answers for; "*" is every host.'),
+    access: access.describe('Who may use the app. Default: everybody.'),
+    redirect: redirect.describe('Where clients are sent that ask by http, or another host.'),
     environments: z
       .record(name, z.strictObject({ hosts: z.array(z.string()).min(1) }))
       .default({})
@@ -207,6 +201,14 @@ export const appConfig = z
         code: 'custom',
         path: ['processes', 'web', 'overlap'],
         message: 'web must overlap: the old one serves until the new one is healthy',
+      });
+    }
+    const { canonical } = config.redirect;
+    if (canonical !== undefined && !leadsTo(canonical, routesOf(config))) {
+      context.addIssue({
+        code: 'custom',
+        path: ['redirect', 'canonical'],
+        message: `no route of this app is for ${canonical}`,
       });
     }
     for (const [index, inner] of config.shared.entries()) {

@@ -165,13 +165,13 @@ function unknownKey(key: string, path: Path): string {
   return `unknown key ${JSON.stringify(key)}${where}${guess === undefined ? '' : `: did you mean "${guess}"?`}`;
 }
 
-/** What was there instead. Values of environment variables may be secrets: only their type is told. */
+/** What was there instead. Of what may be a secret, only the type is told. */
 function got(value: unknown, path: Path): string {
   if (value === undefined) return '';
   if (value === null) return ', got nothing';
   if (Array.isArray(value)) return ', got a list';
   if (typeof value === 'object') return ', got a map';
-  if (path.includes('env'))
+  if (path.includes('env') || path.includes('basic_auth'))
     return `, got ${typeof value === 'string' ? 'text' : `a ${typeof value}`}`;
   const shown = JSON.stringify(value);
   return `, got ${shown.length > 60 ? `${shown.slice(0, 60)}…` : shown}`;

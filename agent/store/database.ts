@@ -1,5 +1,5 @@
 import { chmodSync, closeSync, existsSync, openSync } from 'node:fs';
-import { DatabaseSync } from 'node:sqlite';
+import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import { pathToFileURL } from 'node:url';
 import { ZddError } from '../protocol/errors.ts';
 
@@ -196,6 +196,22 @@ function migrate(database: DatabaseSync, path: string): void {
       database.exec(statements);
       database.exec(`PRAGMA user_version = ${index + 1}`);
     });
+  }
+}
+
+/** Statements prepared once: the same few are asked again for each app of a host. */
+export class Statements {
+  readonly #database: DatabaseSync;
+  readonly #prepared = new Map<string, StatementSync>();
+
+  constructor(database: DatabaseSync) {
+    this.#database = database;
+  }
+
+  of(sql: string): StatementSync {
+    const known = this.#prepared.get(sql) ?? this.#database.prepare(sql);
+    this.#prepared.set(sql, known);
+    return known;
   }
 }
 

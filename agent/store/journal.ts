@@ -3,7 +3,7 @@ import type { DatabaseSync } from 'node:sqlite';
 import type { AppEvent } from '../core/events.ts';
 import { type AppState, completeState, newApp } from '../core/model.ts';
 import type { NewEvent, Receipt, ZddEvent } from '../protocol/events.ts';
-import { inTransaction } from './database.ts';
+import { inTransaction, Statements } from './database.ts';
 
 /** Entries kept per app; older ones have nothing left to recover. */
 const KEPT_ENTRIES = 500;
@@ -32,25 +32,27 @@ export interface EventFilter {
 /** Where every app stands, and how it came there. The only truth the daemon starts from. */
 export class Journal {
   readonly #database: DatabaseSync;
+  readonly #statements: Statements;
   readonly #now: () => number;
   readonly #news = new EventEmitter<{ event: [ZddEvent] }>();
 
   constructor(database: DatabaseSync, now: () => number) {
     this.#database = database;
+    this.#statements = new Statements(database);
     this.#now = now;
     this.#news.setMaxListeners(0);
   }
 
   apps(): string[] {
-    return this.#database
-      .prepare('SELECT app FROM apps ORDER BY app')
+    return this.#statements
+      .of('SELECT app FROM apps ORDER BY app')
       .all()
       .map((row) => String(row['app']));
   }
 
   /** The state of an app; that of a new one if the host does not know it. */
   state(app: string): AppState {
-    const row = this.#database.prepare('SELECT state FROM apps WHERE app = ?').get(app);
+    const row = this.#statements.of('SELECT state FROM apps WHERE app = ?').get(app);
     if (row === undefined) return newApp(app);
     const stored: AppState = JSON.parse(String(row['state']));
     return completeState(stored);

@@ -1,4 +1,5 @@
 import type { DatabaseSync } from 'node:sqlite';
+import { Statements } from './database.ts';
 
 /** How an app answers while it is in maintenance. */
 export interface MaintenanceSettings {
@@ -23,15 +24,17 @@ export interface Maintenance extends MaintenanceSettings {
 /** Which apps are in maintenance. It outlives the daemon, HAProxy and reboots. */
 export class Maintenances {
   readonly #database: DatabaseSync;
+  readonly #statements: Statements;
   readonly #now: () => number;
 
   constructor(database: DatabaseSync, now: () => number) {
     this.#database = database;
+    this.#statements = new Statements(database);
     this.#now = now;
   }
 
   find(app: string): Maintenance | null {
-    const row = this.#database.prepare('SELECT * FROM maintenance WHERE app = ?').get(app);
+    const row = this.#statements.of('SELECT * FROM maintenance WHERE app = ?').get(app);
     return row === undefined ? null : toMaintenance(row);
   }
 

@@ -1,5 +1,5 @@
 import type { DatabaseSync } from 'node:sqlite';
-import { inTransaction } from './database.ts';
+import { inTransaction, Statements } from './database.ts';
 
 /** A release as the host knows it. */
 export interface ReleaseRecord {
@@ -21,14 +21,16 @@ export interface ReleaseRecord {
 /** The releases of every app. */
 export class Releases {
   readonly #database: DatabaseSync;
+  readonly #statements: Statements;
 
   constructor(database: DatabaseSync) {
     this.#database = database;
+    this.#statements = new Statements(database);
   }
 
   find(app: string, release: string): ReleaseRecord | null {
-    const row = this.#database
-      .prepare('SELECT * FROM releases WHERE app = ? AND release = ?')
+    const row = this.#statements
+      .of('SELECT * FROM releases WHERE app = ? AND release = ?')
       .get(app, release);
     return row === undefined ? null : toRecord(row);
   }

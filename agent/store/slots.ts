@@ -1,7 +1,7 @@
 import type { DatabaseSync } from 'node:sqlite';
 import type { Generation } from '../core/model.ts';
 import type { Slot } from '../core/plan.ts';
-import { inTransaction } from './database.ts';
+import { inTransaction, Statements } from './database.ts';
 
 /** A slot with the place it was given. `spec` is whatever the runner needs to start it again. */
 export interface SlotRecord<Spec> extends Slot {
@@ -13,9 +13,11 @@ export interface SlotRecord<Spec> extends Slot {
 /** The slots of every running generation. Written before an instance is started. */
 export class Slots<Spec> {
   readonly #database: DatabaseSync;
+  readonly #statements: Statements;
 
   constructor(database: DatabaseSync) {
     this.#database = database;
+    this.#statements = new Statements(database);
   }
 
   /** Adds all slots of a generation at once, so that it never has only some. */
@@ -44,10 +46,8 @@ export class Slots<Spec> {
   }
 
   of(app: string, { release, deployment }: Generation): SlotRecord<Spec>[] {
-    return this.#database
-      .prepare(
-        'SELECT * FROM slots WHERE app = ? AND release = ? AND deployment = ? ORDER BY position',
-      )
+    return this.#statements
+      .of('SELECT * FROM slots WHERE app = ? AND release = ? AND deployment = ? ORDER BY position')
       .all(app, release, deployment)
       .map((row) => this.#record(row));
   }

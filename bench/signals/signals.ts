@@ -6,6 +6,8 @@ import { parseArgs } from 'node:util';
 import type { LogPlace } from '../../agent/haproxy/access-log/format.ts';
 import { replaceRegion } from '../../agent/haproxy/config/region.ts';
 import { renderRegion } from '../../agent/haproxy/config/render.ts';
+import { writeMaps } from '../../agent/haproxy/config-file.ts';
+import { readRoute } from '../../agent/protocol/routes.ts';
 import { type Bench, BenchError, type BenchResult, type BenchSession } from '../bench.ts';
 import { openStage, type Program, type Stage, untilAnswers } from '../switch/stage.ts';
 import { table } from '../table.ts';
@@ -124,9 +126,9 @@ async function startHaproxy(
     weight: 100,
     state: 'ready' as const,
   };
-  const { text } = renderRegion(
-    { apps: [{ app: 'shop', routes: ['*'], check: null, servers: [server] }] },
-    { bind: [`127.0.0.1:${port}`], chroot: undefined, accessLog },
+  const { text, maps } = renderRegion(
+    { apps: [{ app: 'shop', routes: [readRoute('*')], check: null, servers: [server] }] },
+    { bind: [`127.0.0.1:${port}`], chroot: undefined, mapFolder: stage.folder, accessLog },
   );
   const path = join(stage.folder, 'haproxy.cfg');
   const own = `frontend app
@@ -136,6 +138,7 @@ async function startHaproxy(
   http-request return status 200 content-type text/plain string ok
 `;
   await writeFile(path, replaceRegion(own, text));
+  if (maps !== undefined) await writeMaps(path, maps);
   const program = stage.run('haproxy', ['-db', '-f', path]);
   await untilAnswers(`http://127.0.0.1:${port}/`, stage.signal);
   return program;

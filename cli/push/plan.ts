@@ -1,6 +1,7 @@
 import type { AppStatus } from '../../agent/protocol/api.ts';
 import { type AppConfig, listenOf } from '../../agent/protocol/app-config.ts';
 import { formatDuration } from '../../agent/protocol/duration.ts';
+import { routesOf, routeText } from '../../agent/protocol/routes.ts';
 import { rows } from '../render/error.ts';
 
 /** What a deploy of this config will do, as far as the config alone can tell. */
@@ -18,7 +19,7 @@ export function planLines(
     return scale === undefined ? `×${configured}` : `×${scale.instances} (scaled)`;
   };
   const processes = Object.entries(config.processes);
-  const steps: [string, string][] = [['routes', config.routes.join(', ')]];
+  const steps: [string, string][] = [['routes', routesOf(config).map(routeText).join(', ')]];
   if (config.release) steps.push(['release', shown(config.release.run)]);
   steps.push([
     'start',

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { planServers, stage, toConfirm, withoutMisplaced } from '../../agent/haproxy/converge.ts';
 import { effectiveWeight, type Running, type RunningServer } from '../../agent/haproxy/observe.ts';
 import type { DesiredProxy, DesiredServer } from '../../agent/haproxy/proxy.ts';
+import { routesOf } from '../../agent/protocol/routes.ts';
 
 const name = fc.constantFrom('r1', 'r2', 'r3', 'r4');
 const weight = fc.constantFrom(0, 0, 1, 50, 100);
@@ -25,7 +26,9 @@ const runningServer: fc.Arbitrary<RunningServer> = fc.record({
 const byName = { selector: (server: { name: string }) => server.name };
 const desired: fc.Arbitrary<DesiredProxy> = fc
   .uniqueArray(desiredServer, byName)
-  .map((servers) => ({ apps: [{ app: 'shop', routes: ['*'], check: null, servers }] }));
+  .map((servers) => ({
+    apps: [{ app: 'shop', routes: routesOf({ routes: ['*'] }), check: null, servers }],
+  }));
 const running: fc.Arbitrary<Running> = fc.uniqueArray(runningServer, byName).map((servers) => ({
   pid: 1,
   version: '2.6',
@@ -157,7 +160,7 @@ describe('the plan', () => {
       apps: [
         {
           app: 'shop',
-          routes: ['*'],
+          routes: routesOf({ routes: ['*'] }),
           check: null,
           servers: [
             { name: 'r1', address: { kind: 'unix', path: '/r1' }, weight: weight_, state: 'ready' },

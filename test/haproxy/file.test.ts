@@ -89,3 +89,25 @@ it('an edit made while the new file is checked is not lost', async () => {
   ).rejects.toBeInstanceOf(ConfigEdited);
   expect(await readFile(path, 'utf8')).toBe(`${admin}# an edit\n`);
 });
+
+describe('the file before', () => {
+  const first = replaceRegion(admin, good);
+
+  it('stays when the file was emptied: that says nothing anybody would want back', async () => {
+    await writeFile(path, admin);
+    await write(first);
+    await writeFile(path, '\n');
+    await write(first);
+    expect(await readFile(`${path}.previous`, 'utf8')).toBe(admin);
+  });
+
+  it('is another file than the one that stands there, also after a write that came to nothing', async () => {
+    await writeFile(path, admin);
+    await write(first);
+    await expect(writeConfig(path, first, 'haproxy', soon(), 'else')).rejects.toBeInstanceOf(
+      ConfigEdited,
+    );
+    await writeFile(path, '');
+    expect(await readFile(`${path}.previous`, 'utf8')).toBe(admin);
+  });
+});

@@ -14,6 +14,7 @@ import type {
   Haproxy,
 } from '../../agent/haproxy/proxy.ts';
 import { converse, type Endpoint } from '../../agent/haproxy/runtime.ts';
+import { readRoute } from '../../agent/protocol/routes.ts';
 import { acceptWebSocket } from './websocket.ts';
 
 /** A deadline for one thing of a test; generous, because the machine is shared. */
@@ -128,10 +129,10 @@ export function shop(...servers: readonly DesiredServer[]): DesiredProxy {
 
 export function appOf(
   app: string,
-  routes: readonly string[],
+  routes: ReadonlyArray<Parameters<typeof readRoute>[0]>,
   servers: readonly DesiredServer[],
 ): DesiredApp {
-  return { app, routes, check: { path: '/health', status: 200 }, servers };
+  return { app, routes: routes.map(readRoute), check: { path: '/health', status: 200 }, servers };
 }
 
 async function startApp(name: string, path: string, answer?: Answer): Promise<App> {

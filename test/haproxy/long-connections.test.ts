@@ -133,3 +133,10 @@ it('keeps a path for the agent alone, however it is spelled', async () => {
   expect(await rawGet(lab.port, 'shop', '/_drain')).toMatch(/^HTTP\/1\.1 404 /);
   expect(await rawGet(lab.port, 'shop', '/%5fdrain?x')).toMatch(/^HTTP\/1\.1 404 /);
 });
+
+it('keeps it also from who asks by a route that takes something off the path', async () => {
+  const api = appOf('shop', [{ route: '*/api', strip: true }], [lab.server('r1', 100)]);
+  await lab.proxy.apply({ apps: [{ ...api, refused: ['/_drain'] }] }, soon());
+  expect(await rawGet(lab.port, 'shop', '/api/_drain')).toMatch(/^HTTP\/1\.1 404 /);
+  expect(await rawGet(lab.port, 'shop', '/api/%5fdrain')).toMatch(/^HTTP\/1\.1 404 /);
+});

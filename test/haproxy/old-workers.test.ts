@@ -25,8 +25,9 @@ afterEach(async () => {
 /** The same servers in another shape each time: only a reload brings it. */
 function newShape(): DesiredProxy {
   shapes += 1;
+  const check = { path: `/health?${shapes}`, status: 200 };
   return {
-    apps: [...shop(lab.server('r1', 100)).apps, appOf('extra', [`x${shapes}.test`], [])],
+    apps: [...shop(lab.server('r1', 100)).apps, { ...appOf('extra', ['x.test'], []), check }],
   };
 }
 

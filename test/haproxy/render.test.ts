@@ -6,13 +6,21 @@ import { promisify } from 'node:util';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { renderComplete } from '../../agent/haproxy/config/complete.ts';
+import { MAP_NAMES, mapPath, mapText } from '../../agent/haproxy/config/maps.ts';
 import { checkDesired } from '../../agent/haproxy/config/names.ts';
 import { chrootOf, writtenServers } from '../../agent/haproxy/config/read.ts';
 import { replaceRegion } from '../../agent/haproxy/config/region.ts';
 import { renderRegion } from '../../agent/haproxy/config/render.ts';
 import type { DesiredApp, DesiredProxy, DesiredServer } from '../../agent/haproxy/proxy.ts';
+import { access, redirect } from '../../agent/protocol/access.ts';
+import { readRoute } from '../../agent/protocol/routes.ts';
 
-const options = { bind: ['127.0.0.1:8080', ':::8081 v6only'], chroot: undefined };
+const options = {
+  bind: ['127.0.0.1:8080', ':::8081 v6only'],
+  chroot: undefined,
+  mapFolder: '/etc/haproxy/zdd',
+};
+const routes = (...list: ReadonlyArray<Parameters<typeof readRoute>[0]>) => list.map(readRoute);
 const server = (name: string, weight: number): DesiredServer => ({
   name,
   address: { kind: 'unix', path: `/run/zdd/${name}.sock` },
@@ -21,7 +29,9 @@ const server = (name: string, weight: number): DesiredServer => ({
 });
 const shop: DesiredApp = {
   app: 'shop',
-  routes: ['shop.example.com', 'www.example.com', '*.shop.example.com', '*'],
+  routes: routes('shop.example.com', 'www.example.com', '*.shop.example.com', '*'),
+  access: { allow: ['10.0.0.0/8', '2001:db8::1'], basic_auth: ['anna:$6$salt$hash'] },
+  redirect: { https: true, canonical: 'shop.example.com' },
   check: { path: "/health?deep=1&who='x'#y", status: 204 },
   servers: [
     server('r41-d56-web-1', 0),
@@ -31,7 +41,10 @@ const shop: DesiredApp = {
 };
 const blog: DesiredApp = {
   app: 'blog',
-  routes: ['blog.example.com', '*.example.com'],
+  routes: routes('blog.example.com', '*.example.com', {
+    route: 'shop.example.com/blog',
+    strip: true,
+  }),
   check: null,
   servers: [
     {
@@ -54,7 +67,11 @@ describe('the rendered region', () => {
     try {
       const file = join(folder, 'haproxy.cfg');
       const complete = renderComplete({ adminSocket: join(folder, 'admin.sock') });
-      await writeFile(file, replaceRegion(complete, renderRegion(desired, options).text));
+      const { text, maps } = renderRegion(desired, { ...options, mapFolder: folder });
+      await writeFile(file, replaceRegion(complete, text));
+      for (const name of MAP_NAMES) {
+        await writeFile(mapPath(folder, name), mapText(name, maps?.[name] ?? new Map()));
+      }
       const { stdout, stderr } = await promisify(execFile)('haproxy', ['-c', '-f', file]);
       expect(stdout).toMatch(/Configuration file is valid/);
       expect(stderr).not.toMatch(/WARNING|ALERT/);
@@ -67,6 +84,17 @@ describe('the rendered region', () => {
     expect(renderRegion({ apps: [blog, shop] }, options)).toEqual(renderRegion(desired, options));
   });
 
+  it('leaves routes to the maps, and keeps its shape when they change', () => {
+    const { shape, text } = renderRegion(desired, options);
+    const moved = [
+      { ...shop, routes: routes('shop.example.com', '*', '*.eu.example.com/api') },
+      { ...blog, routes: routes('www.example.com') },
+    ];
+    const other = renderRegion({ apps: moved }, options);
+    expect({ text: other.text, shape: other.shape }).toEqual({ text, shape });
+    expect(text).not.toContain('www.example.com');
+  });
+
   it('keeps its shape when servers come, go and change weight', () => {
     const { shape, text } = renderRegion(desired, options);
     const other = renderRegion({ apps: [{ ...shop, servers: [server('r9', 7)] }, blog] }, options);
@@ -76,10 +104,11 @@ describe('the rendered region', () => {
   });
 
   it.each<[string, DesiredProxy, typeof options]>([
-    ['a route', { apps: [{ ...shop, routes: ['*'] }, blog] }, options],
     ['an app', { apps: [shop] }, options],
     ['a health path', { apps: [{ ...shop, check: { path: '/', status: 204 } }, blog] }, options],
     ['a status', { apps: [{ ...shop, check: { path: '/', status: 200 } }, blog] }, options],
+    ['who may use it', { apps: [{ ...shop, access: access.parse({}) }, blog] }, options],
+    ['a redirect', { apps: [{ ...shop, redirect: redirect.parse({}) }, blog] }, options],
     ['a bind', desired, { ...options, bind: ['127.0.0.1:8080'] }],
   ])('changes its shape with %s', (_, changed, changedOptions) => {
     expect(renderRegion(changed, changedOptions).shape).not.toBe(
@@ -88,7 +117,8 @@ describe('the rendered region', () => {
   });
 
   it('has no frontend when it listens nowhere: the admin routes', () => {
-    const { text } = renderRegion(desired, { ...options, bind: [] });
+    const { text, maps } = renderRegion(desired, { ...options, bind: [] });
+    expect(maps).toBeUndefined();
     expect(text).not.toMatch(/^frontend/m);
     expect(text).toMatch(/^backend zdd_shop$/m);
     // It would be inherited by whatever an admin writes below the region.
@@ -111,15 +141,6 @@ describe('the rendered region', () => {
     }).text;
     expect(routed).toMatch(/^ring zdd$/m);
     expect(routed).not.toContain('log-format-sd');
-  });
-
-  it('splits a rule of many hosts into lines that HAProxy can read', () => {
-    const routes = Array.from({ length: 100 }, (_, n) => `h${n}.example.com`);
-    const { text } = renderRegion({ apps: [{ ...shop, routes }] }, options);
-    const rules = text.split('\n').filter((line) => line.includes('use_backend'));
-    expect(rules.length).toBe(3);
-    for (const rule of rules) expect(rule.split(' ').length).toBeLessThan(64);
-    for (const route of routes) expect(text).toContain(` ${route} `);
   });
 
   it('names sockets inside the chroot from there, and reads them back', () => {
@@ -154,8 +175,12 @@ describe('what cannot be rendered', () => {
   it('is refused before anything is written', () => {
     invalid([shop, shop]);
     invalid([{ ...shop, app: 'Shop\nfrontend x' }]);
-    invalid([{ ...shop, routes: ['a b'] }]);
+    invalid([{ ...shop, routes: [{ host: 'a b', path: '/', strip: false }] }]);
+    invalid([{ ...shop, routes: [{ host: 'a', path: '/x y', strip: false }] }]);
     invalid([{ ...shop, check: { path: '/a\nb', status: 200 } }]);
+    invalid([{ ...shop, access: { allow: ['10.0.0.0/8 or x'], basic_auth: [] } }]);
+    invalid([{ ...shop, access: { allow: [], basic_auth: ['anna:plain'] } }]);
+    invalid([{ ...shop, redirect: { https: false, canonical: 'a b' } }]);
     invalid([{ ...shop, servers: [server('a b', 1)] }]);
     invalid([{ ...shop, servers: [server('a', 1), server('a', 1)] }]);
     invalid([{ ...shop, servers: [server('a', 257)] }]);
@@ -163,8 +188,8 @@ describe('what cannot be rendered', () => {
     invalid(at(`/${'x'.repeat(97)}`));
     invalid(
       [
-        { ...shop, routes: ['*'] },
-        { ...blog, routes: ['*'] },
+        { ...shop, routes: routes('*/api') },
+        { ...blog, routes: routes({ route: '*/api/', strip: true }) },
       ],
       'ZDD_ROUTE_CONFLICT',
     );

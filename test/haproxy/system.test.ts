@@ -131,7 +131,10 @@ describe("the system's HAProxy", () => {
   });
 
   it('says to everybody how to begin until there is a first app, and 404 from then on', async () => {
-    const region = renderRegion({ apps: [] }, { bind: lab.options.bind(), chroot: undefined });
+    const region = renderRegion(
+      { apps: [] },
+      { bind: lab.options.bind(), chroot: undefined, mapFolder: lab.folder },
+    );
     const text = replaceRegion(adminFile(await freePort()), region.text);
     ({ stop } = await startSystemHaproxy(lab, text));
     const before = await rawGet(lab.port, 'any');
@@ -154,7 +157,12 @@ describe("the system's HAProxy", () => {
     async () => {
       const own = join(lab.folder, 'own.sock');
       const changes = { adminSocket: own, adminSocketInRegion: true };
-      const options = { bind: lab.options.bind(), chroot: undefined, adminSocket: own };
+      const options = {
+        bind: lab.options.bind(),
+        chroot: undefined,
+        mapFolder: lab.folder,
+        adminSocket: own,
+      };
       const region = renderRegion({ apps: [] }, options).text;
       ({ stop } = await startSystemHaproxy(
         lab,

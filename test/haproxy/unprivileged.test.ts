@@ -38,7 +38,10 @@ afterEach(async () => {
   await rm(folder, { recursive: true });
 });
 
-const region = renderRegion({ apps: [] }, { bind: ['127.0.0.1:8080'], chroot: undefined }).text;
+const region = renderRegion(
+  { apps: [] },
+  { bind: ['127.0.0.1:8080'], chroot: undefined, mapFolder: '/' },
+).text;
 const admin = (more = ''): string =>
   `defaults\n  mode http\n  timeout client 1s\n  timeout server 1s\n  timeout connect 1s\n${more}`;
 

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { ZddError } from '../../agent/protocol/errors.ts';
+import { routesOf } from '../../agent/protocol/routes.ts';
 import { parseAppConfig } from '../../agent/protocol/zdd-yaml.ts';
 
 const MINIMAL = 'app: shop\nprocesses:\n  web:\n    run: node server.js\n';
@@ -66,6 +67,54 @@ describe('a valid file', () => {
   });
 });
 
+describe('routes', () => {
+  const withRoutes = (list: string) => `${MINIMAL}routes: ${list}\n`;
+
+  test('are hosts and paths, in a short and a long form', () => {
+    const list = '[shop.example.com, "*.example.com/api/", "*", { route: "*/v1", strip: true }]';
+    expect(routesOf(parseAppConfig(withRoutes(list)))).toEqual([
+      { host: 'shop.example.com', path: '/', strip: false },
+      { host: '*.example.com', path: '/api', strip: false },
+      { host: '*', path: '/', strip: false },
+      { host: '*', path: '/v1', strip: true },
+    ]);
+  });
+
+  test.each([
+    ['[a.com, a.com/]', 'routes[1]: it is listed twice'],
+    ['[a.com/x, { route: a.com/x/, strip: true }]', 'routes[1]: it is listed twice'],
+    ['[a..com]', 'routes[0]: a label of the host is empty'],
+    ['["*.a.b.c.d.e.f.g"]', 'routes[0]: expected at most 6 labels below "*."'],
+    [
+      '[{ route: a.com, strip: true }]',
+      'routes[0]: strip takes a path off, and this route has none',
+    ],
+    ['[{ route: a.com/1/2/3/4/5, strip: true }]', 'routes[0]: strip takes at most 4 segments off'],
+    ['[{ path: /x }]', 'unknown key "path" under routes[0]'],
+    ['[a.com/x/../y]', 'routes[0]: expected a host'],
+    ['[a.com/%61]', 'routes[0]: expected a host'],
+    ['["a.com/x?y=1"]', 'routes[0]: expected a host'],
+  ])('%s are refused', (list, why) => {
+    expect(problems(withRoutes(list)).join('\n')).toContain(why);
+  });
+});
+
+describe('access and redirect', () => {
+  test('a password where its hash belongs is refused and not shown', () => {
+    const [why] = problems(`${MINIMAL}access: { basic_auth: ["anna:secret"] }\n`);
+    expect(why).toMatch(/access\.basic_auth\[0\]: expected "name:hash".*, got text$/);
+  });
+
+  test('the canonical host is one of the app', () => {
+    const redirectTo = (host: string, routes: string) =>
+      `${MINIMAL}routes: ${routes}\nredirect: { canonical: ${host} }\n`;
+    expect(parseAppConfig(redirectTo('a.b.com', '["*.b.com"]')).redirect.canonical).toBe('a.b.com');
+    expect(problems(redirectTo('b.com', '["*.b.com", a.com]'))).toEqual([
+      'zdd.yaml:6:13 redirect.canonical: no route of this app is for b.com',
+    ]);
+  });
+});
+
 describe('every problem is told at once', () => {
   test('with its place and what was expected', () => {
     const text = `app: Shop
@@ -112,8 +161,8 @@ bake:
       'zdd.yaml:14:10 drain.pace: expected a pace such as "50/s", got "50"',
       'zdd.yaml:14:22 drain.requests: expected a duration such as "30s", "10m" or "1h30m", got 10',
       'zdd.yaml:15:1 keep: expected at least 1, got 0',
-      'zdd.yaml:16:10 routes[0]: expected a host such as "shop.example.com", "*.example.com" or "*" for every host, got "a b"',
-      'zdd.yaml:16:15 routes[1]: expected text, got 3: put it in quotes',
+      'zdd.yaml:16:10 routes[0]: expected a host such as "shop.example.com", "*.example.com" or "*" for every host, and perhaps a path: "shop.example.com/api", got "a b"',
+      'zdd.yaml:16:15 routes[1]: expected text or a map, got 3',
       'zdd.yaml:17:9 smoke[0].path: missing: expected text',
       'zdd.yaml:17:16 smoke[1].path: expected a path that begins with "/", got "x"',
       'zdd.yaml:17:25 smoke[1].status: expected at least 100, got 20',

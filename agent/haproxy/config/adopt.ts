@@ -1,3 +1,4 @@
+import { dirname } from 'node:path';
 import { ZddError } from '../../protocol/errors.ts';
 import { readConfig } from './file.ts';
 import { chrootOf } from './read.ts';
@@ -11,7 +12,7 @@ import { type RenderOptions, renderRegion } from './render.ts';
  */
 export async function renderAdopted(
   path: string,
-  options: Omit<RenderOptions, 'chroot'>,
+  options: Omit<RenderOptions, 'chroot' | 'mapFolder'>,
 ): Promise<string> {
   const text = await readConfig(path);
   if (text === undefined) {
@@ -20,6 +21,9 @@ export async function renderAdopted(
     });
   }
   if (findRegion(text) !== undefined) return text;
-  const { text: region } = renderRegion({ apps: [] }, { ...options, chroot: chrootOf(text) });
+  const { text: region } = renderRegion(
+    { apps: [] },
+    { ...options, chroot: chrootOf(text), mapFolder: dirname(path) },
+  );
   return replaceRegion(text, region);
 }

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import {
   chmod,
   chown,
+  link,
   mkdir,
   open,
   readdir,
@@ -11,6 +12,7 @@ import {
   rename,
   rm,
   stat,
+  writeFile,
 } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { ZddError } from '../../protocol/errors.ts';
@@ -54,30 +56,29 @@ export async function writeConfig(
   const folder = dirname(target);
   await mkdir(folder, { recursive: true });
   const before = await readConfig(target);
-  // In the same folder, so that the rename stays within one file system.
-  const temporary = join(folder, `.${basename(target)}.${randomBytes(6).toString('hex')}.tmp`);
+  const temporary = temporaryFor(target);
+  const kept = `${temporary}.previous`;
   try {
-    await writeDurably(temporary, text, target);
-    await checkConfig(temporary, { target, text, before }, binary, signal);
+    await writeLike(temporary, text, target);
+    // The disk has time to take it while HAProxy reads it.
+    await Promise.all([
+      checkConfig(temporary, { target, text, before }, binary, signal),
+      syncAt(temporary),
+    ]);
     // An emptied file says nothing that anybody would want back.
-    if (before !== undefined && before.trim() !== '') {
-      const copy = `${temporary}.previous`;
-      try {
-        await writeDurably(copy, before, target);
-        await rename(copy, `${target}.previous`);
-      } finally {
-        await rm(copy, { force: true });
-      }
-    }
+    const keeps = before !== undefined && !isBlank(before);
+    if (keeps) await nameTwice(target, before, kept);
     const now = (await readConfig(target)) ?? '';
     if (madeFrom !== undefined && now !== madeFrom) throw new ConfigEdited();
     await rename(temporary, target);
-    await syncFolder(folder);
+    if (keeps) await keepPrevious(target, before, kept);
+    await syncAt(folder);
   } catch (error) {
     if (errnoOf(error) === 'EACCES') throw forbidden(folder, 'written', error);
     throw error;
   } finally {
     await rm(temporary, { force: true });
+    await rm(kept, { force: true });
   }
 }
 
@@ -86,18 +87,65 @@ export async function readPrevious(path: string): Promise<string | undefined> {
   return await readConfig(`${await targetOf(path)}.previous`);
 }
 
-/** Removes what a killed `writeConfig` left beside the file. Not while one is under way. */
+/**
+ * The file itself is kept by a second name: nothing of it, on a host with many apps half a megabyte,
+ * is written again. The kernel lets only an owner do so; of root's file a copy is kept.
+ */
+async function nameTwice(target: string, before: string, kept: string): Promise<void> {
+  await link(target, kept).catch(() => writeDurably(kept, before, target));
+}
+
+/**
+ * Only once the file has made place for another: as long as both names are of one file, who empties
+ * the one in place empties the other. If that has just happened, what it said is written again.
+ */
+async function keepPrevious(target: string, before: string, kept: string): Promise<void> {
+  if (isBlank(await readConfig(kept))) {
+    await rm(kept, { force: true });
+    await writeDurably(kept, before, target);
+  }
+  await rename(kept, `${target}.previous`);
+}
+
+/**
+ * Puts a file that `haproxy.cfg` names in place in one rename, durable, with its mode and owner.
+ * @param config the `haproxy.cfg` it stands beside
+ * @throws ZDD_HAPROXY_CONFIG_INVALID when the folder may not be written
+ */
+export async function writeBeside(config: string, path: string, text: string): Promise<void> {
+  const folder = dirname(path);
+  const temporary = temporaryFor(path);
+  try {
+    await writeDurably(temporary, text, await targetOf(config));
+    await rename(temporary, path);
+    await syncAt(folder);
+  } catch (error) {
+    if (errnoOf(error) === 'EACCES') throw forbidden(folder, 'written', error);
+    throw error;
+  } finally {
+    await rm(temporary, { force: true });
+  }
+}
+
+/** In the same folder, so that the rename stays within one file system. */
+function temporaryFor(target: string): string {
+  const name = `.${basename(target)}.${randomBytes(6).toString('hex')}.tmp`;
+  return join(dirname(target), name);
+}
+
+/** Removes what killed writes left beside the file and its maps. Not while one is under way. */
 export async function sweepConfig(path: string): Promise<void> {
   const target = await targetOf(path);
   const folder = dirname(target);
-  const left = (await readdir(folder).catch(() => [])).filter(
-    (name) => name.startsWith(`.${basename(target)}.`) && /\.[0-9a-f]{12}\.tmp/.test(name),
-  );
+  const left = (await readdir(folder).catch(() => [])).filter((name) => {
+    const of = /^\.(.+)\.[0-9a-f]{12}\.tmp/.exec(name)?.[1];
+    return of === basename(target) || (of !== undefined && /^zdd-[a-z]+\.map$/.test(of));
+  });
   for (const name of left) await rm(join(folder, name), { force: true });
 }
 
 /** Where a file stands, or would stand: a link may lead to one that is not there yet. */
-async function targetOf(path: string): Promise<string> {
+export async function targetOf(path: string): Promise<string> {
   try {
     return await realpath(path);
   } catch (error) {
@@ -108,17 +156,17 @@ async function targetOf(path: string): Promise<string> {
 }
 
 async function writeDurably(path: string, text: string, like: string): Promise<void> {
+  await writeLike(path, text, like);
+  await syncAt(path);
+}
+
+/** A new file with mode and owner of another, if that is there; not on disk yet. */
+async function writeLike(path: string, text: string, like: string): Promise<void> {
   const owner = await stat(like).catch((error: unknown) => {
     if (isMissing(error)) return undefined;
     throw error;
   });
-  const file = await open(path, 'wx', DEFAULT_MODE);
-  try {
-    await file.writeFile(text);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
+  await writeFile(path, text, { flag: 'wx', mode: DEFAULT_MODE });
   if (owner === undefined) return;
   const made = await stat(path);
   const isOther = owner.uid !== made.uid || owner.gid !== made.gid;
@@ -127,8 +175,9 @@ async function writeDurably(path: string, text: string, like: string): Promise<v
   await chmod(path, owner.mode & 0o7777);
 }
 
-async function syncFolder(folder: string): Promise<void> {
-  const handle = await open(folder, 'r');
+/** A file or a folder. */
+async function syncAt(path: string): Promise<void> {
+  const handle = await open(path, 'r');
   try {
     await handle.sync();
   } finally {
@@ -143,6 +192,10 @@ function forbidden(path: string, what: 'read' | 'written', cause: unknown): ZddE
     tries: [`namei -l ${path}`, 'zdd-agent doctor'],
     cause,
   });
+}
+
+function isBlank(text: string | undefined): boolean {
+  return text === undefined || text.trim() === '';
 }
 
 function isMissing(error: unknown): boolean {

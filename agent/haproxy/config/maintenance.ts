@@ -33,7 +33,7 @@ export function maintenanceRule({ app, maintenance }: DesiredApp): string[] {
     '  # zdd-agent maintenance on: below, its server has weight 1.',
     '  # Counted, so that who is turned away is not taken for a request that was lost.',
     `  http-request track-sc2 int(1) table ${backend} ${condition}`,
-    `  http-request return status 503 content-type "text/html; charset=utf-8" hdr Retry-After ${retryAfterS} hdr Cache-Control no-store string ${quoteText(page ?? PLAIN_PAGE)} ${condition}`,
+    `  http-request return status 503 content-type "text/html; charset=utf-8" hdr Retry-After ${retryAfterS} hdr Cache-Control no-store string ${page === null ? plainPage : quoteText(page)} ${condition}`,
   ];
 }
 
@@ -50,6 +50,9 @@ export function maintenanceFlag({ app, maintenance }: DesiredApp, withServers: b
     ...(withServers ? [`  server ${server} 127.0.0.1:9 weight ${weight}`] : []),
   ];
 }
+
+/** The same for every app that says nothing else: quoted once. */
+const plainPage = quoteText(PLAIN_PAGE);
 
 /**
  * Any text as one word of one line: what would end the line or the quotes, or begin a variable, is

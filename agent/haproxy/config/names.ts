@@ -1,6 +1,7 @@
 import { ZddError } from '../../protocol/errors.ts';
 import { MAX_PAGE_BYTES } from '../../protocol/gate.ts';
-import type { DesiredMaintenance, DesiredProxy, ServerAddress } from '../proxy.ts';
+import { routeText } from '../../protocol/routes.ts';
+import type { DesiredApp, DesiredMaintenance, DesiredProxy, ServerAddress } from '../proxy.ts';
 
 /**
  * The longest path HAProxy takes for a unix socket: `sun_path` has 108 bytes and HAProxy keeps
@@ -50,18 +51,20 @@ export function checkDesired(desired: DesiredProxy, chroot: string | undefined):
       throw unfit('health check path', app.check.path);
     }
     for (const route of app.routes) {
-      if (!/^(\*|(\*\.)?[a-z0-9.-]+)$/.test(route)) throw unfit('route', route);
-      const owner = owners.get(route);
+      const text = routeText(route);
+      if (!/^(\*|(\*\.)?[a-z0-9.-]+)(\/[A-Za-z0-9._~-]+)*$/.test(text)) throw unfit('route', text);
+      const owner = owners.get(text);
       if (owner !== undefined) {
-        throw new ZddError('ZDD_ROUTE_CONFLICT', `${route} belongs to ${owner} already.`, {
+        throw new ZddError('ZDD_ROUTE_CONFLICT', `${text} belongs to ${owner} already.`, {
           evidence: [
-            ['route', route],
+            ['route', text],
             ['apps', `${owner}, ${app.app}`],
           ],
         });
       }
-      owners.set(route, app.app);
+      owners.set(text, app.app);
     }
+    checkAccess(app);
     const names = new Set<string>();
     for (const { name, weight, address } of app.servers) {
       if (!/^[A-Za-z0-9_.:-]{1,63}$/.test(name)) throw unfit('server name', name);
@@ -90,6 +93,20 @@ function checkMaintenance(maintenance: DesiredMaintenance | undefined): void {
   if (Buffer.byteLength(page) > MAX_PAGE_BYTES) {
     throw unfit(`maintenance page (${MAX_PAGE_BYTES} bytes at most)`, `${page.slice(0, 60)}...`);
   }
+}
+
+function checkAccess({ access, redirect }: DesiredApp): void {
+  for (const from of access?.allow ?? []) {
+    if (!/^[0-9a-fA-F.:/]+$/.test(from)) throw unfit('address', from);
+  }
+  for (const user of access?.basic_auth ?? []) {
+    // The hash is nobody's business but HAProxy's.
+    if (!/^[A-Za-z0-9._@-]+:\$[56]\$[./A-Za-z0-9=$]+$/.test(user)) {
+      throw unfit('user of basic_auth', user.replace(/:.*/s, ''));
+    }
+  }
+  const canonical = redirect?.canonical ?? 'a';
+  if (!/^[a-z0-9.-]+$/.test(canonical)) throw unfit('canonical host', canonical);
 }
 
 function checkAddress(address: ServerAddress, chroot: string | undefined): void {

@@ -27,13 +27,14 @@ export interface Cut {
 export function findRegion(text: string): Cut | undefined {
   const begins: Mark[] = [];
   const ends: Mark[] = [];
-  let offset = 0;
-  for (const [index, raw] of text.split('\n').entries()) {
-    const mark = { line: index + 1, offset, text: raw.trimEnd() };
-    if (mark.text === BEGIN_MARKER) begins.push(mark);
-    else if (mark.text === END_MARKER) ends.push(mark);
-    else if (NEARLY.test(raw)) throw broken('A marker line was changed.', [mark]);
-    offset += raw.length + 1;
+  for (const { raw, offset } of linesAboutUs(text)) {
+    const isBegin = raw.trimEnd() === BEGIN_MARKER;
+    const isEnd = raw.trimEnd() === END_MARKER;
+    if (!isBegin && !isEnd && !NEARLY.test(raw)) continue;
+    const mark = { line: lineAt(text, offset), offset, text: raw.trimEnd() };
+    if (isBegin) begins.push(mark);
+    else if (isEnd) ends.push(mark);
+    else throw broken('A marker line was changed.', [mark]);
   }
   const [begin, ...moreBegins] = begins;
   const [end, ...moreEnds] = ends;
@@ -66,6 +67,26 @@ export function replaceRegion(text: string, body: string): string {
   if (cut !== undefined) return cut.before + region + cut.after;
   const gap = text === '' ? '' : text.endsWith('\n') ? '\n' : '\n\n';
   return `${text}${gap}${region}\n`;
+}
+
+/** Lines that name us: of half a megabyte they are all that can be a marker. */
+function* linesAboutUs(text: string): Generator<{ raw: string; offset: number }> {
+  let done = 0;
+  for (const { index } of text.matchAll(/zdd-agent/gi)) {
+    if (index < done) continue;
+    const offset = text.lastIndexOf('\n', index) + 1;
+    const end = text.indexOf('\n', index);
+    done = end < 0 ? text.length : end;
+    yield { raw: text.slice(offset, done), offset };
+  }
+}
+
+function lineAt(text: string, offset: number): number {
+  let line = 1;
+  for (let at = text.indexOf('\n'); at >= 0 && at < offset; at = text.indexOf('\n', at + 1)) {
+    line += 1;
+  }
+  return line;
 }
 
 interface Mark {

@@ -1,0 +1,85 @@
+import type { DesiredApp, DesiredServer } from '../proxy.ts';
+import { accessRules } from './access.ts';
+import { maintenanceRule } from './maintenance.ts';
+import { addressText, backendOf } from './names.ts';
+import { PLAIN, quote } from './words.ts';
+
+/**
+ * What every server gets, in the file and at runtime alike, because `add server` ignores
+ * `default-server`. Checks of a server that is up are 2 s apart and three must fail: tighter ones
+ * took healthy, busy servers down. One that is down or not admitted yet is asked every 100 ms.
+ * Without the pool settings 2.6 never reuses a connection to a server added at runtime.
+ */
+export const SERVER_OPTIONS =
+  'check inter 2s downinter 100ms fall 3 rise 1 pool-purge-delay 5s pool-max-conn -1';
+
+/**
+ * `show sess all` tells neither path nor headers, but the scheduling nice of each stream: the one
+ * mark that can be put on it. 7 of 1024 does nothing to its priority.
+ */
+export const LONG_ANSWER_NICE = 7;
+
+/**
+ * The backend of an app. What holds for the app whoever routes to it stands here, not in our
+ * frontend: an admin's own may send it requests too.
+ */
+export function backend(
+  app: DesiredApp,
+  chroot: string | undefined,
+  withServers: boolean,
+): string[] {
+  return [
+    `backend ${backendOf(app.app)}`,
+    ...backendSettings(),
+    ...maintenanceRule(app),
+    ...accessRules(app),
+    '  # A request that is not idempotent is never sent to an instance twice.',
+    '  http-request disable-l7-retry unless { method GET HEAD OPTIONS PUT DELETE TRACE }',
+    // The path as the app would see it: our frontend has taken off what a route strips.
+    ...(app.refused ?? []).map(
+      (path) => `  http-request deny deny_status 404 if { path,url_dec -m str ${path} }`,
+    ),
+    '  # Marks answers that are open by nature: they drain as WebSockets do.',
+    `  http-response set-nice ${LONG_ANSWER_NICE} if { res.fhdr(content-type) -m beg -i text/event-stream application/grpc }`,
+    ...healthCheck(app),
+    ...(withServers ? app.servers.map((server) => serverLine(server, chroot)) : []),
+  ];
+}
+
+function backendSettings(): string[] {
+  return [
+    '  mode http',
+    '  balance roundrobin',
+    '  option redispatch 1',
+    '  retries 3',
+    '  retry-on conn-failure empty-response',
+    '  timeout connect 5s',
+    '  timeout check 2s',
+    '  timeout queue 10s',
+    '  timeout server 60s',
+    '  timeout tunnel 1h',
+    `  http-error status 502 content-type "${PLAIN}" string "The app broke off its answer.\\n"`,
+    `  http-error status 503 content-type "${PLAIN}" string "No instance of this app is up. Please try again.\\n" hdr Retry-After 5`,
+    `  http-error status 504 content-type "${PLAIN}" string "The app did not answer in time.\\n"`,
+  ];
+}
+
+/** Asked as the agent's own probe asks. Without a path HAProxy only connects. */
+function healthCheck({ check }: DesiredApp): string[] {
+  if (check === null) return [];
+  return [
+    '  option httpchk',
+    `  http-check send meth GET uri ${quote(check.path)} ver HTTP/1.1 hdr Host localhost`,
+    `  http-check expect status ${check.status}`,
+  ];
+}
+
+function serverLine(server: DesiredServer, chroot: string | undefined): string {
+  const { name, address, state } = server;
+  const place = /^(r\d+)(?:-[0-9a-z]+)*?-d(\d+)-(.+?)-(\d+)$/.exec(name);
+  const comment =
+    place === null ? '' : ` # ${place[1]}, deployment ${place[2]}, ${place[3]} ${place[4]}`;
+  const leaving = state === 'leaving';
+  const weight = leaving ? 0 : server.weight;
+  return `  server ${name} ${addressText(address, chroot)} ${SERVER_OPTIONS} weight ${weight}${leaving ? ' disabled' : ''}${comment}`;
+}

@@ -1,0 +1,47 @@
+import {
+  MAP_NAMES,
+  mapPath,
+  type RouteChange,
+  type RouteMap,
+  type RouteMaps,
+} from './config/maps.ts';
+import { refusalOf } from './refusal.ts';
+import type { Conversation } from './runtime.ts';
+import { parseMap } from './tables.ts';
+
+/**
+ * The routes of the running worker.
+ * @returns undefined when what it has loaded names no maps of ours
+ * @throws ZDD_HAPROXY_DOWN, ZDD_HAPROXY_TIMEOUT
+ */
+export async function observeRoutes(
+  { ask }: Pick<Conversation, 'ask'>,
+  folder: string,
+): Promise<RouteMaps | undefined> {
+  const found: Record<string, RouteMap> = {};
+  for (const name of MAP_NAMES) {
+    const answer = await ask(`show map ${mapPath(folder, name)}`);
+    if (refusalOf(answer) === 'no_such_map') return undefined;
+    found[name] = parseMap(answer);
+  }
+  const { hosts = new Map(), wildcards = new Map() } = found;
+  return { hosts, wildcards };
+}
+
+/**
+ * Changes routes of the running worker one by one. Each command changes one route for all requests
+ * from then on. `commit map` would change all at once, but the two maps still one after the other.
+ * @throws ZDD_HAPROXY_COMMAND, ZDD_HAPROXY_DOWN, ZDD_HAPROXY_TIMEOUT
+ */
+export async function changeRoutes(
+  { order }: Pick<Conversation, 'order'>,
+  folder: string,
+  changes: readonly RouteChange[],
+): Promise<void> {
+  for (const { map, key, from, to } of changes) {
+    const path = mapPath(folder, map);
+    if (to === undefined) await order(`del map ${path} ${key}`);
+    else if (from === undefined) await order(`add map ${path} ${key} ${to}`);
+    else await order(`set map ${path} ${key} ${to}`);
+  }
+}
