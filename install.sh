@@ -916,8 +916,8 @@ next_steps() {
     say "  here      sudo usermod -aG zdd $name          $dim# who may deploy$plain"
   fi
   say "  here      zdd-agent doctor                   $dim# is everything right?$plain"
-  say "  laptop    rsync -a ./ $name@$address:app/    $dim# a project with a zdd.yaml$plain"
-  say "            ssh $name@$address zdd-agent push app"
+  say "  laptop    zdd-agent init --host $name@$address    $dim# in a project: writes its zdd.yaml$plain"
+  say "            zdd-agent push --accept-new        $dim# the first time: the host's key is kept$plain"
   if ((${#binds[@]} > 0)); then
     say "  then      http://$address$(port_text)/"
   else
