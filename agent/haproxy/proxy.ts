@@ -1,4 +1,4 @@
-import type { AppSignals } from './access-log/access-log.ts';
+import type { AppSignals } from './access-log/book.ts';
 
 /**
  * What the rest of the daemon knows of HAProxy: it says how traffic shall be, `apply` makes the
@@ -192,5 +192,4 @@ export interface Haproxy {
   close(): Promise<void>;
 }
 
-export type { AppSignals } from './access-log/access-log.ts';
-export type { SignalTick } from './access-log/book.ts';
+export type { AppSignals, SignalTick } from './access-log/book.ts';

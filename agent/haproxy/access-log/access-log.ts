@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { backendOf } from '../config/names.ts';
 import type { ProxyOptions } from '../options.ts';
 import type { AppCounters } from '../proxy.ts';
-import { ServerBook, type SignalTick } from './book.ts';
+import { type AppSignals, ServerBook, type SignalTick } from './book.ts';
 import type { LogLine, LogPlace } from './format.ts';
 import { LossAccount } from './loss.ts';
 import { haproxyUids, uidOfPeer } from './peer.ts';
@@ -27,17 +27,6 @@ export interface AccessLog {
   /** Lines about an app that came, of all workers. */
   lines(app: string): number;
   close(): void;
-}
-
-/** What the log says of some servers of an app. */
-export interface AppSignals {
-  /**
-   * The share of requests without a line, 0 to 1; 1 when the log is not read at all, null when
-   * nothing can be said about it yet.
-   */
-  readonly lost: number | null;
-  /** Server name -> what it did, oldest first. */
-  readonly servers: ReadonlyMap<string, readonly SignalTick[]>;
 }
 
 /** @param now the daemon's clock, ms */

@@ -21,6 +21,17 @@ export interface SignalTick {
   readonly oneOf: number;
 }
 
+/** What the log says of some servers of an app. */
+export interface AppSignals {
+  /**
+   * The share of requests without a line, 0 to 1; 1 when the log is not read at all, null when
+   * nothing can be said about it yet.
+   */
+  readonly lost: number | null;
+  /** Server name -> what it did, oldest first. */
+  readonly servers: ReadonlyMap<string, readonly SignalTick[]>;
+}
+
 type Writable = {
   -readonly [Key in keyof SignalTick]: SignalTick[Key] extends ReadonlyMap<infer K, infer V>
     ? Map<K, V>
