@@ -155,7 +155,15 @@ export class PrivateHost {
 
   /** The same on the master's socket. */
   async askMaster(command: string): Promise<string> {
-    return await askHaproxy(join(this.dir, 'run', 'haproxy-master.sock'), command);
+    const socket = join(this.dir, 'run', 'haproxy-master.sock');
+    // Between two reloads the master refuses for a moment: it executes itself anew.
+    return await this.#until('the master to take it', 10_000, () =>
+      askHaproxy(socket, command).catch((error: unknown) => {
+        if (error instanceof Error && 'code' in error && error.code === 'ECONNREFUSED')
+          return false;
+        throw error;
+      }),
+    );
   }
 
   /** One request to the control API. */
