@@ -36,11 +36,13 @@ export async function keepFewWorkers(host: Host, signal: AbortSignal): Promise<v
   }
 }
 
-/** What is to be closed on the oldest worker that has any of it; nothing while few enough stand. */
+/**
+ * What is to be closed on the oldest worker that has any of it, of as many workers as are too many:
+ * one that has nothing left is about to end, and then the next one may stay.
+ */
 async function surplus(host: Host, signal: AbortSignal): Promise<readonly OpenConnection[]> {
   const { old, limit } = await host.proxy.oldWorkers(signal);
-  if (old.length < limit) return [];
-  for (const worker of old) {
+  for (const worker of old.slice(0, Math.max(0, old.length - limit + 1))) {
     const open = await host.proxy.longConnections(worker, signal);
     if (open.length > 0) return open;
   }
