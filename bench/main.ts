@@ -2,9 +2,10 @@ import { type Bench, BenchError, type BenchSession } from './bench.ts';
 import { drainBench } from './drain/drain.ts';
 import { pushBench } from './push/push.ts';
 import { scaleBench } from './scale/scale.ts';
+import { signalsBench } from './signals/signals.ts';
 import { switchBench } from './switch/switch.ts';
 
-const BENCHES: readonly Bench[] = [switchBench, pushBench, drainBench, scaleBench];
+const BENCHES: readonly Bench[] = [switchBench, pushBench, drainBench, scaleBench, signalsBench];
 
 function list(): string {
   const lines = BENCHES.flatMap((bench) => [

@@ -14,6 +14,9 @@ export interface ShopBehaviour {
   readonly status?: number;
   /** Share of answers that fail after `failAfterRequests`, 0 to 1. */
   readonly share?: number;
+  readonly failMethod?: string;
+  readonly hangAfterRequests?: number;
+  readonly delayMs?: number;
   readonly crashAfterMs?: number;
   readonly slowStartMs?: number;
 }

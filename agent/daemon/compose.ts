@@ -72,6 +72,8 @@ export function composeHost(
       bind: () => settings.current.haproxy.bind,
       maxOldWorkers: () => settings.current.haproxy.maxOldWorkers,
       workDir: layout.haproxy,
+      accessLog: true,
+      now: steadyNow,
       log: forward,
     }),
     traffic: new Traffic(),

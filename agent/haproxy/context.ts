@@ -21,7 +21,7 @@ const rendered = new WeakMap<DesiredProxy, { readonly of: string; readonly regio
 
 /** The region as this room's options want it. Of one wish it is made once: it may be half a megabyte. */
 export function renderWith(
-  { bind, adminSocket, adminSocketInRegion }: ResolvedOptions,
+  { bind, adminSocket, adminSocketInRegion, accessLogPlace }: ResolvedOptions,
   desired: DesiredProxy,
   file: Pick<ConfigFile, 'chroot' | 'folder'>,
 ): Rendered {
@@ -30,6 +30,7 @@ export function renderWith(
     chroot: file.chroot,
     mapFolder: file.folder,
     adminSocket: adminSocketInRegion ? adminSocket : undefined,
+    accessLog: accessLogPlace(),
   };
   const of = JSON.stringify(options);
   const known = rendered.get(desired);

@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ZddError } from '../protocol/errors.ts';
+import { createAccessLog } from './access-log/access-log.ts';
 import { applyDesired } from './apply.ts';
 import { sweepConfig } from './config/file.ts';
 import { closeConnections, countConnections, listConnections, listLong } from './connections.ts';
@@ -31,7 +32,8 @@ const GRACE_MS = 1_500;
 
 /** The proxy room: HAProxy as the rest of the daemon sees it. Does nothing before `open`. */
 export function createProxy(given: ProxyOptions): Haproxy {
-  const options = resolveOptions(given);
+  const accessLog = createAccessLog(given, given.now ?? Date.now);
+  const options = resolveOptions(given, accessLog.place);
   const { commandMs } = options;
   const admin: Endpoint = { kind: 'admin', path: options.adminSocket, commandMs };
   const master: Endpoint = { kind: 'master', path: options.masterSocket, commandMs };
@@ -81,6 +83,7 @@ export function createProxy(given: ProxyOptions): Haproxy {
         requireVersion(await installedVersion(options.binary, signal));
         await claimHaproxy(options);
         await sweepConfig(options.configPath);
+        if (options.accessLog) await accessLog.open();
         await embedded?.ensure(signal);
         const found = await info(signal);
         embedded?.watch();
@@ -106,8 +109,14 @@ export function createProxy(given: ProxyOptions): Haproxy {
     },
     longConnections: (worker, signal) => listLong(context, worker, signal),
     closeConnections: (connections, signal) => closeConnections(context, connections, signal),
-    counters: (app, signal) => readCounters(context, app, signal),
+    counters: async (app, signal) => {
+      const counters = await readCounters(context, app, signal);
+      accessLog.account(app, counters);
+      return counters;
+    },
+    signals: (app, servers, since) => accessLog.signals(app, servers, since),
     close: async () => {
+      accessLog.close();
       embedded?.close();
       await last;
     },

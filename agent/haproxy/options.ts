@@ -1,3 +1,5 @@
+import type { LogPlace } from './access-log/format.ts';
+
 /** Severity of a line the proxy room writes to the daemon's log. */
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
 
@@ -21,6 +23,10 @@ export interface ProxyOptions {
   readonly bind: () => readonly string[];
   /** Folder for the embedded HAProxy's process record and output. */
   readonly workDir: string;
+  /** Have every request told to the agent; see `access-log/`. Default false. */
+  readonly accessLog?: boolean;
+  /** The daemon's clock, ms since the epoch: what the log says is dated by it. */
+  readonly now?: () => number;
   readonly log: (
     level: LogLevel,
     message: string,
@@ -39,13 +45,22 @@ export interface ProxyOptions {
 }
 
 /** `ProxyOptions` with every default filled in. */
-export type ResolvedOptions = Required<ProxyOptions>;
+export interface ResolvedOptions extends Required<ProxyOptions> {
+  /** Where the agent reads the access log; undefined while it does not. */
+  readonly accessLogPlace: () => LogPlace | undefined;
+}
 
 /** Fills in the deadlines that were left out. */
-export function resolveOptions(options: ProxyOptions): ResolvedOptions {
+export function resolveOptions(
+  options: ProxyOptions,
+  accessLogPlace: () => LogPlace | undefined,
+): ResolvedOptions {
   return {
     ...options,
     adminSocketInRegion: options.adminSocketInRegion ?? false,
+    accessLog: options.accessLog ?? false,
+    now: options.now ?? Date.now,
+    accessLogPlace,
     commandMs: options.commandMs ?? 5_000,
     confirmMs: options.confirmMs ?? 10_000,
     maxOldWorkers: options.maxOldWorkers ?? (() => 8),

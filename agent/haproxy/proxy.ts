@@ -1,3 +1,5 @@
+import type { AppSignals } from './access-log/book.ts';
+
 /**
  * What the rest of the daemon knows of HAProxy: it says how traffic shall be, `apply` makes the
  * file and the running process so, in an order in which nothing is lost.
@@ -97,12 +99,16 @@ export interface OpenConnection {
 
 /** HAProxy's own counters since its worker started; they fall back to 0 after a reload. */
 export interface AppCounters {
+  /** Pid of the worker that counts; null when HAProxy does not know the app. */
+  readonly worker: number | null;
   /** Requests that entered the backend. */
   readonly requests: number;
   /** 5xx answers of the backend, whoever made them. */
   readonly responses5xx: number;
   /** Of these requests and answers, those that maintenance has turned away. */
   readonly turnedAway: number;
+  /** Requests that have not ended, upgraded connections included. */
+  readonly current: number;
   /** Per server: requests and 5xx that the server itself sent; `failed`: refused, reset, no answer. */
   readonly servers: ReadonlyMap<string, ServerCounters>;
 }
@@ -111,6 +117,12 @@ export interface ServerCounters {
   readonly requests: number;
   readonly responses5xx: number;
   readonly failed: number;
+  /** Of `failed`, those that a retry saved: no user saw them. */
+  readonly saved: number;
+  /** Requests that have their answer, an upgrade too, or that failed or were given up. */
+  readonly settled: number;
+  /** Requests in flight, upgraded connections included. */
+  readonly current: number;
   /** What HAProxy's own check says: `UP`, `DOWN`, `MAINT`, `DRAIN`, `no check`. */
   readonly status: string;
 }
@@ -170,6 +182,14 @@ export interface Haproxy {
   /** WebSockets and streams of one worker to servers of the agent's own backends. */
   longConnections(worker: number, signal: AbortSignal): Promise<readonly OpenConnection[]>;
   counters(app: string, signal: AbortSignal): Promise<AppCounters>;
+  /**
+   * What these servers did for the last hour, by HAProxy's access log, and which share of the app's
+   * lines since then is missing; that is found out whenever `counters` is asked.
+   * @param since ms, by the daemon's clock
+   */
+  signals(app: string, servers: readonly string[], since: number): AppSignals;
   /** Lets go of sockets and timers; HAProxy runs on. */
   close(): Promise<void>;
 }
+
+export type { AppSignals, SignalTick } from './access-log/book.ts';

@@ -3,7 +3,7 @@ import { backendOf } from './config/names.ts';
 import type { Context } from './context.ts';
 import type { AppCounters, ServerCounters } from './proxy.ts';
 import { refusalOf } from './refusal.ts';
-import { parseStat, type StatRow, statNumber } from './tables.ts';
+import { parseInfo, parseStat, type StatRow, statNumber } from './tables.ts';
 import { onCurrentWorker } from './worker.ts';
 
 /**
@@ -20,18 +20,22 @@ export async function readCounters(
   signal: AbortSignal,
 ): Promise<AppCounters> {
   const backend = backendOf(app);
-  const [answer, table] = await onCurrentWorker(context, signal, async ({ ask }) => [
+  const { worker, answer, table } = await onCurrentWorker(context, signal, async ({ ask }) => ({
+    worker: parseInfo(await ask('show info')).pid,
     // 2: the backend, 4: its servers.
-    await ask(`show stat ${backend} 6 -1`),
-    await ask(`show table ${maintenanceServer(app).backend}`),
-  ]);
+    answer: await ask(`show stat ${backend} 6 -1`),
+    table: await ask(`show table ${maintenanceServer(app).backend}`),
+  }));
   if (refusalOf(answer) === 'no_such_backend') {
-    return { requests: 0, responses5xx: 0, turnedAway: 0, servers: new Map() };
+    const nothing = { requests: 0, responses5xx: 0, turnedAway: 0, current: 0 };
+    return { worker: null, ...nothing, servers: new Map() };
   }
   const rows = parseStat(answer);
   const total = rows.find((row) => row.get('type') === '1');
   return {
+    worker,
     requests: total === undefined ? 0 : statNumber(total, 'req_tot'),
+    current: total === undefined ? 0 : statNumber(total, 'scur'),
     responses5xx: total === undefined ? 0 : statNumber(total, 'hrsp_5xx'),
     turnedAway: Number(/\bhttp_req_cnt=(\d+)/.exec(table)?.[1] ?? 0),
     servers: new Map(
@@ -47,6 +51,9 @@ function serverCounters(row: StatRow): ServerCounters {
     requests: statNumber(row, 'lbtot'),
     responses5xx: statNumber(row, 'hrsp_5xx'),
     failed: failedAttempts(row),
+    saved: savedAttempts(row),
+    settled: settledRequests(row),
+    current: statNumber(row, 'scur'),
     status: statusWord(row.get('status') ?? ''),
   };
 }
@@ -57,8 +64,18 @@ function serverCounters(row: StatRow): ServerCounters {
  * `wredis`, an empty answer as both, so the larger is the number of attempts.
  */
 function failedAttempts(row: StatRow): number {
-  const saved = Math.max(statNumber(row, 'wretr'), statNumber(row, 'wredis'));
-  return statNumber(row, 'econ') + statNumber(row, 'eresp') + saved;
+  return statNumber(row, 'econ') + statNumber(row, 'eresp') + savedAttempts(row);
+}
+
+function savedAttempts(row: StatRow): number {
+  return Math.max(statNumber(row, 'wretr'), statNumber(row, 'wredis'));
+}
+
+/** 101, an upgrade, counts as an answer; `hrsp_other` is what had no readable status. */
+function settledRequests(row: StatRow): number {
+  const answers = ['1xx', '2xx', '3xx', '4xx', '5xx', 'other'];
+  const given = answers.reduce((sum, kind) => sum + statNumber(row, `hrsp_${kind}`), 0);
+  return given + failedAttempts(row) + statNumber(row, 'cli_abrt');
 }
 
 /** `UP 1/3` is on its way down but takes requests, `DOWN 1/2` the other way round. */

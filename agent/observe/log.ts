@@ -65,6 +65,12 @@ export function logEvent(log: Logger, event: ZddEvent): void {
       else log.warn({ ...ended, code: error.code }, `deployment ${outcome}: ${error.message}`);
       return;
     }
+    case 'judged':
+      for (const { outcome, action, says } of event.verdicts) {
+        if (outcome === 'fail' || action !== 'proceed') log.warn({ ...fields, action }, says);
+        else log.info({ ...fields, action }, says);
+      }
+      return;
     case 'draining':
       log.info(
         {

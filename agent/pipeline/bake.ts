@@ -1,9 +1,15 @@
-import { judge, type Limits, type Sample, type Verdict } from '../core/gate.ts';
 import type { Generation } from '../core/model.ts';
-import type { AppCounters } from '../haproxy/proxy.ts';
+import { type Evidence, type Limits, totals } from '../core/verdict/evidence.ts';
+import { percentile, tellPercentile } from '../core/verdict/histogram.ts';
+import { judgeCrashes, judgeHung, judgeProbes } from '../core/verdict/instances.ts';
+import { failing, isHeld, isSettled, judgeTraffic, overall } from '../core/verdict/judge.ts';
+import { judgeRelativeLatency } from '../core/verdict/relative-latency.ts';
+import { tell, type Verdict } from '../core/verdict/verdict.ts';
+import type { AppConfig } from '../protocol/app-config.ts';
 import { formatDuration } from '../protocol/duration.ts';
 import { ZddError } from '../protocol/errors.ts';
 import { configOf, type Host, type HostSlot, type Task } from './host.ts';
+import { Observation } from './observation.ts';
 import { pause } from './pause.ts';
 import { describeExit, healthOf, type ProbeResult, probeOnce, shortName } from './probe.ts';
 import { trafficSlots } from './traffic.ts';
@@ -11,11 +17,13 @@ import { trafficSlots } from './traffic.ts';
 const LOOK_EVERY_MS = 200;
 const PROBE_EVERY_MS = 1_000;
 const TELL_EVERY_MS = 5_000;
+/** Kinds of failures that an error names. */
+const KINDS_SHOWN = 4;
 
 /**
- * Watches the candidate under real traffic until `until`. Whatever breaks a limit ends the wait at
- * once.
- * @throws ZDD_GATE_FAILED with metric, value, limit and n.
+ * Watches the candidate under real traffic until `until`. Whatever fails a gate ends the wait at
+ * once. While stable has the same trouble nothing is decided, for as long again at most.
+ * @throws ZDD_GATE_FAILED with metric, value, limit, n and interval.
  */
 export async function bake(
   host: Host,
@@ -25,7 +33,7 @@ export async function bake(
 ): Promise<string> {
   const watch = new Watch(host, task, candidate);
   try {
-    return await watch.until(until, task);
+    return await watch.until(until);
   } finally {
     watch.close();
   }
@@ -33,32 +41,41 @@ export async function bake(
 
 class Watch {
   readonly #host: Host;
-  readonly #app: string;
+  readonly #task: Task;
   readonly #candidate: Generation;
+  readonly #previous: Generation | null;
   readonly #fresh: boolean;
   readonly #slots: readonly HostSlot[];
+  readonly #gates: AppConfig['gates'];
   readonly #limits: Limits;
+  readonly #observation: Observation;
   readonly #stopListening: () => void;
   readonly #crashes: string[] = [];
   readonly #failedInARow = new Map<string, number>();
+  readonly #started: number;
   #lastFailedProbe: string | null = null;
-  #base: AppCounters | null = null;
-  #requests = 0;
-  #errors = 0;
+  /** What the sequential test has said: it decides once. */
+  #settled: Verdict | null = null;
+  #held = '';
 
-  constructor(host: Host, { app, deployment }: Task, candidate: Generation) {
+  constructor(host: Host, task: Task, candidate: Generation) {
+    const { app, deployment } = task;
+    const { stable, deployment: running } = host.journal.state(app);
     this.#host = host;
-    this.#app = app;
+    this.#task = task;
     this.#candidate = candidate;
+    this.#previous = stable;
     this.#fresh = candidate.deployment === deployment;
     this.#slots = trafficSlots(host, app, candidate);
-    const { gates } = configOf(host, app, candidate);
-    this.#limits = {
-      errorRate: gates.error_rate,
-      minRequests: gates.min_requests,
-      minErrors: gates.min_errors,
-      failedProbes: gates.failed_probes,
-    };
+    this.#gates = configOf(host, app, candidate).gates;
+    this.#limits = limitsOf(this.#gates);
+    this.#started = host.now();
+    this.#observation = new Observation(host, {
+      app,
+      candidate: this.#slots.map(({ name }) => name),
+      stable: stable === null ? [] : trafficSlots(host, app, stable).map(({ name }) => name),
+      since: running?.phase.name === 'baking' ? running.phase.switchedAt : this.#started,
+    });
     const own = new Set(host.slots.of(app, candidate).map(({ spec }) => spec.slot));
     this.#stopListening = host.runner.onExit(({ spec, exit }) => {
       if (own.has(spec.slot)) this.#crashes.push(`${spec.process} ${describeExit(exit)}`);
@@ -69,66 +86,87 @@ class Watch {
     this.#stopListening();
   }
 
-  async until(until: number, task: Task): Promise<string> {
-    const started = this.#host.now();
+  async until(until: number): Promise<string> {
+    const { app, deployment, signal, tell: say } = this.#task;
+    const longest = until + (until - this.#started);
     let probeAt = 0;
-    let tellAt = started + TELL_EVERY_MS;
+    let tellAt = this.#started + TELL_EVERY_MS;
     for (;;) {
       const now = this.#host.now();
-      await this.#count(task.signal);
+      await this.#observation.look(signal);
       if (now >= probeAt) {
-        await this.#probe(task.signal);
+        await this.#probe(signal);
         probeAt = now + PROBE_EVERY_MS;
       }
-      const verdict = judge(this.#sample(), this.#limits);
-      if (verdict.verdict === 'fail') throw this.#refusal(verdict, now - started);
-      if (now >= until) return this.#summary(now - started);
+      const evidence = this.#observation.evidence(now);
+      const verdicts = this.#judge(evidence);
+      const failed = failing(verdicts);
+      if (failed?.action === 'rollback') throw this.#refusal(failed, verdicts, evidence);
+      const held = verdicts.find(isHeld) ?? failed ?? undefined;
+      this.#tellHeld(held, verdicts);
+      if (now >= until && (held === undefined || now >= longest)) {
+        return this.#conclude(verdicts, evidence);
+      }
       if (now >= tellAt) {
         tellAt = now + TELL_EVERY_MS;
-        task.tell({
-          type: 'progress',
-          app: task.app,
-          deployment: task.deployment,
-          phase: 'baking',
-          message: this.#summary(now - started),
-        });
+        const message = this.#summary(evidence);
+        say({ type: 'progress', app, deployment, phase: 'baking', message });
       }
-      await pause(Math.max(0, Math.min(LOOK_EVERY_MS, until - now)), task.signal);
+      await pause(now >= until ? LOOK_EVERY_MS : Math.min(LOOK_EVERY_MS, until - now), signal);
     }
   }
 
-  #sample(): Sample {
-    return {
-      requests: this.#requests,
-      errors: this.#errors,
-      crashes: Math.max(this.#crashes.length, this.#restarts()),
-      failedProbes: Math.max(0, ...this.#failedInARow.values()),
-    };
+  #judge(evidence: Evidence): readonly Verdict[] {
+    const window = { from: evidence.since, to: evidence.now };
+    const { fail } = this.#limits.actions;
+    const { failed_probes, hung, min_errors } = this.#gates;
+    const traffic = judgeTraffic(evidence, this.#limits, this.#settled);
+    this.#settled = traffic.find(isSettled) ?? this.#settled;
+    const crashes = Math.max(this.#crashes.length, this.#restarts());
+    const inARow = Math.max(0, ...this.#failedInARow.values());
+    const instances = [
+      judgeCrashes(crashes, window, fail),
+      judgeProbes(inARow, failed_probes, window, fail),
+      judgeHung(this.#observation.looks, hung, min_errors, fail),
+    ].filter(({ outcome }) => outcome === 'fail');
+    return [...instances, ...(this.#slots.length === 0 ? [] : traffic)];
+  }
+
+  /** The end of the bake: what is not known is said, and done about as configured. */
+  #conclude(verdicts: readonly Verdict[], evidence: Evidence): string {
+    const all =
+      this.#slots.length === 0
+        ? verdicts
+        : [...verdicts, judgeRelativeLatency(evidence, this.#limits)];
+    const unknown = verdicts.find(({ action }) => action === 'rollback');
+    if (overall(verdicts) === 'inconclusive' && unknown !== undefined) {
+      throw this.#refusal(unknown, all, evidence);
+    }
+    this.#report(all);
+    return this.#summary(evidence);
+  }
+
+  #report(verdicts: readonly Verdict[]): void {
+    const { app, deployment, tell: say } = this.#task;
+    if (verdicts.length === 0) return;
+    const told = verdicts.map((verdict) => ({ ...verdict, says: tell(verdict) }));
+    say({ type: 'judged', app, deployment, phase: 'baking', verdicts: told });
+  }
+
+  /** Once for each gate that holds: somebody shall look. */
+  #tellHeld(held: Verdict | undefined, verdicts: readonly Verdict[]): void {
+    const gate = held?.gate ?? '';
+    if (gate !== '' && gate !== this.#held) this.#report(verdicts);
+    this.#held = gate;
   }
 
   /** Restarts of fresh instances that nobody was there to hear of: while the daemon was away. */
   #restarts(): number {
     if (!this.#fresh) return 0;
-    return this.#host.slots.of(this.#app, this.#candidate).reduce((sum, { spec }) => {
+    return this.#host.slots.of(this.#task.app, this.#candidate).reduce((sum, { spec }) => {
       const status = this.#host.runner.status(spec.slot);
       return sum + (status.state === 'stopped' ? 0 : status.restarts);
     }, 0);
-  }
-
-  /** HAProxy starts counting at 0 again after a reload: what it says is added up here. */
-  async #count(signal: AbortSignal): Promise<void> {
-    if (this.#slots.length === 0) return;
-    const counters = await this.#host.proxy.counters(this.#app, signal);
-    for (const { name } of this.#slots) {
-      const now = counters.servers.get(name);
-      const before = this.#base?.servers.get(name);
-      if (now === undefined || this.#base === null) continue;
-      const reset = before === undefined || now.requests < before.requests;
-      this.#requests += now.requests - (reset ? 0 : before.requests);
-      this.#errors += now.responses5xx - (reset ? 0 : before.responses5xx);
-      this.#errors += now.failed - (reset ? 0 : before.failed);
-    }
-    this.#base = counters;
   }
 
   async #probe(signal: AbortSignal): Promise<void> {
@@ -144,34 +182,66 @@ class Watch {
     );
   }
 
-  #summary(ms: number): string {
-    const rate = this.#requests === 0 ? 0 : (100 * this.#errors) / this.#requests;
-    return `${formatDuration(ms)}: ${this.#requests.toLocaleString('en')} requests, ${rate.toFixed(2)} % errors`;
+  #summary(evidence: Evidence): string {
+    const { now, since } = evidence;
+    const { p99Ms } = this.#limits;
+    const seen = totals(evidence.candidate, { from: since, to: now }, p99Ms);
+    const rate = seen.n === 0 ? 0 : (100 * seen.failed) / seen.n;
+    const sampled = seen.oneOf > 1 ? `, one of ${seen.oneOf} judged` : '';
+    const text = `${formatDuration(now - this.#started)}: ${seen.n.toLocaleString('en')} requests, ${rate.toFixed(2)} % errors${sampled}`;
+    if (seen.latency.size === 0) return text;
+    const p99 = percentile(totals(evidence.stable, { from: 0, to: now }, p99Ms).latency, 99);
+    const before = p99 === null ? '' : ` (${this.#previous?.release.split('-')[0]}: ${p99} ms)`;
+    return `${text}, ${tellPercentile(seen.latency, 99)}${before}`;
   }
 
-  #refusal(verdict: Extract<Verdict, { verdict: 'fail' }>, ms: number): ZddError {
-    const evidence: Array<[string, string]> = [['why', this.#why(verdict)]];
-    if (verdict.metric === 'crashes') evidence.push(['instances', this.#crashes.join('\n')]);
-    if (verdict.metric === 'failed probes' && this.#lastFailedProbe !== null) {
-      evidence.push(['last answer', this.#lastFailedProbe]);
+  #refusal(verdict: Verdict, verdicts: readonly Verdict[], evidence: Evidence): ZddError {
+    this.#report([verdict, ...verdicts.filter((other) => other !== verdict)]);
+    const lines: Array<[string, string]> = [['why', tell(verdict)]];
+    switch (verdict.gate) {
+      case 'crashes':
+        lines.push(['instances', this.#crashes.join('\n')]);
+        break;
+      case 'probes':
+        if (this.#lastFailedProbe !== null) lines.push(['last answer', this.#lastFailedProbe]);
+        break;
+      case 'error-rate':
+      case 'sequential': {
+        const kinds = this.#observation.failures();
+        const more = kinds.length > KINDS_SHOWN ? ', ...' : '';
+        if (kinds.length > 0) {
+          lines.push(['failures', `${kinds.slice(0, KINDS_SHOWN).join(', ')}${more}`]);
+        }
+        lines.push(['before', this.#before(evidence)]);
+        break;
+      }
+      default:
+        break;
     }
+    const after = formatDuration(evidence.now - this.#started);
     return new ZddError(
       'ZDD_GATE_FAILED',
-      `${this.#candidate.release} failed ${formatDuration(ms)} after the switch and was rolled back`,
-      { evidence, tries: [`zdd-agent logs --release ${this.#candidate.release}`] },
+      `${this.#candidate.release} failed ${after} after the switch and was rolled back`,
+      { evidence: lines, tries: [`zdd-agent logs --release ${this.#candidate.release}`] },
     );
   }
 
-  #why({ metric, value, threshold, n }: Extract<Verdict, { verdict: 'fail' }>): string {
-    switch (metric) {
-      case 'crashes':
-        return `${value} instance${value === 1 ? '' : 's'} ended by itself`;
-      case 'failed probes':
-        return `${value} failed probes in a row (limit ${threshold})`;
-      case 'error rate': {
-        const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
-        return `${this.#errors} of ${n} requests failed (${percent(value)}, limit ${percent(threshold)})`;
-      }
-    }
+  #before({ stable, now }: Evidence): string {
+    const { n, failed } = totals(stable, { from: 0, to: now }, this.#limits.p99Ms);
+    const who = this.#previous?.release ?? 'no release';
+    return n === 0 ? `${who}: nothing known` : `${who}: ${failed} of ${n} requests failed`;
   }
+}
+
+function limitsOf(gates: AppConfig['gates']): Limits {
+  return {
+    errorRate: gates.error_rate,
+    errorForMs: gates.error_for,
+    p99Ms: gates.p99,
+    p99ForMs: gates.p99_for,
+    minRequests: gates.min_requests,
+    minErrors: gates.min_errors,
+    warmUpMs: gates.warm_up,
+    actions: { pass: 'proceed', ...gates.on },
+  };
 }

@@ -16,7 +16,6 @@ import type { Locks } from '../store/locks.ts';
 import type { Maintenances } from '../store/maintenance.ts';
 import type { Releases } from '../store/releases.ts';
 import type { SlotRecord, Slots } from '../store/slots.ts';
-import type { DriftWatch } from './keep-true.ts';
 import type { Pace } from './pace.ts';
 
 /** Limits that protect the disk; see `agent.yaml`. */
@@ -39,6 +38,16 @@ export interface CountedOn {
   readonly until: number;
 }
 
+/** What the daemon knows of drift beside what it sees now. See `keep-true.ts`. */
+export interface DriftKnowledge {
+  /** Why HAProxy could not be made true at the last try; null when it could. */
+  readonly failure: ZddError | null;
+  /** Until when a difference is left alone, ms; null when it is not. */
+  restsUntil(what: string, now: number): number | null;
+  /** Looks once, and repairs what does not rest. @throws what HAProxy's room throws */
+  look(host: Host, signal: AbortSignal): Promise<void>;
+}
+
 /** The VPS as the verbs of this folder see it. */
 export interface Host {
   readonly journal: Journal;
@@ -59,7 +68,7 @@ export interface Host {
   readonly traffic: TrafficControl;
   /** By upload or artifact: folders of releases that it takes contents from. See `receive.ts`. */
   readonly countedOn: Map<string, CountedOn>;
-  readonly drift: DriftWatch;
+  readonly drift: DriftKnowledge;
   readonly log: Logger;
   readonly now: () => number;
 }

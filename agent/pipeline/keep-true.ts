@@ -2,7 +2,7 @@ import { judgeDrift, type Recurrences, restsUntil } from '../core/drift.ts';
 import { isMoving } from '../core/traffic.ts';
 import { ZddError } from '../protocol/errors.ts';
 import type { Deploys } from './deploys.ts';
-import type { Host } from './host.ts';
+import type { DriftKnowledge, Host } from './host.ts';
 
 /** How often journal, file and running HAProxy are held against each other, ms. */
 const LOOK_EVERY_MS = 4_000;
@@ -10,7 +10,7 @@ const LOOK_EVERY_MS = 4_000;
 const MOVING_MS = 10_000;
 
 /** What the daemon knows of drift beside what it sees now; shown in `status`. */
-export class DriftWatch {
+export class DriftWatch implements DriftKnowledge {
   #recurrences: Recurrences = new Map();
   #failure: ZddError | null = null;
 

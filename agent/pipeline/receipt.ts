@@ -23,6 +23,7 @@ export function composeReceipt(
   const { deployment, outcome, failure } = ended;
   const release = subjectOf(deployment.phase);
   const previous = before?.release ?? null;
+  const verdicts = story.findLast((event) => event.type === 'judged')?.verdicts;
   const moves = story.flatMap((event) => (event.type === 'traffic_moved' ? [event.ms] : []));
   return {
     schemaVersion: 1,
@@ -37,6 +38,7 @@ export function composeReceipt(
     switchMs: moves[0] ?? null,
     ...tally,
     steps: story.flatMap((event) => (event.type === 'step_done' ? [event.step] : [])),
+    ...(verdicts === undefined ? {} : { verdicts }),
     error:
       failure === null
         ? null

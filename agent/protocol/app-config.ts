@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { access, leadsTo, redirect } from './access.ts';
 import { duration } from './duration.ts';
 import { MOST_INSTANCES } from './everyday.ts';
+import { gates } from './gates.ts';
 import { routes, routesOf } from './routes.ts';
 import { size } from './size.ts';
 
@@ -143,19 +144,7 @@ export const appConfig = z
     warm: duration()
       .default(600_000)
       .describe('How long after the switch the old release stays up for an instant rollback.'),
-    gates: z
-      .strictObject({
-        error_rate: z
-          .number()
-          .min(0)
-          .max(1)
-          .default(0.05)
-          .describe('Share of 5xx answers that fails.'),
-        min_requests: z.int().min(1).default(20),
-        min_errors: z.int().min(1).default(3),
-        failed_probes: z.int().min(1).default(3).describe('Failed probes in a row that fail.'),
-      })
-      .prefault({}),
+    gates,
     drain: z
       .strictObject({
         requests: duration()

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { errorBody } from './errors.ts';
+import { verdictReport } from './verdict.ts';
 
 /**
  * The phases of a deployment, in order; `closing`, `draining` and `stopping` are those of a stop,
@@ -70,6 +71,8 @@ export const receipt = z.object({
   /** Of these, 5xx answers that the app gave. */
   appErrors: z.int(),
   steps: z.array(stepReport),
+  /** What the gates said in the end; absent when nothing was judged, or by an older agent. */
+  verdicts: z.array(verdictReport).optional(),
   error: errorBody.nullable(),
 });
 export type Receipt = z.infer<typeof receipt>;
@@ -107,6 +110,8 @@ export const event = z.discriminatedUnion('type', [
   z.object({ ...base, type: z.literal('step_done'), step: stepReport }),
   /** Something worth showing while a step runs: the last probe, a canary's numbers. */
   z.object({ ...base, type: z.literal('progress'), phase, message: z.string() }),
+  /** What the gates say of the candidate: at the end of a step, or when they change their mind. */
+  z.object({ ...base, type: z.literal('judged'), phase, verdicts: z.array(verdictReport) }),
   z.object({
     ...base,
     type: z.literal('traffic_moved'),

@@ -39,6 +39,9 @@ export interface RunOptions {
 /** A process of the stage. */
 export interface Program {
   readonly name: string;
+  readonly pid: number;
+  /** What it has printed, the last 4 kB of it. */
+  readonly output: () => string;
   /** SIGTERM, and SIGKILL when it does not end in time; resolves when it is gone. */
   stop(): Promise<void>;
   /** Resolves at its end. @throws BenchError with its last output when it failed. */
@@ -139,6 +142,8 @@ function programOf(child: ChildProcess, name: string): Program {
   ended.catch(() => undefined);
   return {
     name,
+    pid: child.pid ?? 0,
+    output: () => output,
     stop: () => end(child, STOP_MS),
     async succeeded() {
       try {

@@ -4,7 +4,7 @@ export const why: Command = {
   name: 'why',
   summary: 'the receipt of a deployment: what happened, and why',
   description:
-    'Prints what a deployment left behind: its steps and times, requests seen and lost, and the evidence when it failed.',
+    'Prints what a deployment left behind: its steps and times, requests seen and lost, what each gate said, and the evidence when it failed.',
   examples: [
     ['zdd-agent why', 'the last one that ended'],
     ['zdd-agent why 58', 'a certain one'],

@@ -1,5 +1,6 @@
 import { formatDuration } from '../../agent/protocol/duration.ts';
 import type { ZddEvent } from '../../agent/protocol/events.ts';
+import type { VerdictReport } from '../../agent/protocol/verdict.ts';
 import { clock, count, counted, dateTime } from './amounts.ts';
 import type { Screen } from './screen.ts';
 import { clean } from './text.ts';
@@ -36,6 +37,8 @@ function told(event: ZddEvent): Told {
       ];
     case 'progress':
       return ['plain', `${VERBS[event.phase]}: ${event.message}`];
+    case 'judged':
+      return judged(event.verdicts);
     case 'traffic_moved': {
       const shares = Object.entries(event.shares).map(
         ([release, share]) => `${release} ${share} %`,
@@ -120,6 +123,13 @@ function reloaded({
   return needsRestart.length === 0
     ? ['plain', `agent.yaml read again, ${now}`]
     : ['attention', `agent.yaml read again, ${now}; needs a restart: ${needsRestart.join(', ')}`];
+}
+
+function judged(verdicts: readonly VerdictReport[]): Told {
+  const has = (outcome: VerdictReport['outcome']): boolean =>
+    verdicts.some((verdict) => verdict.outcome === outcome);
+  const mark = has('fail') ? 'failed' : has('error') ? 'attention' : 'plain';
+  return [mark, `judged: ${verdicts.map(({ says }) => says).join(' | ')}`];
 }
 
 function ended(receipt: Extract<ZddEvent, { type: 'deployment_ended' }>['receipt']): Told {

@@ -34,6 +34,11 @@ export function receiptLines(screen: Screen, receipt: Receipt): string[] {
       ...text.slice(1).map((line) => ' '.repeat(VERB + 2) + line),
     );
   }
+  const verdicts = (receipt.verdicts ?? []).map(({ gate, says }): [string, string] => [
+    gate.replace('-', ' '),
+    says,
+  ]);
+  if (verdicts.length > 0) lines.push('', ...rows(verdicts));
   if (receipt.error) {
     const { code, message, evidence, traffic, tries } = receipt.error;
     lines.push('', ...rows([['why', `${code}: ${message}`], ...evidence, ...where(traffic)]));

@@ -90,6 +90,7 @@ export function tellStory(progress: Progress, skip: ReadonlySet<PhaseName>): Sto
           held.delete(event.release);
           update();
           break;
+        case 'judged':
         case 'release_created':
         case 'release_pruned':
         case 'drift':

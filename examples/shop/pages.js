@@ -16,7 +16,9 @@ export async function answer(request, response) {
   const id = request.headers['x-request-id'];
   if (request.method === 'POST' && id !== undefined) note(id);
   served += 1;
-  if (isFailing()) {
+  if (served > (behaviour.hangAfterRequests ?? Number.POSITIVE_INFINITY)) return;
+  if (behaviour.delayMs !== undefined) await wait(behaviour.delayMs);
+  if (isFailing(request.method)) {
     request.resume();
     return send(response, behaviour.status ?? 500, { error: 'out of stock, out of luck' });
   }
@@ -76,9 +78,13 @@ function health(response) {
   return send(response, 200, { status: 'ok', release, version: behaviour.version });
 }
 
-function isFailing() {
-  const { failAfterRequests = Number.POSITIVE_INFINITY, share = 1 } = behaviour;
-  return served > failAfterRequests && Math.random() < share;
+function isFailing(method) {
+  const {
+    failAfterRequests = Number.POSITIVE_INFINITY,
+    failMethod = method,
+    share = 1,
+  } = behaviour;
+  return method === failMethod && served > failAfterRequests && Math.random() < share;
 }
 
 function number(query, name, otherwise) {

@@ -9,6 +9,9 @@ const env = process.env;
  *   unhealthyAfterMs   /healthz answers 503 from then on
  *   failAfterRequests  after so many requests, a `share` (default 1) of answers is `status`
  *                      (default 500), while /healthz stays ok
+ *   failMethod         only requests of this method fail so
+ *   hangAfterRequests  after so many requests no answer comes any more, while /healthz stays ok
+ *   delayMs            every answer comes so much later
  *   crashAfterMs       the process dies with an exception
  *   slowStartMs        the process listens only after this
  */

@@ -435,6 +435,39 @@ test('why prints the whole receipt of a failed deployment', async () => {
   expect(JSON.parse((await run('why', '58', '--json')).stdout)).toEqual(failed);
 });
 
+test('why tells what each gate said', async () => {
+  const judged = receipt({
+    verdicts: [
+      {
+        gate: 'sequential',
+        outcome: 'pass',
+        action: 'proceed',
+        metric: 'bad requests',
+        value: 0,
+        unit: 'share',
+        threshold: 0.01,
+        n: 1_931,
+        interval: { low: 0, high: 0.00199 },
+        window: { from: AT, to: AT + 120_000 },
+        oneOf: 1,
+        because: '',
+        says: 'pass: bad requests 0.00 % (limit 1.0 %, n = 1931, 95 %: 0.00 % to 0.20 %, 120 s)',
+      },
+    ],
+  });
+  agent.on(
+    'GET /v1/apps/shop/deployments/57',
+    replies({ app: 'shop', deployment: 57, phase: null, outcome: 'succeeded', receipt: judged }),
+  );
+  const { stdout } = await run('why', '57');
+  expect(stdout).toContain(`
+  sequential    pass: bad requests 0.00 % (limit 1.0 %, n = 1931, 95 %: 0.00 %
+                to 0.20 %, 120 s)
+`);
+  expect(tooWide(stdout)).toEqual([]);
+  expect(JSON.parse((await run('why', '57', '--json')).stdout)).toEqual(judged);
+});
+
 test('why without a number takes the last deployment that ended', async () => {
   agent.on(
     'GET /v1/events',

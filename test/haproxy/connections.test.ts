@@ -70,9 +70,11 @@ describe('connections', () => {
       { server: 'r9', ...none },
     ]);
     expect(await lab.proxy.counters('nobody', soon())).toEqual({
+      worker: null,
       requests: 0,
       responses5xx: 0,
       turnedAway: 0,
+      current: 0,
       servers: new Map(),
     });
   });
@@ -170,6 +172,9 @@ describe('counters', () => {
       requests: 3,
       responses5xx: 1,
       failed: 0,
+      saved: 0,
+      settled: 3,
+      current: 0,
       status: 'UP',
     });
     await app.stop();

@@ -125,6 +125,24 @@ describe('the rendered region', () => {
     expect(text).not.toMatch(/^defaults/m);
   });
 
+  it("tells the agent of requests beside the admin's log, and is another shape for it", () => {
+    const { text, shape } = renderRegion(desired, {
+      ...options,
+      accessLog: { port: 18_400, name: 'zdd-1a2b3c4d' },
+    });
+    expect(text).toContain('  server agent 127.0.0.1:18400\n');
+    expect(text).toContain('  log global\n  option httplog\n');
+    expect(text).toContain('  log ring@zdd len 300 format rfc5424 local0\n');
+    expect(shape).not.toBe(renderRegion(desired, options).shape);
+    const routed = renderRegion(desired, {
+      ...options,
+      bind: [],
+      accessLog: { port: 18_400, name: 'zdd-1a2b3c4d' },
+    }).text;
+    expect(routed).toMatch(/^ring zdd$/m);
+    expect(routed).not.toContain('log-format-sd');
+  });
+
   it('names sockets inside the chroot from there, and reads them back', () => {
     const path = '/var/lib/haproxy/zdd/r1.sock';
     const inside = { ...server('r1', 1), address: { kind: 'unix' as const, path } };

@@ -1,16 +1,24 @@
 import { MAX_STRIPPED_SEGMENTS, MAX_WILDCARD_LABELS } from '../../protocol/routes.ts';
+import type { LogPlace } from '../access-log/format.ts';
 import { EMPTY_PAGE } from './empty-page.ts';
+import { logToRing } from './log-ring.ts';
 import { mapPath } from './maps.ts';
 import { PLAIN, quote } from './words.ts';
 
 /**
  * The frontend of all apps. It does not change when routes do: they stand in the map files.
  * @param mapFolder where those are; undefined before the first app, when there is nothing to route
+ * @param accessLog the agent's reader of it, if there is one
  */
-export function frontend(bind: readonly string[], mapFolder: string | undefined): string[] {
+export function frontend(
+  bind: readonly string[],
+  mapFolder: string | undefined,
+  accessLog: LogPlace | undefined,
+): string[] {
   return [
     'frontend zdd',
     ...frontendSettings(),
+    ...logToRing(accessLog),
     ...bind.map((address) => `  bind ${address}`),
     ...(mapFolder === undefined ? [] : routing(mapFolder)),
     '  default_backend zdd',

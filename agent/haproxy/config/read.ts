@@ -31,6 +31,11 @@ export function chrootOf(text: string): string | undefined {
   return chroot === '' ? undefined : chroot;
 }
 
+/** `user` (or `uid`) of the global sections; undefined: HAProxy stays who starts it. */
+export function globalUser(text: string): string | undefined {
+  return globalLines(text).findLast(([first]) => first === 'user' || first === 'uid')?.[1];
+}
+
 /** What the global sections say that a deploy depends on. */
 export interface GlobalSettings {
   /** ms; null: old workers are never cut off. */

@@ -1,8 +1,10 @@
 import { createHash } from 'node:crypto';
+import type { LogPlace } from '../access-log/format.ts';
 import type { DesiredApp, DesiredProxy } from '../proxy.ts';
 import { userlist } from './access.ts';
 import { backend } from './backend.ts';
 import { frontend, nobody } from './frontend.ts';
+import { logRing } from './log-ring.ts';
 import { maintenanceFlag } from './maintenance.ts';
 import { type RouteMaps, routeMaps } from './maps.ts';
 
@@ -14,6 +16,8 @@ export interface RenderOptions {
   readonly adminSocket?: string | undefined;
   /** `chroot` of the file's global section. */
   readonly chroot: string | undefined;
+  /** The agent's reader of the access log; undefined: there is none. */
+  readonly accessLog?: LogPlace | undefined;
   /** Folder of the map files: that of the file which holds the region. */
   readonly mapFolder: string;
 }
@@ -50,7 +54,7 @@ function render(
   shape: string,
   withServers: boolean,
 ): string {
-  const { bind, chroot, mapFolder } = options;
+  const { bind, chroot, mapFolder, accessLog } = options;
   const noApps = apps.length === 0;
   const sections = [
     [
@@ -59,7 +63,10 @@ function render(
       `  setenv ZDD_SHAPE "${shape}"`,
       ...adminSocketLines(options),
     ],
-    ...(bind.length === 0 ? [] : [frontend(bind, noApps ? undefined : mapFolder), nobody(noApps)]),
+    ...(accessLog === undefined ? [] : [logRing(accessLog)]),
+    ...(bind.length === 0
+      ? []
+      : [frontend(bind, noApps ? undefined : mapFolder, accessLog), nobody(noApps)]),
     ...apps.map(userlist).filter((lines) => lines.length > 0),
     ...apps.flatMap((app) => [
       backend(app, chroot, withServers),
