@@ -33,7 +33,7 @@ export async function bundle(root: string, entry: string): Promise<Bundle> {
     // Half of it need not be read at each start. Names stay, for who reads a stack.
     minifyWhitespace: true,
     minifySyntax: true,
-    plugins: [oneLanguage],
+    plugins: [oneLanguage, sshClientOnly],
     metafile: true,
     logLevel: 'warning',
   });
@@ -48,6 +48,16 @@ const oneLanguage: Plugin = {
   setup(make) {
     make.onLoad({ filter: /\/zod\/v4\/locales\/index\.js$/ }, () => ({
       contents: "export { default as en } from './en.js';",
+    }));
+  },
+};
+
+/** Of ssh2 we are a client with keys of our own: its HTTPS agents alone load all of TLS, 5 ms. */
+const sshClientOnly: Plugin = {
+  name: 'ssh-client-only',
+  setup(make) {
+    make.onLoad({ filter: /\/ssh2\/lib\/(http-agents|server|keygen)\.js$/ }, () => ({
+      contents: 'module.exports = {};',
     }));
   },
 };

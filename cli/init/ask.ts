@@ -1,4 +1,3 @@
-import { createInterface } from 'node:readline/promises';
 import type { Context } from '../context.ts';
 import { Interrupted } from '../interrupt.ts';
 import { isAppName } from './app-name.ts';
@@ -17,8 +16,9 @@ export interface Questions {
 }
 
 /** Asks on the terminal. Ctrl-C and Ctrl-D end the command: nothing has been written by then. */
-export function openQuestions({ interrupts, screen }: Context): Questions {
+export async function openQuestions({ interrupts, screen }: Context): Promise<Questions> {
   const left = new AbortController();
+  const { createInterface } = await import('node:readline/promises');
   const lines = createInterface({ input: process.stdin, output: process.stderr });
   const leave = () => left.abort(new Interrupted());
   lines.once('SIGINT', leave).once('close', leave);

@@ -125,7 +125,7 @@ async function name(context: Context, guess: Guess, wish: InitWish): Promise<Nam
   const app = told === undefined ? guess : { value: told, why: '--app' };
   if (wish.yes || !canAsk(context)) return { app, hosts, environment };
   if (told !== undefined && hosts.length > 0) return { app, hosts, environment };
-  const questions = openQuestions(context);
+  const questions = await openQuestions(context);
   try {
     const answered = told ?? (await questions.app(app.value));
     return {

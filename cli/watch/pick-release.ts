@@ -1,4 +1,3 @@
-import { createInterface } from 'node:readline/promises';
 import type { ReleasesReply } from '../../agent/protocol/api.ts';
 import { ZddError } from '../../agent/protocol/errors.ts';
 import type { Context } from '../context.ts';
@@ -59,6 +58,7 @@ function choiceLines(
 async function choose(context: Context, good: readonly Release[]): Promise<string> {
   const { screen, interrupts } = context;
   const left = new AbortController();
+  const { createInterface } = await import('node:readline/promises');
   const lines = createInterface({ input: process.stdin, output: process.stderr });
   const leave = () => left.abort(new Interrupted());
   lines.once('SIGINT', leave).once('close', leave);

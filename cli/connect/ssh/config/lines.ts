@@ -1,7 +1,8 @@
-import { glob, readFile } from 'node:fs/promises';
-import { dirname, isAbsolute, join } from 'node:path';
+import { readdir, readFile } from 'node:fs/promises';
+import { basename, dirname, isAbsolute, join } from 'node:path';
 import { LineType, parse } from 'ssh-config';
 import { ZddError } from '../../../../agent/protocol/errors.ts';
+import { matchesPatterns } from '../patterns.ts';
 
 /** One setting, or a section with settings of its own, in the order of the file. */
 export type ConfigLine =
@@ -74,13 +75,28 @@ async function included(
   const lines: ConfigLine[] = [];
   for (const word of words) {
     const path = word.replace(/^~(?=\/)/, home);
-    const found: string[] = [];
-    for await (const each of glob(isAbsolute(path) ? path : join(folder, path))) found.push(each);
-    for (const each of found.sort()) {
+    const found = await filesOf(isAbsolute(path) ? path : join(folder, path));
+    for (const each of found.toSorted()) {
       lines.push(...(await readConfigFile(each, home, depth + 1, folder)));
     }
   }
   return lines;
+}
+
+/** What distributions ship, `*.conf` of one folder, is read without glob: that takes 10 ms to load. */
+async function filesOf(pattern: string): Promise<string[]> {
+  const folder = dirname(pattern);
+  const name = basename(pattern);
+  if (/[*?[{]/.test(folder) || /[[{]/.test(name)) {
+    const { glob } = await import('node:fs/promises');
+    const found: string[] = [];
+    for await (const each of glob(pattern)) found.push(each);
+    return found;
+  }
+  if (!/[*?]/.test(name)) return [pattern];
+  const names = await readdir(folder).catch(() => []);
+  const visible = names.filter((each) => !each.startsWith('.') || name.startsWith('.'));
+  return visible.filter((each) => matchesPatterns([name], each)).map((each) => join(folder, each));
 }
 
 type Value = ReturnType<typeof parse>[number] extends infer Line
