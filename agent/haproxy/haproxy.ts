@@ -116,7 +116,7 @@ export function createProxy(given: ProxyOptions): Haproxy {
     },
     signals: (app, servers, since) => accessLog.signals(app, servers, since),
     close: async () => {
-      accessLog.close();
+      await accessLog.close();
       embedded?.close();
       await last;
     },

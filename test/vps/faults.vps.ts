@@ -179,7 +179,9 @@ describe.each(DISTRIBUTIONS)('nothing but the app stops the app, on %s', (distri
     });
     await host.must(`${folder}/install.sh --yes`);
     expect(await host.must('zdd-agentd --version')).toContain('99.0.0');
-    expect(await deploying.end()).toBe('succeeded');
+    const outcome = await deploying.end();
+    const { stdout: why } = await host.run('zdd-agent why --app shop');
+    expect(outcome, why).toBe('succeeded');
     await shop.settled();
     expect(await host.must('systemctl show -p MainPID --value haproxy')).toBe(before);
     await nothingLost();

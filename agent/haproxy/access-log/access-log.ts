@@ -6,6 +6,7 @@ import type { ProxyOptions } from '../options.ts';
 import type { AppCounters } from '../proxy.ts';
 import { type AppSignals, ServerBook, type SignalTick } from './book.ts';
 import type { LogLine, LogPlace } from './format.ts';
+import { Keeper, readKept, textOf } from './keep.ts';
 import { LossAccount } from './loss.ts';
 import { haproxyUids, uidOfPeer } from './peer.ts';
 import { listenSomewhere } from './port.ts';
@@ -18,7 +19,10 @@ const FORGET_MS = 60 * 60_000;
 export interface AccessLog {
   /** Where HAProxy's ring connects to; undefined when there is no free port, or before `open`. */
   readonly place: () => LogPlace | undefined;
-  /** Begins to listen. Lines that HAProxy has kept meanwhile come first. */
+  /**
+   * Begins to listen. What was known when the agent ended is known again; lines that HAProxy has
+   * kept meanwhile come first.
+   */
   open(): Promise<void>;
   /** Holds the lines that came against what HAProxy has counted. */
   account(app: string, counters: AppCounters): void;
@@ -26,7 +30,7 @@ export interface AccessLog {
   signals(app: string, servers: readonly string[], since: number): AppSignals;
   /** Lines about an app that came, of all workers. */
   lines(app: string): number;
-  close(): void;
+  close(): Promise<void>;
 }
 
 /** @param now the daemon's clock, ms */
@@ -35,6 +39,7 @@ export function createAccessLog(
   now: () => number,
 ): AccessLog {
   const recordPath = join(options.workDir, 'access-log-port');
+  const booksPath = join(options.workDir, 'access-log-books.json');
   const books = new Map<string, ServerBook>();
   const accounts = new Map<string, LossAccount>();
   /** `pid backend` -> lines that came. */
@@ -44,6 +49,7 @@ export function createAccessLog(
   let server: Server | undefined;
   let place: LogPlace | undefined;
   let refused = false;
+  let unkept = false;
   /** From HAProxy's clock, which is the host's, to the daemon's, which never jumps. */
   let offset = 0;
 
@@ -65,6 +71,16 @@ export function createAccessLog(
       book.write(line, Math.min(line.at + offset, now()), oneOf);
     },
   };
+
+  const keeper = new Keeper(
+    booksPath,
+    () => textOf(books, now()),
+    (error) => {
+      if (!unkept)
+        options.log('warn', 'access log cannot be kept for a restart', { error: String(error) });
+      unkept = true;
+    },
+  );
 
   function forget(): void {
     const until = now() - FORGET_MS;
@@ -96,6 +112,9 @@ export function createAccessLog(
     place: () => place,
     async open() {
       if (server !== undefined) return;
+      for (const [key, ticks] of await readKept(booksPath, now())) {
+        books.set(key, new ServerBook(ticks));
+      }
       const found = await listenSomewhere(recordPath, (socket, at) => void take(socket, at));
       if (found === undefined) {
         options.log('warn', 'no port is free for the access log; judging by counters', {});
@@ -103,6 +122,7 @@ export function createAccessLog(
       }
       ({ server, place } = found);
       server.unref();
+      keeper.start();
       if (found.remembered) return;
       await mkdir(options.workDir, { recursive: true, mode: 0o700 });
       await writeFile(recordPath, `${place.port} ${place.name}\n`, { mode: 0o600 });
@@ -131,9 +151,11 @@ export function createAccessLog(
       for (const [key, count] of lines) if (key.endsWith(` ${backendOf(app)}`)) sum += count.lines;
       return sum;
     },
-    close() {
-      server?.close();
+    async close() {
+      if (server === undefined) return;
+      server.close();
       for (const socket of sockets) socket.destroy();
+      await keeper.close();
     },
   };
 }

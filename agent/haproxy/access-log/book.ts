@@ -41,15 +41,20 @@ type Writable = {
 /** Fine for as long as a guard looks back, coarse for as long as anybody asks. */
 const FINE_MS = 5_000;
 const FINE_FOR_MS = 10 * 60_000;
-const COARSE_MS = 60_000;
+export const COARSE_MS = 60_000;
 const KEPT_MS = 60 * 60_000;
 /** Kinds of failures told apart in one tick; methods are the client's choice. */
 const MAX_KINDS = 20;
 
 /** What one server did, tick by tick, for the last hour. */
 export class ServerBook {
-  #ticks: Writable[] = [];
+  #ticks: Writable[];
   #compactedAt = 0;
+
+  /** @param known what was seen before, oldest first */
+  constructor(known: readonly SignalTick[] = []) {
+    this.#ticks = known.map(copy);
+  }
 
   /** @param at when it happened by the daemon's clock, ms: lines may come late */
   write(line: LogLine, at: number, oneOf: number): void {
@@ -109,23 +114,36 @@ export class ServerBook {
   #compact(now: number): void {
     if (now - this.#compactedAt < COARSE_MS) return;
     this.#compactedAt = now;
-    const ticks: Writable[] = [];
-    for (const tick of this.#ticks) {
-      if (tick.to < now - KEPT_MS) continue;
-      const minute = Math.floor(tick.from / COARSE_MS) * COARSE_MS;
-      if (minute + COARSE_MS > now - FINE_FOR_MS) {
-        ticks.push(tick);
-        continue;
-      }
-      let into = ticks.at(-1);
-      if (into?.from !== minute) {
-        into = emptyTick(minute, COARSE_MS);
-        ticks.push(into);
-      }
-      add(into, tick);
-    }
-    this.#ticks = ticks;
+    this.#ticks = coarsen(this.#ticks, now - FINE_FOR_MS, now - KEPT_MS);
   }
+}
+
+/** The ticks since `keptFrom`, those of minutes that end before `fineFrom` added up. */
+export function coarsen<Tick extends SignalTick>(
+  ticks: readonly Tick[],
+  fineFrom: number,
+  keptFrom: number,
+): (Tick | Writable)[] {
+  const coarse: (Tick | Writable)[] = [];
+  let into: Writable | null = null;
+  for (const tick of ticks) {
+    if (tick.to < keptFrom) continue;
+    const minute = Math.floor(tick.from / COARSE_MS) * COARSE_MS;
+    if (minute + COARSE_MS > fineFrom) {
+      coarse.push(tick);
+      continue;
+    }
+    if (into?.from !== minute) {
+      into = emptyTick(minute, COARSE_MS);
+      coarse.push(into);
+    }
+    add(into, tick);
+  }
+  return coarse;
+}
+
+function copy(tick: SignalTick): Writable {
+  return { ...tick, latency: new Map(tick.latency), failures: new Map(tick.failures) };
 }
 
 function emptyTick(from: number, lengthMs: number): Writable {
