@@ -546,7 +546,8 @@ consent() {
   say
   line '' "The file moves to $haproxy_dir/haproxy.cfg, a link takes its place;"
   line '' "today's is kept as $haproxy_backup."
-  line '' "HAProxy is reloaded, not restarted, and stays as you run it."
+  line '' "HAProxy is reloaded, not restarted, and stays as you run it;"
+  line '' "$(reload_words)."
   ((${#binds[@]} > 0)) || line '' 'Your HAProxy listens on port 80 itself: no second frontend is added.'
   [[ $consent_needed == yes && $action == install && $dry_run == no ]] || return 0
   ask 'Add it?' && return 0
@@ -795,7 +796,18 @@ join_haproxy() {
   if [[ $restart == yes ]]; then
     change haproxy 'restart, as asked: cuts the connections it has' restart_haproxy
   elif [[ $haproxy_kind != ours ]]; then
-    change haproxy 'reload: no connection is cut' reload_haproxy
+    change haproxy "$(reload_words)" reload_haproxy
+  fi
+}
+
+# What a reload does to clients of the frontends that were there before.
+reload_words() {
+  local cut
+  cut=$("$source_dir$prefix/bin/zdd-agentd" haproxy cuts --file "$haproxy_cfg" | paste -sd, | sed 's/,/, /g')
+  if [[ -z $cut ]]; then
+    echo 'reload: no connection is cut'
+  else
+    echo "reload: may cut a request that comes over an idle connection at that moment ($cut: no 'option idle-close-on-response')"
   fi
 }
 

@@ -4,6 +4,8 @@ import { readConfiguration } from './configuration.ts';
 import { check } from './daemon/check.ts';
 import { serve } from './daemon/serve.ts';
 import { renderAdopted } from './haproxy/config/adopt.ts';
+import { readConfig } from './haproxy/config/file.ts';
+import { frontendsThatCut } from './haproxy/config/idle-close.ts';
 import { EXIT, ZddError } from './protocol/errors.ts';
 
 const HELP = `zdd-agentd: the daemon of zdd-agent
@@ -13,6 +15,8 @@ const HELP = `zdd-agentd: the daemon of zdd-agent
   zdd-agentd config check               the configuration alone
   zdd-agentd haproxy render --file F    print haproxy.cfg F with the managed region at its end
                                         (or as it is, when it has one)
+  zdd-agentd haproxy cuts --file F      print the frontends of F that lack option
+                                        idle-close-on-response: a reload may cut their clients
 
   --config FILE   default /etc/zdd-agent/agent.yaml
   --version
@@ -26,7 +30,15 @@ async function main(): Promise<number> {
   if (values.help) return say(HELP);
   if (values.version) return say(`${manifest.version}\n`);
   const command = positionals.join(' ');
-  if ((values.file !== undefined) !== (command === 'haproxy render')) return usage();
+  if ((values.file !== undefined) !== command.startsWith('haproxy ')) return usage();
+  if (command === 'haproxy cuts') {
+    const text = (await readConfig(values.file ?? '')) ?? '';
+    return say(
+      frontendsThatCut(text)
+        .map((name) => `${name}\n`)
+        .join(''),
+    );
+  }
   const configuration = readConfiguration(values.config);
   switch (command) {
     case '':

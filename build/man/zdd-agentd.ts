@@ -11,6 +11,7 @@ export const ZDD_AGENTD: Page = {
     'zdd-agentd check [--config FILE]',
     'zdd-agentd config check [--config FILE]',
     'zdd-agentd haproxy render --file FILE [--config FILE]',
+    'zdd-agentd haproxy cuts --file FILE',
   ],
   sections: [
     [
@@ -36,6 +37,11 @@ export const ZDD_AGENTD: Page = {
           kind: 'term',
           term: 'haproxy render',
           text: 'Prints the haproxy.cfg given by --file with the managed region at its end, or as it is when it has one. Changes nothing.',
+        },
+        {
+          kind: 'term',
+          term: 'haproxy cuts',
+          text: 'Prints the names of the HTTP frontends of the haproxy.cfg given by --file that lack option idle-close-on-response: at a reload a request that an idle client of theirs sends at that moment may be cut off. Changes nothing.',
         },
       ],
     ],

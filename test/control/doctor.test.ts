@@ -30,6 +30,24 @@ async function edit(change: (text: string) => string): Promise<void> {
   await writeFile(config, change(await readFile(config, 'utf8')));
 }
 
+/** Two that lack the option, one that has it, and two that need it not. */
+const ADMIN_FRONTENDS = `
+frontend site
+  mode http
+frontend a.b # theirs
+  mode http
+frontend calm
+  mode http
+  option idle-close-on-response
+listen database
+  mode tcp
+defaults
+  mode http
+  option idle-close-on-response
+frontend later
+  timeout client 10s
+`;
+
 /** What is broken, what the doctor says, and whether it names a command that mends it. */
 interface Breakage {
   readonly what: string;
@@ -53,6 +71,13 @@ const breakages: readonly Breakage[] = [
     code: 'haproxy_stats_maxconn',
     level: 'notice',
     says: /stats maxconn is not set: 10 connections/,
+  },
+  {
+    what: 'frontends of the admin that a reload may cut clients of',
+    breakIt: () => edit((text) => `${text}\n${ADMIN_FRONTENDS}`),
+    code: 'haproxy_idle_close',
+    level: 'warning',
+    says: /frontends site, a\.b of yours lack option idle-close-on-response/,
   },
   {
     what: 'the database readable by others',

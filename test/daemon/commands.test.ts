@@ -104,6 +104,15 @@ describe('zdd-agentd haproxy render', () => {
   });
 });
 
+describe('zdd-agentd haproxy cuts', () => {
+  it('names the frontends that a reload may cut clients of', async () => {
+    const file = join(folder, 'theirs.cfg');
+    await writeFile(file, 'frontend site\n  mode http\nlisten api\n  mode http\n');
+    const { code, stdout } = await agentd('haproxy', 'cuts', '--file', file);
+    expect(`${code} ${stdout}`).toBe('0 site\napi\n');
+  });
+});
+
 describe('a wrong command line', () => {
   it('ends with 2 and says why', async () => {
     expect((await agentd('start')).code).toBe(2);

@@ -184,6 +184,7 @@ describe.each(DISTRIBUTIONS)('install.sh on %s', (distribution) => {
 frontend site
   bind :80
   mode http
+  option idle-close-on-response
   default_backend site
 backend site
   mode http

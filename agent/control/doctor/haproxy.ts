@@ -4,6 +4,7 @@ import { configOf, type Host } from '../../pipeline/host.ts';
 import type { Finding } from '../../protocol/api.ts';
 import { formatDuration } from '../../protocol/duration.ts';
 import type { Daemon } from '../daemon.ts';
+import { cuttingFrontends } from '../haproxy-findings.ts';
 import { readConfigFile } from './config-file.ts';
 import { ask, error, notice, ok, warning } from './finding.ts';
 import { examineSockets } from './sockets.ts';
@@ -86,7 +87,7 @@ function globals({ host, settings }: Daemon, { path, text }: { path: string; tex
       ),
     );
   }
-  return findings;
+  return [...findings, ...cuttingFrontends(text, path, reload)];
 }
 
 /** The longest that any release may drain which runs now, ms. */

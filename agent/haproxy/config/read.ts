@@ -77,7 +77,8 @@ function globalLines(text: string): string[][] {
   return lines;
 }
 
-const SECTIONS: ReadonlySet<string> = new Set([
+/** The words that begin a section. */
+export const SECTIONS: ReadonlySet<string> = new Set([
   'global',
   'defaults',
   'frontend',
