@@ -1,6 +1,6 @@
 import { defineConfig } from 'vitest/config';
 
-/** Hosts boot, apps deploy, traffic runs: every file has a host of its own, two run at a time. */
+/** Hosts boot, apps deploy, traffic runs: every file has a host of its own, three run at a time: much of it is waiting. */
 export default defineConfig({
   test: {
     include: ['test/vps/**/*.vps.ts'],
@@ -8,6 +8,6 @@ export default defineConfig({
     testTimeout: 120_000,
     hookTimeout: 120_000,
     pool: 'forks',
-    maxWorkers: 2,
+    maxWorkers: 3,
   },
 });
