@@ -1,6 +1,6 @@
 import { defineConfig } from 'vitest/config';
 
-/** Hosts boot, apps deploy, traffic runs: every file has a host of its own, three run at a time: much of it is waiting. */
+/** Hosts boot, apps deploy, traffic runs: each file has a host of its own. Much of it is waiting. */
 export default defineConfig({
   test: {
     include: ['test/vps/**/*.vps.ts'],

@@ -219,7 +219,8 @@ export function agentOver(connection: Connection): Agent {
         return await connection.request('GET', '/v1/status', statusReply, { signal });
       } catch (cause) {
         // An agent that is too old or too new to answer is told apart by its version.
-        if (cause instanceof ZddError && cause.code !== 'ZDD_AGENT_UNREACHABLE') await ready(signal);
+        if (cause instanceof ZddError && cause.code !== 'ZDD_AGENT_UNREACHABLE')
+          await ready(signal);
         throw cause;
       }
     },
