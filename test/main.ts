@@ -1,5 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { anotherHaproxy, OTHER_VERSIONS } from './haproxy/another-version.ts';
 import { MODULES, runVitest, sumUp } from './vitest-run.ts';
 import { runOnHosts, whyNoHosts } from './vps/lab/run.ts';
 
@@ -20,7 +22,7 @@ const SHELL_SCRIPTS = [
 
 /**
  * `npm test [FILES]`: type check, lint (the shell scripts by shellcheck), then every test, those on real hosts too; the last line
- * counts them.
+ * counts them. `npm test -- --haproxy 3.0 [FILES]`: the tests of HAProxy alone, against that version.
  */
 
 function step(title: string, args: readonly string[]): void {
@@ -37,7 +39,25 @@ function lintShellScripts(): void {
   else if (status !== 0) process.exit(status ?? 1);
 }
 
-const files = process.argv.slice(2);
+/** The tests that talk to HAProxy, with another one first in PATH; no others, and no lint. */
+function runAgainst(version: string, files: readonly string[]): void {
+  if (!OTHER_VERSIONS.includes(version)) {
+    process.stderr.write(`Error: --haproxy takes ${OTHER_VERSIONS.join(' or ')}, not ${version}\n`);
+    process.exit(2);
+  }
+  const bin = anotherHaproxy(version, MODULES);
+  process.env['PATH'] = `${bin}:${process.env['PATH'] ?? ''}`;
+  spawnSync('haproxy', ['-v'], { stdio: 'inherit' });
+  const counts = runVitest(files.length > 0 ? files : ['test/haproxy', 'test/deploys']);
+  process.stdout.write(sumUp([counts]));
+  process.exit(counts.ok ? 0 : 1);
+}
+
+const { values, positionals: files } = parseArgs({
+  options: { haproxy: { type: 'string' } },
+  allowPositionals: true,
+});
+if (values.haproxy !== undefined) runAgainst(values.haproxy, files);
 step('types', [join(MODULES, 'typescript/bin/tsc'), '--noEmit']);
 step('lint', [join(MODULES, '@biomejs/biome/bin/biome'), 'check', '.']);
 

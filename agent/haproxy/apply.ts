@@ -191,7 +191,7 @@ async function reach(
       signal,
     );
     progress.switchMs += moved;
-    await retire(context, plan, running.pid, signal);
+    await retire(context, plan, running, signal);
     progress.changed ||= moved > 0 || acts(plan, running);
   }
   if (extra.evict.length > 0) {

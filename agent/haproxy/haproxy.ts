@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { ZddError } from '../protocol/errors.ts';
 import { createAccessLog } from './access-log/access-log.ts';
 import { applyDesired } from './apply.ts';
+import { requireVersion } from './capabilities.ts';
 import { sweepConfig } from './config/file.ts';
 import { closeConnections, countConnections, listConnections, listLong } from './connections.ts';
 import type { Context } from './context.ts';
@@ -17,7 +18,6 @@ import type { Haproxy, ProxyInfo } from './proxy.ts';
 import type { Endpoint } from './runtime.ts';
 import { readCounters } from './stats.ts';
 import { StreamsCache } from './streams-cache.ts';
-import { requireVersion } from './tables.ts';
 import { observeCurrent } from './worker.ts';
 
 export { stopEmbedded } from './embedded.ts';

@@ -16,7 +16,8 @@ const POLL_MS = 5;
 /**
  * Reloads gracefully: the new worker takes the listeners over, the old one finishes what it has.
  * Confirmed by a new worker that answers on the admin socket. 2.6 loses a reload sent within
- * milliseconds of another or of the start, so a lost one is sent again.
+ * milliseconds of another or of the start, so a lost one is sent again. From 2.7 on the master's answer
+ * tells at once what became of it.
  * @param options.force also when there are as many old workers as may stand: to undo
  * @returns the new worker as it stands after loading the file
  * @throws ZDD_HAPROXY_RELOAD_FAILED when the new worker did not start: the old one serves on.
@@ -37,6 +38,9 @@ export async function reload(
   let said = '';
   for (let sends = 0; sends < MAX_SENDS; sends += 1) {
     said = await sendReload(master, signal);
+    if (/^Success=0$/m.test(said)) throw await failed(context, said);
+    // What has been answered was not lost.
+    const answered = /^Success=1$/m.test(said);
     const lostAt = performance.now() + LOST_MS;
     for (;;) {
       const now = await showProcesses(master, signal, Math.max(0, until - performance.now()));
@@ -47,7 +51,7 @@ export async function reload(
         return running;
       }
       if (performance.now() > until) throw await failed(context, said);
-      if (now.reloads === before.reloads && performance.now() > lostAt) break;
+      if (!answered && now.reloads === before.reloads && performance.now() > lostAt) break;
       await sleep(POLL_MS, undefined, { signal });
     }
     options.log('warn', 'haproxy reload was lost; sending it again', { sends: sends + 1 });
@@ -93,8 +97,10 @@ function tooMany({ old }: Processes, { maxOldWorkers }: Context['options']): Zdd
   );
 }
 
+/** @param said what the master answered: nothing on 2.6, `Success=0` and the startup's words later */
 async function failed(context: Context, said: string): Promise<ZddError> {
-  const words = (said.trim() || (await context.lastWords())).trim();
+  const alerts = said.split('\n').filter((line) => /^\[(ALERT|WARNING)\]/.test(line));
+  const words = alerts.length > 0 ? alerts.join('\n') : (await context.lastWords()).trim();
   return new ZddError(
     'ZDD_HAPROXY_RELOAD_FAILED',
     'HAProxy did not take the new configuration over; the old worker serves on.',

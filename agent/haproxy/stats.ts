@@ -1,3 +1,4 @@
+import { type Capabilities, capabilitiesOf } from './capabilities.ts';
 import { maintenanceServer } from './config/maintenance.ts';
 import { backendOf } from './config/names.ts';
 import type { Context } from './context.ts';
@@ -20,8 +21,8 @@ export async function readCounters(
   signal: AbortSignal,
 ): Promise<AppCounters> {
   const backend = backendOf(app);
-  const { worker, answer, table } = await onCurrentWorker(context, signal, async ({ ask }) => ({
-    worker: parseInfo(await ask('show info')).pid,
+  const { info, answer, table } = await onCurrentWorker(context, signal, async ({ ask }) => ({
+    info: parseInfo(await ask('show info')),
     // 2: the backend, 4: its servers.
     answer: await ask(`show stat ${backend} 6 -1`),
     table: await ask(`show table ${maintenanceServer(app).backend}`),
@@ -32,8 +33,9 @@ export async function readCounters(
   }
   const rows = parseStat(answer);
   const total = rows.find((row) => row.get('type') === '1');
+  const can = capabilitiesOf(info.version);
   return {
-    worker,
+    worker: info.pid,
     requests: total === undefined ? 0 : statNumber(total, 'req_tot'),
     current: total === undefined ? 0 : statNumber(total, 'scur'),
     responses5xx: total === undefined ? 0 : statNumber(total, 'hrsp_5xx'),
@@ -41,18 +43,19 @@ export async function readCounters(
     servers: new Map(
       rows
         .filter((row) => row.get('type') === '2')
-        .map((row) => [row.get('svname') ?? '', serverCounters(row)]),
+        .map((row) => [row.get('svname') ?? '', serverCounters(row, can)]),
     ),
   };
 }
 
-function serverCounters(row: StatRow): ServerCounters {
+function serverCounters(row: StatRow, can: Capabilities): ServerCounters {
+  const failed = failedAttempts(row, can);
   return {
     requests: statNumber(row, 'lbtot'),
     responses5xx: statNumber(row, 'hrsp_5xx'),
-    failed: failedAttempts(row),
+    failed,
     saved: savedAttempts(row),
-    settled: settledRequests(row),
+    settled: settledRequests(row, failed),
     current: statNumber(row, 'scur'),
     status: statusWord(row.get('status') ?? ''),
   };
@@ -61,10 +64,16 @@ function serverCounters(row: StatRow): ServerCounters {
 /**
  * Attempts that ended without an answer of the server. `econ` and `eresp` are those that failed
  * the request. One that a retry saved shows only as a retry or as a redispatch: a refused one as
- * `wredis`, an empty answer as both, so the larger is the number of attempts.
+ * `wredis`, an empty answer as both, so the larger is the number of attempts. Where `eresp` has the
+ * retried ones too, only what was refused is added to it.
  */
-function failedAttempts(row: StatRow): number {
-  return statNumber(row, 'econ') + statNumber(row, 'eresp') + savedAttempts(row);
+function failedAttempts(row: StatRow, can: Capabilities): number {
+  const refused = statNumber(row, 'econ');
+  const broken = statNumber(row, 'eresp');
+  if (!can.has('retries_are_errors')) return refused + broken + savedAttempts(row);
+  const retried = statNumber(row, 'wretr');
+  const redispatched = statNumber(row, 'wredis');
+  return refused + Math.max(broken, retried) + Math.max(0, redispatched - retried);
 }
 
 function savedAttempts(row: StatRow): number {
@@ -72,10 +81,10 @@ function savedAttempts(row: StatRow): number {
 }
 
 /** 101, an upgrade, counts as an answer; `hrsp_other` is what had no readable status. */
-function settledRequests(row: StatRow): number {
+function settledRequests(row: StatRow, failed: number): number {
   const answers = ['1xx', '2xx', '3xx', '4xx', '5xx', 'other'];
   const given = answers.reduce((sum, kind) => sum + statNumber(row, `hrsp_${kind}`), 0);
-  return given + failedAttempts(row) + statNumber(row, 'cli_abrt');
+  return given + failed + statNumber(row, 'cli_abrt');
 }
 
 /** `UP 1/3` is on its way down but takes requests, `DOWN 1/2` the other way round. */

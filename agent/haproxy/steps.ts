@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ZddError } from '../protocol/errors.ts';
+import { capabilitiesOf } from './capabilities.ts';
 import { SERVER_OPTIONS } from './config/backend.ts';
 import { changeText, type RouteChange, type RouteMaps, routeChanges } from './config/maps.ts';
 import { addressText, backendOf } from './config/names.ts';
@@ -13,6 +14,8 @@ import type { Conversation } from './runtime.ts';
 import { onWorker, WorkerChanged } from './worker.ts';
 
 const POLL_MS = 10;
+/** How long servers that are to go are waited for in all, where HAProxy can wait, ms. */
+const REMOVABLE_MS = 500;
 
 /**
  * Brings servers in at weight 0 and waits until HAProxy's own check has passed on each of
@@ -141,16 +144,25 @@ async function changesOf(
 export async function retire(
   context: Context,
   plan: Plan,
-  pid: number,
+  { pid, version }: Running,
   signal: AbortSignal,
 ): Promise<void> {
+  const can = capabilitiesOf(version);
   if (plan.maintain.length + plan.remove.length === 0) return;
   await onWorker(context, pid, signal, async (conversation) => {
     for (const target of plan.maintain) {
       await conversation.order(`set server ${path(target)} state maint`);
     }
     // One that still has connections stays in maintenance; the next apply tries again.
-    for (const target of plan.remove) await removeServer(conversation, target);
+    let patienceMs = REMOVABLE_MS;
+    for (const target of plan.remove) {
+      if (await removeServer(conversation, target)) continue;
+      if (patienceMs <= 0 || !can.has('wait_removable')) continue;
+      const started = performance.now();
+      await conversation.ask(`wait ${Math.ceil(patienceMs)}ms srv-removable ${path(target)}`);
+      patienceMs -= performance.now() - started;
+      await removeServer(conversation, target);
+    }
   });
 }
 

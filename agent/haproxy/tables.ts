@@ -128,24 +128,17 @@ export function parseProcesses(text: string): Processes {
     else if (row[2] === 'worker' && section === 'old') old.push({ pid, reloads });
   }
   if (master === undefined) throw unreadable('show proc', text);
+  if (current[0] === undefined && master.failed > 0) return { ...master, ...afterFailure(old) };
   return { ...master, current: current[0], old };
 }
 
-/** The agent speaks to 2.6 and newer: before it dynamic servers needed the experimental mode. */
-export const OLDEST_VERSION = { major: 2, minor: 6 } as const;
-
 /**
- * @returns the version when it is new enough
- * @throws ZDD_HAPROXY_TOO_OLD
+ * From 3.1 on a worker that serves on because its successor did not start stands among the old ones,
+ * the youngest of them, and no other is the current one until a reload works (measured on 3.2.26).
  */
-export function requireVersion(version: string): string {
-  const [, major, minor] = /(\d+)\.(\d+)/.exec(version) ?? [];
-  const found = Number(major) * 1_000 + Number(minor);
-  if (found >= OLDEST_VERSION.major * 1_000 + OLDEST_VERSION.minor) return version;
-  throw new ZddError('ZDD_HAPROXY_TOO_OLD', `HAProxy ${version} is too old: 2.6 is needed.`, {
-    evidence: [['found', version]],
-    tries: ['apt-get install haproxy', 'haproxy -v'],
-  });
+function afterFailure(old: readonly Worker[]): Pick<Processes, 'current' | 'old'> {
+  const [current, ...rest] = old.toSorted((a, b) => a.reloads - b.reloads);
+  return { current, old: rest };
 }
 
 function splitCsv(line: string): readonly string[] {

@@ -365,7 +365,7 @@ defaults
       lab.options.configPath,
       (await lab.config()).replace(
         own,
-        `${own}  log ring@zdd len 300 format rfc5424 local0\n  log-format-sd "${structuredData((await place()).name)}"\n`,
+        `${own}  log ring@zdd-log len 300 format rfc5424 local0\n  log-format-sd "${structuredData((await place()).name)}"\n`,
       ),
     );
     await sendReload(lab.master, soon());

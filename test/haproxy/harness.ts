@@ -192,11 +192,14 @@ export async function startSystemHaproxy(
     { stdio: 'ignore' },
   );
   const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+  // From 3.1 on the master answers before its worker does.
   await until('the system HAProxy answers', async () =>
-    showProcesses(lab.master, soon(), 0).then(
-      () => lab.ask('show info').then(() => true),
-      () => false,
-    ),
+    showProcesses(lab.master, soon(), 0)
+      .then(() => lab.ask('show info'))
+      .then(
+        () => true,
+        () => false,
+      ),
   );
   return {
     process: child,

@@ -67,13 +67,17 @@ describe('the rendered region', () => {
     try {
       const file = join(folder, 'haproxy.cfg');
       const complete = renderComplete({ adminSocket: join(folder, 'admin.sock') });
-      const { text, maps } = renderRegion(desired, { ...options, mapFolder: folder });
+      const { text, maps } = renderRegion(desired, {
+        ...options,
+        mapFolder: folder,
+        accessLog: { port: 18_400, name: 'zdd-1a2b3c4d' },
+      });
       await writeFile(file, replaceRegion(complete, text));
       for (const name of MAP_NAMES) {
         await writeFile(mapPath(folder, name), mapText(name, maps?.[name] ?? new Map()));
       }
-      const { stdout, stderr } = await promisify(execFile)('haproxy', ['-c', '-f', file]);
-      expect(stdout).toMatch(/Configuration file is valid/);
+      // Only 2.6 says on stdout that it is valid; a file that is not would be thrown for.
+      const { stderr } = await promisify(execFile)('haproxy', ['-c', '-f', file]);
       expect(stderr).not.toMatch(/WARNING|ALERT/);
     } finally {
       await rm(folder, { recursive: true });
@@ -132,14 +136,14 @@ describe('the rendered region', () => {
     });
     expect(text).toContain('  server agent 127.0.0.1:18400\n');
     expect(text).toContain('  log global\n  option httplog\n');
-    expect(text).toContain('  log ring@zdd len 300 format rfc5424 local0\n');
+    expect(text).toContain('  log ring@zdd-log len 300 format rfc5424 local0\n');
     expect(shape).not.toBe(renderRegion(desired, options).shape);
     const routed = renderRegion(desired, {
       ...options,
       bind: [],
       accessLog: { port: 18_400, name: 'zdd-1a2b3c4d' },
     }).text;
-    expect(routed).toMatch(/^ring zdd$/m);
+    expect(routed).toMatch(/^ring zdd-log$/m);
     expect(routed).not.toContain('log-format-sd');
   });
 

@@ -4,6 +4,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { askWorker } from '../../agent/haproxy/master.ts';
 import { CommandRefused } from '../../agent/haproxy/refusal.ts';
 import { type Conversation, converse, type Endpoint } from '../../agent/haproxy/runtime.ts';
 import { parseProcesses, parseServersConn, parseStat } from '../../agent/haproxy/tables.ts';
@@ -57,7 +58,12 @@ describe('the Runtime API client on a real HAProxy', () => {
       'other',
       'Absolute weight can only be between 0 and 256 inclusive.',
     ],
-    ['set server zdd_shop/r1 addr unix@/x.sock', 'other', /Invalid addr/],
+    [
+      'set server zdd_shop/r1 addr unix@/x.sock',
+      'other',
+      // 2.6, and 3.0 and newer.
+      /Invalid addr|only supported through configuration file/,
+    ],
     ['shutdown session 0x1234', 'no_such_session', "No such session (use 'show sess')."],
     ['enable healt zdd_shop/r1', 'unknown_command', /^Unknown command/],
   ])('reads the refusal of "%s" as %s', async (command, kind, words) => {
@@ -107,9 +113,8 @@ describe('the Runtime API client on a real HAProxy', () => {
     const processes = parseProcesses(text);
     expect(processes.current?.pid).not.toBe(processes.master);
     expect(processes).toMatchObject({ failed: 0, old: [] });
-    await expect(
-      converse(lab.master, soon(), ({ ask }) => ask('@!1 show info')),
-    ).rejects.toMatchObject({ code: 'ZDD_HAPROXY_DOWN' });
+    // 2.6 closes the connection, newer ones answer.
+    expect(await askWorker(lab.master, 1, soon(), (ask) => ask('show info'))).toBeUndefined();
   });
 
   it('stops when its signal says so', async () => {

@@ -91,7 +91,7 @@ describe.runIf(process.getuid?.() === 0)('haproxy.cfg in the hands of an ordinar
     const secret = join(folder, 'secret.http');
     await writeFile(secret, 'HTTP/1.0 503 Gone\r\n\r\n', { mode: 0o600 });
     const mine = admin(`  errorfile 503 ${secret}\n`);
-    const wrong = region.replace('default_backend zdd', 'default_backend nowhere');
+    const wrong = region.replace('default_backend zdd-nobody', 'default_backend nowhere');
     expect(await write(replaceRegion(mine, wrong))).toMatch(/^ZDD_HAPROXY_CONFIG_INVALID /);
     const both = replaceRegion(`${mine}  nonsense\n`, region);
     expect(await write(both)).toMatch(/ZDD_HAPROXY_CONFIG_INVALID .*outside the managed region/);

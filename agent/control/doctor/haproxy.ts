@@ -1,4 +1,5 @@
 import { generationsOf } from '../../core/model.ts';
+import { capabilityWords } from '../../haproxy/capabilities.ts';
 import { globalSettings } from '../../haproxy/config/read.ts';
 import { configOf, type Host } from '../../pipeline/host.ts';
 import type { Finding } from '../../protocol/api.ts';
@@ -31,10 +32,13 @@ export async function examineHaproxy(daemon: Daemon, signal: AbortSignal): Promi
 async function answers(host: Host, signal: AbortSignal): Promise<Finding[]> {
   try {
     const { version, pid, oldWorkers } = await host.proxy.info(signal);
-    const well = ok('haproxy', `HAProxy ${version} answers (pid ${pid}, master-worker)`);
-    if (oldWorkers < MANY_WORKERS) return [well];
+    const well = [
+      ok('haproxy', `HAProxy ${version} answers (pid ${pid}, master-worker)`),
+      ...abilities(version),
+    ];
+    if (oldWorkers < MANY_WORKERS) return well;
     return [
-      well,
+      ...well,
       notice(
         'haproxy_old_workers',
         `${oldWorkers} old HAProxy workers still serve connections from before a reload`,
@@ -51,6 +55,19 @@ async function answers(host: Host, signal: AbortSignal): Promise<Finding[]> {
       ),
     ];
   }
+}
+
+/** What it has beyond the oldest that the agent speaks to. */
+function abilities(version: string): Finding[] {
+  const words = capabilityWords(version);
+  return [
+    ok(
+      'haproxy_can',
+      words.length === 0
+        ? 'it can what the agent needs, and nothing beyond HAProxy 2.6'
+        : `beyond HAProxy 2.6: ${words.join('; ')}`,
+    ),
+  ];
 }
 
 function globals({ host, settings }: Daemon, { path, text }: { path: string; text: string }) {

@@ -21,7 +21,7 @@ export function frontend(
     ...logToRing(accessLog),
     ...bind.map((address) => `  bind ${address}`),
     ...(mapFolder === undefined ? [] : routing(mapFolder)),
-    '  default_backend zdd',
+    '  default_backend zdd-nobody',
   ];
 }
 
@@ -76,10 +76,13 @@ function routing(folder: string): string[] {
   ];
 }
 
-/** Where requests for a host that no app answers for end; before the first app, all of them. */
+/**
+ * Where requests for a host that no app answers for end; before the first app, all of them. It may not
+ * have the frontend's name: HAProxy 3.2 warns of that, 3.3 is to refuse it.
+ */
 export function nobody(noApps: boolean): string[] {
   return [
-    'backend zdd',
+    'backend zdd-nobody',
     '  mode http',
     '  timeout connect 5s',
     '  timeout server 60s',

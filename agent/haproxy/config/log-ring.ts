@@ -2,11 +2,12 @@ import { type LogPlace, MAX_LINE_BYTES, structuredData } from '../access-log/for
 
 /**
  * Requests are told to the agent by way of this ring: HAProxy never waits for who reads it, and what
- * nobody reads is overwritten. TCP, because HAProxy 2.6 spins when a unix socket has no reader.
+ * nobody reads is overwritten. TCP, because HAProxy 2.6 spins when a unix socket has no reader. Its name
+ * is nobody else's: from 3.2 on a ring and a backend of one name are refused.
  */
 export function logRing({ port }: LogPlace): string[] {
   return [
-    'ring zdd',
+    'ring zdd-log',
     '  # For the agent, which judges releases by it. No path, no client: the filler pushes them out.',
     '  format rfc5424',
     `  maxlen ${MAX_LINE_BYTES}`,
@@ -21,7 +22,7 @@ export function logRing({ port }: LogPlace): string[] {
 export function logToRing(place: LogPlace | undefined): string[] {
   if (place === undefined) return [];
   return [
-    `  log ring@zdd len ${MAX_LINE_BYTES} format rfc5424 local0`,
+    `  log ring@zdd-log len ${MAX_LINE_BYTES} format rfc5424 local0`,
     `  log-format-sd "${structuredData(place.name)}"`,
   ];
 }

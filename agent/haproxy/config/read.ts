@@ -94,4 +94,8 @@ export const SECTIONS: ReadonlySet<string> = new Set([
   'http-errors',
   'fcgi-app',
   'log-forward',
+  'crt-store',
+  'log-profile',
+  'traces',
+  'acme',
 ]);

@@ -1,0 +1,107 @@
+import { execFileSync } from 'node:child_process';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+
+/** Debian releases whose HAProxy is of another version than Debian 12's 2.6. */
+const SUITES: ReadonlyMap<string, string> = new Map([
+  ['3.0', 'trixie'],
+  ['3.2', 'sid'],
+]);
+
+/** Of what HAProxy depends on, its libraries; the rest is for installing it. */
+const LIBRARIES = /^(haproxy|lib|zlib|openssl|gcc)/;
+
+/** The versions that `anotherHaproxy` knows. */
+export const OTHER_VERSIONS = [...SUITES.keys()];
+
+/**
+ * Gets Debian's package of another HAProxy through this machine's own apt, which keeps its mirrors and
+ * keys, unpacks it beside the installed one and changes nothing else. It runs with its own C library.
+ * @param cache folder that may be kept: what is there is not fetched again
+ * @returns a folder with a `haproxy` in it, to be put first in PATH
+ * @throws Error when this machine is no Debian, or its mirror has that version no more
+ */
+export function anotherHaproxy(version: string, cache: string): string {
+  const suite = SUITES.get(version);
+  if (suite === undefined) {
+    throw new Error(`--haproxy takes ${OTHER_VERSIONS.join(' or ')}, not ${version}`);
+  }
+  const folder = join(cache, `haproxy-${version}`);
+  if (!existsSync(folder)) {
+    const making = `${folder}.making`;
+    rmSync(making, { recursive: true, force: true });
+    fetchPackages(suite, making);
+    renameSync(making, folder);
+  }
+  return writeLauncher(folder);
+}
+
+function fetchPackages(suite: string, folder: string): void {
+  for (const sub of ['lists/partial', 'archives/partial', 'root']) {
+    mkdirSync(join(folder, sub), { recursive: true });
+  }
+  writeFileSync(
+    join(folder, 'sources.list'),
+    `deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] ${mirror()} ${suite} main\n`,
+  );
+  // Nothing is installed as far as this apt knows, so it fetches every library.
+  writeFileSync(join(folder, 'status'), '');
+  const own = {
+    'Dir::Etc::sourcelist': join(folder, 'sources.list'),
+    'Dir::Etc::sourceparts': '/dev/null',
+    'Dir::State': folder,
+    'Dir::State::status': join(folder, 'status'),
+    'Dir::Cache': folder,
+    'APT::Sandbox::User': '',
+  };
+  const options = Object.entries(own).flatMap(([key, value]) => ['-o', `${key}=${value}`]);
+  const apt = (...args: string[]): void => {
+    execFileSync('apt-get', [...options, '-q', ...args], {
+      stdio: ['ignore', 'ignore', 'inherit'],
+    });
+  };
+  apt('update');
+  apt('install', '-y', '--download-only', '--no-install-recommends', 'haproxy');
+  for (const name of readdirSync(join(folder, 'archives'))) {
+    if (!LIBRARIES.test(name)) continue;
+    execFileSync('dpkg-deb', ['-x', join(folder, 'archives', name), join(folder, 'root')]);
+  }
+  for (const sub of ['lists', 'archives']) rmSync(join(folder, sub), { recursive: true });
+}
+
+/** Where this machine has its own packages from. */
+function mirror(): string {
+  const repositories = execFileSync(
+    'apt-get',
+    ['indextargets', '--format', '$(REPO_URI)', 'Created-By: Packages'],
+    { encoding: 'utf8' },
+  );
+  const found = repositories.split('\n').find((uri) => uri.endsWith('/debian/'));
+  if (found === undefined)
+    throw new Error('this machine has no Debian mirror to take HAProxy from');
+  return found.replace(/\/$/, '');
+}
+
+/** HAProxy executes itself anew when it is reloaded, by the name it was started with: the launcher's. */
+function writeLauncher(folder: string): string {
+  const bin = join(folder, 'bin');
+  const launcher = join(bin, 'haproxy');
+  const libraries = join(folder, 'root/usr/lib/x86_64-linux-gnu');
+  mkdirSync(bin, { recursive: true });
+  writeFileSync(
+    launcher,
+    `#!/bin/sh
+exec '${libraries}/ld-linux-x86-64.so.2' --argv0 '${launcher}' --library-path '${libraries}' '${folder}/root/usr/sbin/haproxy' "$@"
+`,
+  );
+  chmodSync(launcher, 0o755);
+  return bin;
+}
