@@ -1,5 +1,6 @@
 import type { DatabaseSync } from 'node:sqlite';
 import type { Logger } from 'pino';
+import { entranceOf } from '../haproxy/entrance.ts';
 import { createProxy } from '../haproxy/haproxy.ts';
 import type { Host } from '../pipeline/host.ts';
 import { DriftWatch } from '../pipeline/keep-true.ts';
@@ -76,6 +77,7 @@ export function composeHost(
       now: steadyNow,
       log: forward,
     }),
+    entrance: () => entranceOf(settings.current.haproxy.bind),
     traffic: new Traffic(),
     countedOn: new Map(),
     drift: new DriftWatch(),

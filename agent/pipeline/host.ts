@@ -1,5 +1,6 @@
 import type { Logger } from 'pino';
 import type { Generation } from '../core/model.ts';
+import type { Entrance } from '../haproxy/entrance.ts';
 import type { Applied, Difference, Haproxy } from '../haproxy/proxy.ts';
 import type { AppConfig } from '../protocol/app-config.ts';
 import { ZddError } from '../protocol/errors.ts';
@@ -65,6 +66,8 @@ export interface Host {
   readonly limits: DiskLimits;
   readonly runner: Runner;
   readonly proxy: Haproxy;
+  /** Where the agent meets HAProxy as a user does; null where it cannot. */
+  readonly entrance: () => Entrance | null;
   readonly traffic: TrafficControl;
   /** By upload or artifact: folders of releases that it takes contents from. See `receive.ts`. */
   readonly countedOn: Map<string, CountedOn>;

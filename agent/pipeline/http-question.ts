@@ -1,12 +1,21 @@
-import { request } from 'node:http';
+import { type IncomingHttpHeaders, request } from 'node:http';
 import type { Listen } from '../runner/runner.ts';
 
-/** One request to an instance on its own socket. */
+/** Another place than an instance's own socket. */
+export interface Address {
+  readonly kind: 'address';
+  readonly host: string;
+  readonly port: number;
+}
+
+/** One request, as a rule to an instance on its own socket. */
 export interface Question {
-  readonly listen: Listen;
+  readonly listen: Listen | Address;
   readonly method: string;
   readonly path: string;
-  /** JSON text. */
+  /** Beside `host`, `user-agent` and `connection`, or instead of them; names in small letters. */
+  readonly headers?: Readonly<Record<string, string>>;
+  /** JSON text, unless the headers say what else. */
   readonly body?: string;
   readonly timeoutMs: number;
   readonly signal: AbortSignal;
@@ -19,6 +28,7 @@ export type Answer =
       readonly status: number;
       /** What the app says it is, by the header `x-zdd-release`. */
       readonly release: string | undefined;
+      readonly headers: IncomingHttpHeaders;
       /** The first 64 KiB of the body. */
       readonly body: string;
       readonly ms: number;
@@ -29,12 +39,11 @@ const BODY_LIMIT = 64 * 1024;
 
 /** Asks on a fresh connection, so that the answer is about now and about this socket. */
 export async function ask(question: Question): Promise<Answer> {
-  const { listen, method, path, body, timeoutMs, signal } = question;
+  const { listen, method, path, headers, body, timeoutMs, signal } = question;
   if (listen.kind === 'none') throw new Error('an instance that does not listen cannot be asked');
   const started = performance.now();
   const took = (): number => performance.now() - started;
-  const place =
-    listen.kind === 'unix' ? { socketPath: listen.path } : { host: '127.0.0.1', port: listen.port };
+  const place = placeOf(listen);
   const deadline = AbortSignal.timeout(timeoutMs);
   return await new Promise<Answer>((resolve, reject) => {
     const fail = (error: unknown): void => {
@@ -52,6 +61,7 @@ export async function ask(question: Question): Promise<Answer> {
           'user-agent': 'zdd-agent-probe',
           connection: 'close',
           ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+          ...headers,
         },
         signal: AbortSignal.any([signal, deadline]),
       },
@@ -69,6 +79,7 @@ export async function ask(question: Question): Promise<Answer> {
             got: 'answer',
             status: incoming.statusCode ?? 0,
             release: typeof release === 'string' ? release : undefined,
+            headers: incoming.headers,
             body: Buffer.concat(chunks).subarray(0, BODY_LIMIT).toString('utf8'),
             ms: took(),
           });
@@ -78,6 +89,17 @@ export async function ask(question: Question): Promise<Answer> {
     outgoing.on('error', fail);
     outgoing.end(body);
   });
+}
+
+function placeOf(listen: Exclude<Question['listen'], { kind: 'none' }>) {
+  switch (listen.kind) {
+    case 'unix':
+      return { socketPath: listen.path };
+    case 'tcp':
+      return { host: '127.0.0.1', port: listen.port };
+    case 'address':
+      return { host: listen.host, port: listen.port };
+  }
 }
 
 function describe(error: unknown, deadline: AbortSignal, timeoutMs: number): string {

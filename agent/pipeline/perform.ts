@@ -10,10 +10,11 @@ import { handOverWorkers } from './promote.ts';
 import { prune } from './prune.ts';
 import { release } from './release.ts';
 import { revert } from './revert.ts';
-import { smoke } from './smoke.ts';
+import { smoke, smokeAfter } from './smoke.ts';
 import { start } from './start.ts';
 import { emptyOut, halt, stop } from './stop.ts';
 import { admit, moveTraffic } from './switch.ts';
+import { together } from './together.ts';
 import { unpack } from './unpack.ts';
 
 /** What an effect comes back with: the event to feed back, and a line for the story. */
@@ -59,7 +60,11 @@ export async function perform(host: Host, task: Task, effect: Effect): Promise<P
     case 'switch':
       return done(effect.deployment, 'switching', await moveTraffic(host, task));
     case 'bake': {
-      const said = await bake(host, task, effect.candidate, effect.until);
+      const said = await together(
+        task.signal,
+        (signal) => bake(host, { ...task, signal }, effect.candidate, effect.until),
+        (signal) => smokeAfter(host, { ...task, signal }, effect.candidate),
+      );
       return done(effect.deployment, 'baking', said);
     }
     case 'promote': {

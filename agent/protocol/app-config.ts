@@ -5,6 +5,7 @@ import { MOST_INSTANCES } from './everyday.ts';
 import { gates } from './gates.ts';
 import { routes, routesOf } from './routes.ts';
 import { size } from './size.ts';
+import { smoke } from './smoke.ts';
 
 const name = z
   .string()
@@ -95,14 +96,6 @@ const processType = z.strictObject({
   env: z.record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/), z.string()).default({}),
 });
 
-const smokeCheck = z.strictObject({
-  path: z.string().startsWith('/'),
-  method: z.enum(['GET', 'HEAD', 'POST', 'OPTIONS']).default('GET'),
-  status: z.int().min(100).max(599).default(200),
-  within: duration().default(5_000),
-  contains: z.string().optional().describe('Text the answer must have.'),
-});
-
 const pace = z
   .string()
   .regex(/^\d+\/s$/, 'expected a pace such as "50/s"')
@@ -136,7 +129,7 @@ export const appConfig = z
       .optional()
       .describe('Run once, before traffic: migrations.'),
     console: command.optional().describe('What `zdd-agent console` runs; default: a shell.'),
-    smoke: z.array(smokeCheck).default([]).describe('Checks against the candidate before traffic.'),
+    smoke,
     strategy: z.enum(['blue-green']).default('blue-green'),
     bake: duration()
       .default(120_000)
@@ -239,8 +232,6 @@ export type AppConfig = z.output<typeof appConfig>;
 export type ProcessType = AppConfig['processes'][string];
 /** How an instance is probed. */
 export type Health = NonNullable<ProcessType['health']>;
-/** One smoke check. */
-export type SmokeCheck = AppConfig['smoke'][number];
 
 /** How the instances of a process type get their place to listen. */
 export function listenOf(name: string, type: ProcessType): 'socket' | 'port' | 'fd' | 'none' {

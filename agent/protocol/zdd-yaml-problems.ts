@@ -171,8 +171,8 @@ function got(value: unknown, path: Path): string {
   if (value === null) return ', got nothing';
   if (Array.isArray(value)) return ', got a list';
   if (typeof value === 'object') return ', got a map';
-  if (path.includes('env') || path.includes('basic_auth'))
-    return `, got ${typeof value === 'string' ? 'text' : `a ${typeof value}`}`;
+  const isSecret = ['env', 'basic_auth', 'headers', 'body'].some((key) => path.includes(key));
+  if (isSecret) return `, got ${typeof value === 'string' ? 'text' : `a ${typeof value}`}`;
   const shown = JSON.stringify(value);
   return `, got ${shown.length > 60 ? `${shown.slice(0, 60)}…` : shown}`;
 }

@@ -2,6 +2,7 @@ import type { AppStatus } from '../../agent/protocol/api.ts';
 import { type AppConfig, listenOf } from '../../agent/protocol/app-config.ts';
 import { formatDuration } from '../../agent/protocol/duration.ts';
 import { routesOf, routeText } from '../../agent/protocol/routes.ts';
+import { smokeName } from '../../agent/protocol/smoke.ts';
 import { rows } from '../render/error.ts';
 
 /** What a deploy of this config will do, as far as the config alone can tell. */
@@ -43,7 +44,7 @@ export function planLines(
     ]);
   }
   if (config.smoke.length > 0) {
-    steps.push(['smoke', config.smoke.map(({ method, path }) => `${method} ${path}`).join(', ')]);
+    steps.push(['smoke', config.smoke.map(smokeName).join(', ')]);
   }
   steps.push(
     ['bake', formatDuration(overrides.bakeMs ?? config.bake)],

@@ -63,10 +63,14 @@ export function tellStory(progress: Progress, skip: ReadonlySet<PhaseName>): Sto
           open = { phase: event.to, since: event.at, says: UNSAID };
           if (!skip.has(event.to)) progress.begin(VERBS[event.to]);
           break;
-        case 'step_done':
-          open = null;
+        case 'step_done': {
+          // Smoke checks through HAProxy end while the new release is being watched.
+          const goesOn = open !== null && open.phase !== event.step.phase ? open.phase : null;
+          if (goesOn === null) open = null;
           step(event.step);
+          if (goesOn !== null && !skip.has(goesOn)) progress.begin(VERBS[goesOn]);
           break;
+        }
         case 'progress':
           if (open?.phase !== event.phase) break;
           open.says = event.message;

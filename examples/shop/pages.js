@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { setTimeout as wait } from 'node:timers/promises';
+import { accountOf, login } from './accounts.js';
 import { duplicates, note } from './ledger.js';
 import { behaviour, instance, release } from './settings.js';
 
@@ -33,6 +34,25 @@ const pages = {
     response.setHeader('content-type', 'text/plain');
     response.setHeader('content-length', Buffer.byteLength(text));
     response.end(text);
+  },
+
+  'POST /login': async (request, response) => {
+    const token = login(await json(request));
+    if (token === null) return send(response, 401, { error: 'wrong name or password' });
+    send(response, 200, { token });
+  },
+
+  'POST /checkout': async (request, response) => {
+    const name = accountOf(request.headers.authorization);
+    if (name === null) return send(response, 401, { error: 'log in first' });
+    const { items = [] } = await json(request);
+    send(response, 201, { order: 'stub', name, items: items.length });
+  },
+
+  'GET /admin': (request, response) => {
+    const name = accountOf(request.headers.authorization);
+    if (name === null) return send(response, 401, { error: 'log in first' });
+    send(response, 200, { name, release });
   },
 
   'GET /slow': async (_request, response, query) => {
@@ -85,6 +105,16 @@ function isFailing(method) {
     share = 1,
   } = behaviour;
   return method === failMethod && served > failAfterRequests && Math.random() < share;
+}
+
+async function json(request) {
+  const chunks = [];
+  for await (const chunk of request) chunks.push(chunk);
+  try {
+    return JSON.parse(Buffer.concat(chunks).toString()) ?? {};
+  } catch {
+    return {};
+  }
 }
 
 function number(query, name, otherwise) {

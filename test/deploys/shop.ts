@@ -8,6 +8,8 @@ export const QUICK = {
   warm: '0s',
   drain: { websockets: '2s', pace: '500/s' },
   processes: { worker: { alive: '100ms' } },
+  // Those of the example are for smoke.test.ts: some releases here are bad in just those ways.
+  smoke: [{ path: '/', contains: 'shop', when: 'before' }],
 } as const;
 
 /** Builds a release of the example app whose uploads are all recorded in one ledger. */

@@ -30,7 +30,8 @@ describe('the schema', () => {
 test('docs/config.md has a row for every key, and for no other', () => {
   const rows = [...read('docs/config.md').matchAll(/^\| `([^`]+)` \| [^|]+ \| .+ \|$/gm)];
   const documented = rows.map(([, key]) => key);
-  expect(documented.toSorted()).toEqual(keysOf([], '').toSorted());
+  // Keys of several forms of the same thing have one row.
+  expect(documented.toSorted()).toEqual([...new Set(keysOf([], ''))].toSorted());
 });
 
 /** Every key by its path: `processes.NAME.run`, `smoke[].path`. */
