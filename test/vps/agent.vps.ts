@@ -160,7 +160,7 @@ describe.each(DISTRIBUTIONS)('the agent under systemd, on %s', (distribution) =>
   test('says in its status what it is doing', async () => {
     const deploying = await shop.pushUntil('baking', {
       behaviour: { version: 'status' },
-      config: { bake: '3s' },
+      config: { bake: '6s' },
     });
     expect(await shown('StatusText')).toMatch(/^shop #\d+ baking$/);
     expect(await deploying.end()).toBe('succeeded');
