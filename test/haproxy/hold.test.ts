@@ -18,7 +18,7 @@ const NOBODY: DesiredHold = { on: false, withinMs: 20_000, requests: 1_000 };
 
 /** The shop, whose requests wait, or do not. */
 function alone(hold: DesiredHold, ...servers: readonly DesiredServer[]): DesiredProxy {
-  return { apps: shop(...servers).apps.map((app) => ({ ...app, hold })) };
+  return { apps: shop(...servers).apps.map((app) => ({ ...app, keepsRoutes: true, hold })) };
 }
 
 async function answer(): Promise<{ status: number; retryAfter: string | null; ms: number }> {
