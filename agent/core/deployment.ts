@@ -2,20 +2,22 @@ import { type Effect, effectsOf } from './effects.ts';
 import type { AppEvent } from './events.ts';
 import {
   type AppState,
-  atOnce,
   candidateOf,
   type Deployment,
   type Ended,
   type Failure,
   type Generation,
+  hasten,
   isAdmitted,
+  isExclusive,
   type Outcome,
   type Phase,
   type Policy,
   type Retirement,
   sameGeneration,
 } from './model.ts';
-import { request } from './request.ts';
+import { bringUp, request } from './request.ts';
+import { isHeld } from './traffic.ts';
 
 /** What a step leads to. `ended` is set by the step that ends a deployment. */
 export interface Step {
@@ -47,7 +49,7 @@ function reduce(state: AppState, event: AppEvent, now: number): Reduced {
     case 'failed': {
       const { deployment } = state;
       if (deployment === null || deployment.id !== event.deployment) return same(state);
-      if (event.type === 'unpacked') return unpacked(state, deployment, event);
+      if (event.type === 'unpacked') return unpacked(state, deployment, event, now);
       if (deployment.phase.name !== event.phase) return same(state);
       return event.type === 'done'
         ? advance(state, deployment, now)
@@ -92,10 +94,12 @@ function unpacked(
   state: AppState,
   deployment: Deployment,
   event: Extract<AppEvent, { type: 'unpacked' }>,
+  now: number,
 ): Reduced {
   if (deployment.phase.name !== 'unpacking') return same(state);
   const candidate: Generation = { release: event.release, deployment: deployment.id };
-  const phase: Phase = { name: event.hasReleaseCommand ? 'releasing' : 'starting', candidate };
+  if (!event.hasReleaseCommand) return same(bringUp(state, deployment, candidate, now));
+  const phase: Phase = { name: 'releasing', candidate };
   return same({ ...state, deployment: { ...deployment, phase } });
 }
 
@@ -109,6 +113,10 @@ function advance(state: AppState, deployment: Deployment, now: number): Reduced 
       // Only `unpacked`, which names the release, leads on from here.
       return same(state);
     case 'releasing':
+      return same(bringUp(state, deployment, phase.candidate, now));
+    case 'clearing':
+      return same(hold(state, deployment, phase.candidate, now));
+    case 'holding':
       return to({ name: 'starting', candidate: phase.candidate });
     case 'starting':
       return to({ name: 'probing', candidate: phase.candidate });
@@ -139,15 +147,31 @@ function advance(state: AppState, deployment: Deployment, now: number): Reduced 
       return to({ name: 'stopping', leaving: phase.leaving });
     case 'stopping':
       return stop(state, deployment, phase, now);
+    case 'returning':
+      return to({ ...phase, name: 'reverting', attempt: 1 });
     case 'reverting':
       return end(
         state,
         deployment,
         phase.outcome,
         phase.failure,
-        phase.candidate === null ? [] : [reject(phase.candidate, policy, true, now)],
+        phase.candidate === null ? [] : [reject(deployment, phase.candidate, true, now)],
       );
   }
+}
+
+/** Nothing older runs any more. Without a stable there is nothing to wait for. */
+function hold(
+  state: AppState,
+  deployment: Deployment,
+  candidate: Generation,
+  now: number,
+): AppState {
+  const next: Deployment =
+    state.stable === null
+      ? { ...deployment, phase: { name: 'starting', candidate } }
+      : { ...deployment, phase: { name: 'holding', candidate }, heldSince: now };
+  return { ...state, deployment: next };
 }
 
 function succeed(
@@ -163,7 +187,8 @@ function succeed(
       : [
           {
             generation: state.stable,
-            phase: 'draining',
+            // What may not run beside the candidate has stopped before.
+            phase: isExclusive(deployment) ? 'stopping' : 'draining',
             admitted: true,
             warmUntil: phase.switchedAt + policy.warmMs,
             ...goodbye(policy, phase.switchedAt, now),
@@ -184,16 +209,10 @@ function closed(
   { leaving }: Extract<Phase, { name: 'closing' }>,
   now: number,
 ): Reduced {
-  const { policy } = deployment;
-  const soon = atOnce(leaving, policy, now);
   return same({
     ...state,
     deployment: { ...deployment, phase: { name: 'draining', leaving, since: now } },
-    retiring: state.retiring.map((retirement) => ({
-      ...retirement,
-      warmUntil: Math.min(retirement.warmUntil, soon.warmUntil),
-      closeFrom: Math.min(retirement.closeFrom, soon.closeFrom),
-    })),
+    retiring: hasten(state.retiring, deployment.policy, now),
   });
 }
 
@@ -220,17 +239,23 @@ function giveUp(
   failure: Failure,
   now: number,
 ): Reduced {
-  const { phase, policy } = deployment;
+  const { phase } = deployment;
   switch (phase.name) {
     case 'unpacking':
     case 'releasing':
+    case 'clearing':
       return end(state, deployment, outcome, failure, []);
+    case 'holding':
+      return giveBack(state, deployment, phase.candidate, outcome, failure);
     case 'starting':
     case 'probing':
     case 'smoking':
     case 'admitting':
+      if (deployment.heldSince !== undefined) {
+        return giveBack(state, deployment, phase.candidate, outcome, failure);
+      }
       return end(state, deployment, outcome, failure, [
-        reject(phase.candidate, policy, isAdmitted(deployment), now),
+        reject(deployment, phase.candidate, isAdmitted(deployment), now),
       ]);
     case 'stopping':
       // Its instances have been told to end: only a start leads on from here.
@@ -239,20 +264,21 @@ function giveUp(
     case 'baking':
     case 'promoting':
     case 'closing':
-    case 'draining':
+    case 'draining': {
+      const candidate = candidateOf(phase);
+      const moved = outcome === 'failed' ? 'rolled_back' : outcome;
+      if (candidate !== null && deployment.heldSince !== undefined) {
+        return giveBack(state, deployment, candidate, moved, failure);
+      }
       return same({
         ...state,
         deployment: {
           ...deployment,
-          phase: {
-            name: 'reverting',
-            candidate: candidateOf(phase),
-            outcome: outcome === 'failed' ? 'rolled_back' : outcome,
-            failure,
-            attempt: 1,
-          },
+          phase: { name: 'reverting', candidate, outcome: moved, failure, attempt: 1 },
         },
       });
+    }
+    case 'returning':
     case 'reverting':
       // The only way out is back: try again until HAProxy answers.
       return same({
@@ -262,6 +288,20 @@ function giveUp(
   }
 }
 
+/** The candidate may not run beside stable: it has to stop before stable can start again. */
+function giveBack(
+  state: AppState,
+  deployment: Deployment,
+  candidate: Generation,
+  outcome: Exclude<Outcome, 'succeeded'>,
+  failure: Failure,
+): Reduced {
+  const { name } = deployment.phase;
+  const baked = name === 'baking' || name === 'promoting';
+  const phase: Phase = { name: 'returning', candidate, outcome, failure, attempt: 1, baked };
+  return same({ ...state, deployment: { ...deployment, phase } });
+}
+
 function told(
   state: AppState,
   deployment: Deployment,
@@ -269,7 +309,7 @@ function told(
   now: number,
 ): Reduced {
   const { phase } = deployment;
-  if (phase.name === 'reverting') return same(state);
+  if (phase.name === 'returning' || phase.name === 'reverting') return same(state);
   switch (event.verb) {
     case 'abort':
       return giveUp(state, deployment, 'aborted', event.failure, now);
@@ -290,9 +330,15 @@ function told(
   }
 }
 
-/** While the daemon was away nobody watched the candidate: its bake begins anew. */
+/**
+ * While the daemon was away nobody watched the candidate: its bake begins anew. Nor did anybody bring
+ * it up: it has as much time as before, now that others wait than did then.
+ */
 function resumed(state: AppState, deployment: Deployment, now: number): Reduced {
-  const { phase, policy } = deployment;
+  const { phase, policy, heldSince } = deployment;
+  if (heldSince !== undefined && isHeld(state)) {
+    return same({ ...state, deployment: { ...deployment, heldSince: now } });
+  }
   if (phase.name !== 'baking') return same(state);
   const baking: Phase = { ...phase, until: now + policy.bakeMs };
   return same({ ...state, deployment: { ...deployment, phase: baking } });
@@ -300,21 +346,28 @@ function resumed(state: AppState, deployment: Deployment, now: number): Reduced 
 
 /** Whether some new requests may have gone elsewhere than to stable by now: to a candidate, or nowhere. */
 export function trafficMoved(phase: Phase): boolean {
-  return ['switching', 'baking', 'promoting', 'closing', 'draining', 'reverting'].includes(
-    phase.name,
-  );
+  return [
+    'switching',
+    'baking',
+    'promoting',
+    'closing',
+    'draining',
+    'returning',
+    'reverting',
+  ].includes(phase.name);
 }
 
 /** A candidate on its way out. What HAProxy knows leaves by the same door as every release. */
 function reject(
+  deployment: Deployment,
   generation: Generation,
-  policy: Policy,
   admitted: boolean,
   now: number,
 ): Retirement {
+  const { policy, heldSince } = deployment;
   return {
     generation,
-    phase: admitted ? 'draining' : 'stopping',
+    phase: admitted && heldSince === undefined ? 'draining' : 'stopping',
     admitted,
     warmUntil: now,
     ...goodbye(policy, now, now),

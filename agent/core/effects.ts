@@ -1,9 +1,27 @@
-import { type AppState, atOnce, type Generation, type Retirement } from './model.ts';
+import { type AppState, atOnce, type Generation, type Policy, type Retirement } from './model.ts';
 
 /** Something to be done in the world. Every effect is idempotent: after a crash it is done again. */
 export type Effect =
   | { readonly do: 'unpack'; readonly deployment: number; readonly artifact: string }
   | { readonly do: 'release'; readonly deployment: number; readonly candidate: Generation }
+  /** The two with which one release makes place for another that may not run beside it, */
+  | { readonly do: 'clear'; readonly deployment: number; readonly stable: Generation | null }
+  | {
+      readonly do: 'hold';
+      readonly deployment: number;
+      readonly leaving: Generation;
+      readonly policy: Policy;
+      readonly since: number;
+    }
+  /** and the way back. */
+  | {
+      readonly do: 'return';
+      readonly deployment: number;
+      readonly candidate: Generation;
+      readonly previous: Generation | null;
+      readonly policy: Policy;
+      readonly attempt: number;
+    }
   | { readonly do: 'start'; readonly deployment: number; readonly candidate: Generation }
   | { readonly do: 'probe'; readonly deployment: number; readonly candidate: Generation }
   | { readonly do: 'smoke'; readonly deployment: number; readonly candidate: Generation }
@@ -59,7 +77,7 @@ export function effectsOf(state: AppState): Effect[] {
 
 function deploymentEffects(
   state: AppState,
-  { id, artifact, phase, policy }: NonNullable<AppState['deployment']>,
+  { id, artifact, phase, policy, heldSince = 0 }: NonNullable<AppState['deployment']>,
 ): Effect[] {
   const deployment = id;
   const previous = state.stable;
@@ -68,6 +86,16 @@ function deploymentEffects(
       return artifact === null ? [] : [{ do: 'unpack', deployment, artifact }];
     case 'releasing':
       return [{ do: 'release', deployment, candidate: phase.candidate }];
+    case 'clearing':
+      return [{ do: 'clear', deployment, stable: previous }];
+    case 'holding':
+      return previous === null
+        ? []
+        : [{ do: 'hold', deployment, leaving: previous, policy, since: heldSince }];
+    case 'returning': {
+      const { candidate, attempt } = phase;
+      return [{ do: 'return', deployment, candidate, previous, policy, attempt }];
+    }
     case 'starting':
       return [{ do: 'start', deployment, candidate: phase.candidate }];
     case 'probing':

@@ -45,6 +45,11 @@ export interface Policy {
   readonly pacePerSecond: number;
   /** Whether WebSockets and streams stay for `websocketsMs` at all. */
   readonly onSwitch: OnSwitch;
+  /**
+   * How long new requests may wait while the old release stops and the new one starts: the two may
+   * not run side by side. Absent: they may.
+   */
+  readonly holdMs?: number;
 }
 
 /** Numbers of instances by process type, where they differ from what `zdd.yaml` says. */
@@ -57,6 +62,10 @@ export type Outcome = 'succeeded' | 'failed' | 'aborted' | 'rolled_back';
 export type Phase =
   | { readonly name: 'unpacking' }
   | { readonly name: 'releasing'; readonly candidate: Generation }
+  /** Of releases that may not run side by side, as is the next: nothing older than stable runs. */
+  | { readonly name: 'clearing'; readonly candidate: Generation }
+  /** New requests wait. What has begun on stable ends, then its web instances stop. */
+  | { readonly name: 'holding'; readonly candidate: Generation }
   | { readonly name: 'starting'; readonly candidate: Generation }
   | { readonly name: 'probing'; readonly candidate: Generation }
   | { readonly name: 'smoking'; readonly candidate: Generation }
@@ -76,15 +85,23 @@ export type Phase =
   /** What has begun comes to its end. `since` is when new requests ended. */
   | { readonly name: 'draining'; readonly leaving: Generation; readonly since: number }
   | { readonly name: 'stopping'; readonly leaving: Generation }
+  /** New requests wait again until the candidate has stopped and stable has started. */
+  | ({ readonly name: 'returning'; readonly candidate: Generation } & WayBack)
   /** Traffic and workers go back to the previous release. */
-  | {
+  | ({
       readonly name: 'reverting';
       /** Null when it was a stop: nothing has come that would have to leave. */
       readonly candidate: Generation | null;
-      readonly outcome: Exclude<Outcome, 'succeeded'>;
-      readonly failure: Failure;
-      readonly attempt: number;
-    };
+    } & WayBack);
+
+/** What is known of a deployment that is on its way back. */
+export interface WayBack {
+  readonly outcome: Exclude<Outcome, 'succeeded'>;
+  readonly failure: Failure;
+  readonly attempt: number;
+  /** The candidate had all traffic, and with it HAProxy its settings. */
+  readonly baked?: boolean;
+}
 
 export type PhaseName = Phase['name'];
 
@@ -110,6 +127,8 @@ export interface Deployment {
   /** What its candidate is started with; the app's own from its success on. */
   readonly scale: Scale;
   readonly phase: Phase;
+  /** Since when new requests waited, where old and new may not run side by side. */
+  readonly heldSince?: number;
 }
 
 /** How a deployment ended, for its receipt. */
@@ -223,6 +242,8 @@ export function isAdmitted({ id, phase }: Deployment): boolean {
     case 'unpacking':
       return false;
     case 'releasing':
+    case 'clearing':
+    case 'holding':
     case 'starting':
     case 'probing':
     case 'smoking':
@@ -230,6 +251,27 @@ export function isAdmitted({ id, phase }: Deployment): boolean {
     default:
       return true;
   }
+}
+
+/** Whether old and new may not run side by side. */
+export function isExclusive({ policy, phase }: Deployment): boolean {
+  return policy.holdMs !== undefined && candidateOf(phase) !== null;
+}
+
+/** What was replaced before shall go now, and not stay warm: something waits for its end. */
+export function hasten(
+  retiring: readonly Retirement[],
+  policy: Policy,
+  now: number,
+): readonly Retirement[] {
+  return retiring.map((retirement) => {
+    const soon = atOnce(retirement.generation, policy, now);
+    return {
+      ...retirement,
+      warmUntil: Math.min(retirement.warmUntil, soon.warmUntil),
+      closeFrom: Math.min(retirement.closeFrom, soon.closeFrom),
+    };
+  });
 }
 
 /** The candidate of a phase; null while the artifact is not unpacked yet, and in a stop. */

@@ -51,6 +51,9 @@ export function recover(state: AppState, observed: Observed): Recovery {
       return observed.releaseCommand === 'known'
         ? finish('the release command ran on meanwhile')
         : undo('the release command was running: nobody knows how far it came');
+    case 'clearing':
+    case 'holding':
+      return finish('the old release goes on making place');
     case 'starting':
       return finish('instances are adopted or started');
     case 'probing':
@@ -66,6 +69,7 @@ export function recover(state: AppState, observed: Observed): Recovery {
     case 'draining':
     case 'stopping':
       return finish('the stop goes on');
+    case 'returning':
     case 'reverting':
       return finish('the way back goes on');
   }

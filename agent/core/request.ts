@@ -4,6 +4,7 @@ import {
   type Deployment,
   type DeploymentKind,
   type Generation,
+  hasten,
   type Phase,
   sameGeneration,
 } from './model.ts';
@@ -32,7 +33,26 @@ export function request(
     target.kind === 'warm'
       ? state.retiring.filter(({ generation }) => !sameGeneration(generation, target.generation))
       : state.retiring;
-  return { ...state, deployment, retiring };
+  const begun = { ...state, deployment, retiring };
+  return phase.name === 'starting' ? bringUp(begun, deployment, phase.candidate, now) : begun;
+}
+
+/** The candidate starts; where it may not run beside others, these make place first. */
+export function bringUp(
+  state: AppState,
+  deployment: Deployment,
+  candidate: Generation,
+  now: number,
+): AppState {
+  const { policy } = deployment;
+  if (policy.holdMs === undefined) {
+    return { ...state, deployment: { ...deployment, phase: { name: 'starting', candidate } } };
+  }
+  return {
+    ...state,
+    deployment: { ...deployment, phase: { name: 'clearing', candidate } },
+    retiring: hasten(state.retiring, policy, now),
+  };
 }
 
 function kindOf(target: Target): DeploymentKind {

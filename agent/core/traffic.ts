@@ -34,9 +34,12 @@ export function trafficOf(state: AppState): Share[] {
       state: leaving ? 'leaving' : 'ready',
     });
   };
-  add(state.stable, state.deployment?.phase.name === 'stopping');
-  if (state.deployment !== null && isAdmitted(state.deployment)) {
-    add(candidateOf(state.deployment.phase), false);
+  const { deployment } = state;
+  const phase = deployment?.phase.name;
+  add(state.stable, phase === 'stopping' || (isStableDown(state) && phase !== 'holding'));
+  if (deployment !== null && isAdmitted(deployment)) {
+    const goesBack = phase === 'returning' || phase === 'reverting';
+    add(candidateOf(deployment.phase), goesBack && deployment.heldSince !== undefined);
   }
   for (const { generation, phase, admitted } of state.retiring) {
     if (admitted) add(generation, phase === 'stopping');
@@ -45,11 +48,45 @@ export function trafficOf(state: AppState): Share[] {
 }
 
 /**
+ * Whether new requests wait: stable has to end before the candidate may begin, or the other way round.
+ */
+export function isHeld({ stable, deployment }: AppState): boolean {
+  if (stable === null || deployment?.heldSince === undefined) return false;
+  return ['holding', 'starting', 'probing', 'smoking', 'admitting', 'returning'].includes(
+    deployment.phase.name,
+  );
+}
+
+/** Whether the web instances of stable have been told to stop, for a candidate's sake. */
+export function isStableDown(state: AppState): boolean {
+  const { deployment } = state;
+  if (deployment?.heldSince === undefined || state.stable === null) return false;
+  return isHeld(state) || ['switching', 'baking', 'promoting'].includes(deployment.phase.name);
+}
+
+/**
+ * Whose settings HAProxy has: those of who serves. While requests wait, and when they are let go, it
+ * may not be reloaded, so a candidate that was waited for has its own after that.
+ */
+export function leadingGeneration(state: AppState): Generation | null {
+  const { stable, deployment } = state;
+  if (deployment !== null && stable !== null && deployment.heldSince !== undefined) {
+    const { phase } = deployment;
+    const baked = 'baked' in phase && phase.baked === true;
+    return phase.name === 'baking' || phase.name === 'promoting' || baked
+      ? candidateOf(phase)
+      : stable;
+  }
+  return servingGeneration(state) ?? trafficOf(state)[0]?.generation ?? null;
+}
+
+/**
  * The generation that takes new requests: the candidate from `switching` on, else stable; null in a
- * stop and when nothing serves.
+ * stop, while requests wait, and when nothing serves.
  */
 export function servingGeneration(state: AppState): Generation | null {
   const phase = state.deployment?.phase;
+  if (isHeld(state)) return null;
   switch (phase?.name) {
     case 'switching':
     case 'baking':
@@ -71,8 +108,10 @@ export function servingGeneration(state: AppState): Generation | null {
 export function isMoving(state: AppState): boolean {
   const phase = state.deployment?.phase.name;
   return (
+    phase === 'holding' ||
     phase === 'admitting' ||
     phase === 'switching' ||
+    phase === 'returning' ||
     phase === 'reverting' ||
     phase === 'closing' ||
     phase === 'stopping' ||

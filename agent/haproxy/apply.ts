@@ -3,7 +3,14 @@ import { ConfigEdited, readConfig, writeBeside, writeConfig } from './config/fil
 import { carriedMaps, MAP_NAMES, mapPath, type RouteMaps, routeChanges } from './config/maps.ts';
 import { checkDesired } from './config/names.ts';
 import { findRegion, replaceRegion } from './config/region.ts';
-import { type ConfigFile, mapsSay, readMaps, recallConfigFile, writeMaps } from './config-file.ts';
+import {
+  type ConfigFile,
+  mapsSay,
+  readMaps,
+  recallConfigFile,
+  writeHoldScript,
+  writeMaps,
+} from './config-file.ts';
 import { type Context, renderWith } from './context.ts';
 import {
   isEmpty,
@@ -160,6 +167,7 @@ async function reach(
     const carried = carriedMaps(maps, present, desired);
     if (await writeMaps(options.configPath, carried)) progress.changed = true;
   }
+  if (rendered.holds && (await writeHoldScript(options.configPath, file))) progress.changed = true;
   const text = replaceRegion(file.text, rendered.text);
   if (text !== file.stands) {
     await writeConfig(options.configPath, text, options.binary, signal, file.stands ?? '');

@@ -1,5 +1,6 @@
 import { dirname } from 'node:path';
 import { readConfig, targetOf, writeBeside } from './config/file.ts';
+import { HOLD_SCRIPT, holdScriptPath } from './config/hold.ts';
 import { MAP_NAMES, type MapName, mapPath, mapText, type RouteMaps } from './config/maps.ts';
 import { chrootOf, type WrittenServers, writtenServers } from './config/read.ts';
 import { readOrRecall } from './config/recall.ts';
@@ -19,6 +20,8 @@ export interface ConfigFile {
   readonly written: WrittenServers;
   /** Texts of the map files; undefined: there is none. */
   readonly maps: MapTexts;
+  /** Whether the script that lets requests wait stands beside it as it should. */
+  readonly hasHoldScript: boolean;
 }
 
 export type MapTexts = Readonly<Record<MapName, string | undefined>>;
@@ -57,7 +60,15 @@ async function contentOf(
     chroot: chrootOf(cut === undefined ? text : cut.before + cut.after),
     written: writtenServers(cut?.region ?? ''),
     maps: await readMaps(folder),
+    hasHoldScript: (await readConfig(holdScriptPath(folder))) === HOLD_SCRIPT,
   };
+}
+
+/** Puts the script in place that lets requests wait. @returns whether it was not as it should be */
+export async function writeHoldScript(config: string, file: ConfigFile): Promise<boolean> {
+  if (file.hasHoldScript) return false;
+  await writeBeside(config, holdScriptPath(file.folder), HOLD_SCRIPT);
+  return true;
 }
 
 /** The map files of a folder. @throws ZDD_HAPROXY_CONFIG_INVALID when one may not be read */

@@ -1,3 +1,4 @@
+import { holdServer } from './config/hold.ts';
 import { maintenanceServer } from './config/maintenance.ts';
 import { addressText, backendOf } from './config/names.ts';
 import type { WrittenServers } from './config/read.ts';
@@ -63,12 +64,17 @@ export function planServers(
     else if (move.to < from) lower.push(move);
   }
   for (const app of desired.apps) {
-    const target = maintenanceServer(app.app);
-    const from = serverOf(running, target.backend, target.server)?.weight;
-    const to = Number(app.maintenance?.on ?? false);
-    // Without the flag a reload is due, and brings it.
-    if (from === undefined || from === to) continue;
-    (to > from ? raise : lower).push({ ...target, from, to });
+    const flags = [
+      { ...maintenanceServer(app.app), to: Number(app.maintenance?.on ?? false) },
+      // Up before the servers lose their weight, down after others have theirs.
+      { ...holdServer(app.app), to: Number(app.hold?.on ?? false) },
+    ];
+    for (const { to, ...target } of flags) {
+      const from = serverOf(running, target.backend, target.server)?.weight;
+      // Without the flag a reload is due, and brings it.
+      if (from === undefined || from === to) continue;
+      (to > from ? raise : lower).push({ ...target, from, to });
+    }
   }
   const wanted = new Map(
     desired.apps.map((app) => [backendOf(app.app), new Set(app.servers.map(({ name }) => name))]),
@@ -120,6 +126,7 @@ export function stage(
   return {
     apps: desired.apps.map((app) => ({
       ...app,
+      ...(app.hold === undefined ? {} : { hold: { ...app.hold, on: isHeld(app, running) } }),
       servers: [
         ...app.servers.map((server) => asItIs(server, serverFor(running, app, server.name))),
         ...serving(app, running, written, chroot),
@@ -172,6 +179,12 @@ export function toConfirm(desired: DesiredProxy, before: Running): readonly Targ
         (found === undefined || found.admin !== 'ready' || (server.weight > 0 && !found.checkedOk)),
     )
     .map(({ backend, server }) => ({ backend, server: server.name }));
+}
+
+/** Whether requests wait now: who waits may go on when another server has weight, not before. */
+function isHeld({ app }: DesiredApp, running: Running): boolean {
+  const { backend, server } = holdServer(app);
+  return effectiveWeight(serverOf(running, backend, server)) > 0;
 }
 
 interface Pair {

@@ -1,4 +1,5 @@
 import { basename } from 'node:path';
+import { holdScriptPath } from './config/hold.ts';
 import {
   changeText,
   MAP_NAMES,
@@ -71,6 +72,9 @@ export async function inspectProxy(
         if (!left.has(server.name)) said.push(`${app.app}/${server.name}: points elsewhere`);
       }
     }
+  }
+  if (rendered.holds && !file.hasHoldScript) {
+    said.push(`${basename(holdScriptPath(file.folder))}: not what the agent wrote`);
   }
   if (rendered.maps !== undefined) {
     said.push(...(await differingRoutes(context, file, rendered.maps, running, signal)));

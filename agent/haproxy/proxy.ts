@@ -46,8 +46,19 @@ export interface DesiredApp {
   readonly servers: readonly DesiredServer[];
   /** Paths that are for the agent alone, which asks the instances itself: answered with 404. */
   readonly refused?: readonly string[];
+  /** Its instances may not run twice. Absent: they may. `on` is no change of shape. */
+  readonly hold?: DesiredHold;
   /** Default: off, as `MAINTENANCE_DEFAULTS` says. Going on and off is no change of shape. */
   readonly maintenance?: DesiredMaintenance;
+}
+
+/** How new requests wait for an app whose instances change hands. */
+export interface DesiredHold {
+  readonly on: boolean;
+  /** Then 503 with Retry-After. */
+  readonly withinMs: number;
+  /** What comes beside these is answered so at once. */
+  readonly requests: number;
 }
 
 /** How an app answers while it is in maintenance: 503, but for who is allowed. */

@@ -13,6 +13,7 @@ import { isWarm } from '../core/request.ts';
 import type { DeploymentReply } from '../protocol/api.ts';
 import type { AppConfig } from '../protocol/app-config.ts';
 import { type ErrorCode, ZddError } from '../protocol/errors.ts';
+import { holdOf } from '../protocol/hold.ts';
 import { routesOf, routeText } from '../protocol/routes.ts';
 import { hasPresentEnvironment } from './environment.ts';
 import { configOf, type Host } from './host.ts';
@@ -189,12 +190,25 @@ export class Deploys {
       const since = journal.lastSeq();
       const id = journal.nextDeployment(app);
       onNumbered?.(id);
-      const begun = await run.post({ type: 'requested', id, target, owner, source, policy });
+      const begun = await run.post({
+        type: 'requested',
+        id,
+        target,
+        owner,
+        source,
+        policy: this.#holding(run.state, policy),
+      });
       if (!begun) throw this.locked(run.state);
       return { app, deployment: id, result: 'started', since };
     } finally {
       this.#claimed.delete(app);
     }
+  }
+
+  /** What serves may be what may not run beside another; its word comes first, as in HAProxy. */
+  #holding({ app, stable }: AppState, policy: Policy): Policy {
+    const hold = stable === null ? null : holdOf(configOf(this.#host, app, stable));
+    return hold === null ? policy : { ...policy, holdMs: hold.within };
   }
 
   /** Steers the running deployment. Told twice, or too late, it says so and changes nothing. */
@@ -212,7 +226,7 @@ export class Deploys {
         tries: ['zdd-agent status', ...(verb === 'abort' ? ['zdd-agent rollback'] : [])],
       });
     }
-    if (deployment.phase.name === 'reverting' || deployment.phase.name === 'stopping') {
+    if (['returning', 'reverting', 'stopping'].includes(deployment.phase.name)) {
       const result = `already_${deployment.phase.name}`;
       return { app, deployment: deployment.id, result, since };
     }
@@ -235,6 +249,7 @@ export class Deploys {
       .findLast((generation) => generation.release === release && isWarm(state, generation));
     const asBefore =
       warm !== undefined &&
+      this.#holdsNothing(app, [stable, warm]) &&
       this.#allRun(app, warm) &&
       this.#isOfPresentSize(state, warm) &&
       hasPresentEnvironment(this.#host, app, warm);
@@ -244,6 +259,13 @@ export class Deploys {
   #allRun(app: string, generation: Generation): boolean {
     const slots = this.#host.slots.of(app, generation).filter(({ takesTraffic }) => takesTraffic);
     return slots.every(({ spec }) => this.#host.runner.status(spec.slot).state === 'running');
+  }
+
+  /** Whether none of them has to be alone: what is warm now would first have to end. */
+  #holdsNothing(app: string, generations: ReadonlyArray<Generation | null>): boolean {
+    return generations.every(
+      (generation) => generation === null || holdOf(configOf(this.#host, app, generation)) === null,
+    );
   }
 
   /** One that was left before the app was scaled would meet the traffic in other numbers. */
@@ -367,6 +389,7 @@ export function policyOf(
   config: AppConfig,
   { bakeMs, probeTimeoutMs }: { bakeMs?: number | undefined; probeTimeoutMs?: number | undefined },
 ): Policy {
+  const hold = holdOf(config);
   return {
     probeWithinMs: probeTimeoutMs ?? config.processes['web']?.health?.within ?? 30_000,
     bakeMs: bakeMs ?? config.bake,
@@ -375,6 +398,7 @@ export function policyOf(
     websocketsMs: config.drain.websockets,
     pacePerSecond: config.drain.pace,
     onSwitch: config.drain.on_switch,
+    ...(hold === null ? {} : { holdMs: hold.within }),
   };
 }
 

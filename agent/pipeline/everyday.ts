@@ -109,7 +109,8 @@ export class Everyday {
   /** Said twice, it is the same stop, or the same start. @throws ZDD_APP_UNKNOWN */
   #running(app: string, kind: 'start' | 'stop'): DeploymentReply | null {
     const { deployment } = this.#deploys.known(app).state;
-    if (deployment?.kind !== kind || deployment.phase.name === 'reverting') return null;
+    if (deployment?.kind !== kind) return null;
+    if (['returning', 'reverting'].includes(deployment.phase.name)) return null;
     const result = kind === 'start' ? 'already_starting' : 'already_stopping';
     return { ...this.#already(app, result), deployment: deployment.id };
   }

@@ -3,6 +3,7 @@ import type { AppEvent } from '../core/events.ts';
 import { bake } from './bake.ts';
 import { close } from './close.ts';
 import { drain } from './drain.ts';
+import { clear, comeBack, hold, inTime } from './hold.ts';
 import type { Host, Task } from './host.ts';
 import { untilDone } from './pause.ts';
 import { probe } from './probe.ts';
@@ -47,19 +48,42 @@ export async function perform(host: Host, task: Task, effect: Effect): Promise<P
     case 'release':
       return done(effect.deployment, 'releasing', await release(host, task, effect.candidate));
     case 'start':
-      return done(effect.deployment, 'starting', await start(host, task, effect.candidate));
+      return done(
+        effect.deployment,
+        'starting',
+        await inTime(host, task, (within) => start(host, within, effect.candidate)),
+      );
+    case 'clear':
+      return done(effect.deployment, 'clearing', await clear(host, task, effect.stable));
+    case 'hold': {
+      const { leaving, policy, since } = effect;
+      return done(effect.deployment, 'holding', await hold(host, task, leaving, policy, since));
+    }
+    case 'return': {
+      const { candidate, previous, policy, attempt } = effect;
+      const said = await comeBack(host, task, candidate, previous, policy, attempt);
+      return done(effect.deployment, 'returning', said);
+    }
     case 'probe': {
       const withinMs = state.deployment?.policy.probeWithinMs ?? 30_000;
-      const said = await probe(host, task, effect.candidate, withinMs);
+      const said = await inTime(host, task, (within, leftMs) =>
+        probe(host, within, effect.candidate, Math.min(withinMs, leftMs)),
+      );
       return done(effect.deployment, 'probing', said);
     }
-    case 'smoke':
-      return done(effect.deployment, 'smoking', await smoke(host, task, effect.candidate));
-    case 'admit':
-      return done(effect.deployment, 'admitting', await admit(host, task, effect.candidate));
+    case 'smoke': {
+      const said = await inTime(host, task, (within) => smoke(host, within, effect.candidate));
+      return done(effect.deployment, 'smoking', said);
+    }
+    case 'admit': {
+      const said = await inTime(host, task, (within) => admit(host, within, effect.candidate));
+      return done(effect.deployment, 'admitting', said);
+    }
     case 'switch':
       return done(effect.deployment, 'switching', await moveTraffic(host, task));
     case 'bake': {
+      // Where requests waited, HAProxy is given the settings of the new release only now.
+      if (state.deployment?.heldSince !== undefined) await host.traffic.apply(host, task.signal);
       const said = await together(
         task.signal,
         (signal) => bake(host, { ...task, signal }, effect.candidate, effect.until),

@@ -7,6 +7,7 @@ import { FULL_WEIGHT } from '../core/traffic.ts';
 import type { DesiredApp } from '../haproxy/proxy.ts';
 import type { AppConfig } from '../protocol/app-config.ts';
 import { ZddError } from '../protocol/errors.ts';
+import { holdOf } from '../protocol/hold.ts';
 import {
   contentKey,
   MANIFEST_NAME,
@@ -135,11 +136,27 @@ async function proxyAfter(
     const address = addressOf(listen);
     servers.push({ name: slot.name, address, weight: FULL_WEIGHT, state: 'ready' });
   }
+  const hold = holdOf(config);
   const { health } = web;
   const check = health === undefined ? null : { path: health.path, status: health.status };
   const { access, redirect } = config;
   const routes = routesOf(config);
-  return { apps: [...others, { app, routes, access, redirect, check, servers }] };
+  return {
+    apps: [
+      ...others,
+      {
+        app,
+        routes,
+        access,
+        redirect,
+        check,
+        servers,
+        ...(hold === null
+          ? {}
+          : { hold: { on: false, withinMs: hold.within, requests: hold.requests } }),
+      },
+    ],
+  };
 }
 
 function prunedAfter(host: Host, app: string, coming: Generation, config: AppConfig): string[] {

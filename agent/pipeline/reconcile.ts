@@ -7,6 +7,7 @@ import {
 } from '../core/model.ts';
 import { startsBeforeTraffic } from '../core/plan.ts';
 import { recover } from '../core/recover.ts';
+import { isStableDown } from '../core/traffic.ts';
 import { removeTree } from '../store/atomic-file.ts';
 import { sweepReleases } from '../store/release-folder/release-folder.ts';
 import type { Deploys } from './deploys.ts';
@@ -80,7 +81,8 @@ async function reviveInstances(host: Host, state: AppState, signal: AbortSignal)
   if (stable !== null && phase !== 'stopping') {
     // While workers change hands, only the hand-over itself may start them: two must never run.
     const all = host.slots.of(app, stable);
-    slots.push(...all.filter((slot) => slot.takesTraffic || !handingOver));
+    const rests = isStableDown(state);
+    slots.push(...all.filter((slot) => (slot.takesTraffic ? !rests : !handingOver)));
   }
   for (const { generation, phase } of retiring) {
     if (phase !== 'draining' || sameGeneration(generation, stable)) continue;

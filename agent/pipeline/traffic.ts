@@ -1,5 +1,11 @@
-import { type AppState, type Generation, standingRelease } from '../core/model.ts';
-import { servingGeneration, trafficOf } from '../core/traffic.ts';
+import {
+  type AppState,
+  candidateOf,
+  type Generation,
+  sameGeneration,
+  standingRelease,
+} from '../core/model.ts';
+import { isHeld, leadingGeneration, servingGeneration, trafficOf } from '../core/traffic.ts';
 import type {
   Applied,
   DesiredApp,
@@ -8,6 +14,7 @@ import type {
   Difference,
   ServerAddress,
 } from '../haproxy/proxy.ts';
+import { holdOf } from '../protocol/hold.ts';
 import { routesOf } from '../protocol/routes.ts';
 import type { Listen } from '../runner/runner.ts';
 import { type Books, configOf, type Host, type HostSlot, type TrafficControl } from './host.ts';
@@ -52,7 +59,7 @@ export function desiredProxy(host: Books): DesiredProxy {
 
 function desiredApp(host: Books, state: AppState): DesiredApp | null {
   const shares = trafficOf(state);
-  const leading = leadingGeneration(state);
+  const leading = leadingOf(state);
   if (leading === null) return null;
   const config = configOf(host, state.app, leading);
   if (config.processes['web'] === undefined) return null;
@@ -78,6 +85,7 @@ function desiredApp(host: Books, state: AppState): DesiredApp | null {
     check: commonCheck(host, state),
     servers,
     refused: noticePaths(host, state),
+    ...holdFor(host, state),
     ...(maintenance === null ? {} : { maintenance }),
   };
 }
@@ -86,11 +94,39 @@ function desiredApp(host: Books, state: AppState): DesiredApp | null {
  * Whose routes and check HAProxy has. A stopped app keeps its own, so that who asks for it is told to
  * come back later, and that neither stop nor start needs a reload.
  */
-function leadingGeneration(state: AppState): Generation | null {
-  const known = servingGeneration(state) ?? trafficOf(state)[0]?.generation;
-  if (known !== undefined) return known;
+function leadingOf(state: AppState): Generation | null {
+  const leading = leadingGeneration(state);
+  if (leading !== null) return leading;
   const release = standingRelease(state);
   return release === null ? null : { release, deployment: 0 };
+}
+
+/**
+ * What HAProxy knows, or will know before requests that wait are let go: nothing that needs a reload
+ * may change in between, so it counts from the beginning.
+ */
+function knownGenerations(state: AppState): readonly Generation[] {
+  const known = trafficOf(state).map(({ generation }) => generation);
+  const { deployment } = state;
+  const coming = deployment === null ? null : candidateOf(deployment.phase);
+  if (coming === null || deployment?.policy.holdMs === undefined) return known;
+  return known.some((generation) => sameGeneration(generation, coming))
+    ? known
+    : [...known, coming];
+}
+
+/** How requests wait, where one of the releases may not run beside another. */
+function holdFor(host: Books, state: AppState): Pick<DesiredApp, 'hold'> {
+  const leading = leadingOf(state);
+  const generations = [state.stable, ...knownGenerations(state), leading];
+  for (const generation of generations) {
+    if (generation === null) continue;
+    const hold = holdOf(configOf(host, state.app, generation));
+    if (hold === null) continue;
+    const { within, requests } = hold;
+    return { hold: { on: isHeld(state), withinMs: within, requests } };
+  }
+  return {};
 }
 
 /** Better no change at all than one that leaves an app without a server. */
@@ -104,8 +140,8 @@ function assertServed(state: AppState, servers: readonly DesiredServer[]): void 
  * health path, it only connects: a check by the other's path would take a healthy server down.
  */
 function commonCheck(host: Books, state: AppState): DesiredApp['check'] {
-  const known = trafficOf(state).map(({ generation }) => generation);
-  const leading = leadingGeneration(state);
+  const known = knownGenerations(state);
+  const leading = leadingOf(state);
   const checks = (known.length > 0 || leading === null ? known : [leading]).map((generation) => {
     const health = configOf(host, state.app, generation).processes['web']?.health;
     return health === undefined ? null : { path: health.path, status: health.status };
@@ -119,7 +155,7 @@ function commonCheck(host: Books, state: AppState): DesiredApp['check'] {
 
 /** A notice comes from the agent, on the instance's own socket; nobody else is to send one. */
 function noticePaths(host: Books, state: AppState): readonly string[] {
-  const paths = trafficOf(state).flatMap(({ generation }) => {
+  const paths = knownGenerations(state).flatMap((generation) => {
     const { notice } = configOf(host, state.app, generation).drain;
     return notice !== undefined && 'post' in notice ? [notice.post] : [];
   });

@@ -3,6 +3,7 @@ import { access, leadsTo, redirect } from './access.ts';
 import { duration } from './duration.ts';
 import { MOST_INSTANCES } from './everyday.ts';
 import { gates } from './gates.ts';
+import { hold, holdOf } from './hold.ts';
 import { routes, routesOf } from './routes.ts';
 import { size } from './size.ts';
 import { smoke } from './smoke.ts';
@@ -167,6 +168,7 @@ export const appConfig = z
           .describe('How the old release is told that it drains, so that it can say goodbye.'),
       })
       .prefault({}),
+    hold: hold.describe('How requests wait for a web with overlap: false while it is switched.'),
     env: z.record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/), z.string()).default({}),
     sandbox: z
       .strictObject({
@@ -189,11 +191,11 @@ export const appConfig = z
         message: 'web takes traffic, so it must listen: use socket, port or fd',
       });
     }
-    if (web && !web.overlap) {
+    if (config.hold !== undefined && holdOf(config) === null) {
       context.addIssue({
         code: 'custom',
-        path: ['processes', 'web', 'overlap'],
-        message: 'web must overlap: the old one serves until the new one is healthy',
+        path: ['hold'],
+        message: 'nothing waits for an app that may run twice: web needs overlap: false for it',
       });
     }
     const { canonical } = config.redirect;

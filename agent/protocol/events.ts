@@ -3,13 +3,15 @@ import { errorBody } from './errors.ts';
 import { verdictReport } from './verdict.ts';
 
 /**
- * The phases of a deployment, in order; `closing`, `draining` and `stopping` are those of a stop,
- * `reverting` is the way back.
+ * The phases of a deployment, in order; `clearing` and `holding` are for what may not run twice,
+ * `closing`, `draining` and `stopping` those of a stop, `returning` and `reverting` the way back.
  */
 export const PHASES = [
   'receiving',
   'unpacking',
   'releasing',
+  'clearing',
+  'holding',
   'starting',
   'probing',
   'smoking',
@@ -20,6 +22,7 @@ export const PHASES = [
   'closing',
   'draining',
   'stopping',
+  'returning',
   'reverting',
 ] as const;
 export const phase = z.enum(PHASES);

@@ -5,6 +5,8 @@ export const VERBS: Readonly<Record<PhaseName, string>> = {
   receiving: 'receive',
   unpacking: 'unpack',
   releasing: 'release',
+  clearing: 'clear',
+  holding: 'hold',
   starting: 'start',
   probing: 'probe',
   smoking: 'smoke',
@@ -15,5 +17,6 @@ export const VERBS: Readonly<Record<PhaseName, string>> = {
   closing: 'close',
   draining: 'drain',
   stopping: 'stop',
+  returning: 'return',
   reverting: 'rollback',
 };

@@ -3,10 +3,17 @@ import { describe, expect, test } from 'vitest';
 import { currentCandidate, step } from '../../agent/core/deployment.ts';
 import { effectsOf } from '../../agent/core/effects.ts';
 import type { AppEvent } from '../../agent/core/events.ts';
-import { type AppState, newApp, sameGeneration, standingRelease } from '../../agent/core/model.ts';
-import { type Observed, recover } from '../../agent/core/recover.ts';
-import { servingGeneration, trafficOf } from '../../agent/core/traffic.ts';
 import {
+  type AppState,
+  candidateOf,
+  newApp,
+  sameGeneration,
+  standingRelease,
+} from '../../agent/core/model.ts';
+import { type Observed, recover } from '../../agent/core/recover.ts';
+import { isHeld, servingGeneration, trafficOf } from '../../agent/core/traffic.ts';
+import {
+  ALONE,
   again,
   deployed,
   FAILURE,
@@ -23,7 +30,7 @@ import {
 type Move =
   | { readonly kind: 'effect'; readonly pick: number; readonly fails: boolean }
   | { readonly kind: 'told'; readonly verb: 'abort' | 'rollback' | 'promote' }
-  | { readonly kind: 'push' }
+  | { readonly kind: 'push'; readonly alone: boolean }
   | { readonly kind: 'rollback'; readonly pick: number; readonly warm: boolean }
   | { readonly kind: 'again'; readonly verb: 'restart' | 'scale' | 'start' }
   | { readonly kind: 'stop' }
@@ -60,7 +67,10 @@ const move: fc.Arbitrary<Move> = fc.oneof(
       verb: fc.constantFrom('abort' as const, 'rollback' as const, 'promote' as const),
     }),
   },
-  { weight: 3, arbitrary: fc.constant({ kind: 'push' as const }) },
+  {
+    weight: 4,
+    arbitrary: fc.record({ kind: fc.constant('push' as const), alone: fc.boolean() }),
+  },
   {
     weight: 2,
     arbitrary: fc.record({
@@ -98,7 +108,7 @@ function eventOf(state: AppState, made: Move, id: number): AppEvent | null {
     case 'told':
       return { type: 'told', verb: made.verb, failure: FAILURE };
     case 'push':
-      return requested(id);
+      return requested(id, made.alone ? ALONE : POLICY);
     case 'rollback': {
       const { generation } = state.retiring[made.pick % Math.max(1, state.retiring.length)] ?? {};
       if (generation === undefined) return null;
@@ -168,7 +178,7 @@ describe('whatever happens, in whatever order, crashes included', () => {
             expect(before.deployment).toMatchObject({ kind: 'stop', phase: { name: 'stopping' } });
             expect(after.stopped?.release).toBe(before.stable.release);
           }
-          if (after.stable !== null && !isStop(after)) {
+          if (after.stable !== null && !isStop(after) && !isHeld(after)) {
             expect(servingGeneration(after)).not.toBeNull();
           }
         });
@@ -183,7 +193,8 @@ describe('whatever happens, in whatever order, crashes included', () => {
         walk(made, (_before, after) => {
           if (after.stable === null || isStop(after)) return;
           const full = trafficOf(after).filter(({ weight }) => weight > 0);
-          expect(full).toHaveLength(1);
+          expect(full).toHaveLength(isHeld(after) ? 0 : 1);
+          if (isHeld(after)) return;
           expect(full[0]?.state).toBe('ready');
         });
       }),
@@ -230,6 +241,33 @@ describe('whatever happens, in whatever order, crashes included', () => {
       }),
       { numRuns: 500 },
     );
+  });
+
+  test('between two that may not run side by side, requests wait', () => {
+    let moved = 0;
+    fc.assert(
+      fc.property(moves, (made) => {
+        walk(made, (before, after) => {
+          const { deployment } = before;
+          if (deployment?.policy.holdMs === undefined || before.stable === null) return;
+          const [from, to] = [servingGeneration(before), servingGeneration(after)];
+          if (from !== null && to !== null) expect(sameGeneration(from, to)).toBe(true);
+          if (from === null && to !== null) {
+            moved += 1;
+            const { deployment: going } = after;
+            const pair = [after.stable, going === null ? null : candidateOf(going.phase)];
+            const other = trafficOf(after).find(
+              ({ generation }) =>
+                !sameGeneration(generation, to) &&
+                pair.some((one) => sameGeneration(one, generation)),
+            );
+            expect(other?.state ?? 'leaving').toBe('leaving');
+          }
+        });
+      }),
+      { numRuns: 500 },
+    );
+    expect(moved).toBeGreaterThan(100);
   });
 
   test('numbers of instances change by the success of a scale, and by nothing else', () => {

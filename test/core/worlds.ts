@@ -61,6 +61,9 @@ export function failing(effect: Effect): AppEvent | null {
 export const PHASE_OF = {
   unpack: 'unpacking',
   release: 'releasing',
+  clear: 'clearing',
+  hold: 'holding',
+  return: 'returning',
   start: 'starting',
   probe: 'probing',
   smoke: 'smoking',
@@ -74,14 +77,17 @@ export const PHASE_OF = {
   halt: 'stopping',
 } as const;
 
-export function requested(id: number): AppEvent {
+/** Of what may not run beside another release. */
+export const ALONE: Policy = { ...POLICY, holdMs: 30_000 };
+
+export function requested(id: number, policy: Policy = POLICY): AppEvent {
   return {
     type: 'requested',
     id,
     target: { kind: 'artifact', artifact: 'a'.repeat(64) },
     owner: 'me@laptop',
     source: './',
-    policy: POLICY,
+    policy,
   };
 }
 

@@ -175,15 +175,15 @@ bake:
 
   test('rules that span keys among them', () => {
     const text = `${MINIMAL}    listen: none
-    overlap: false
   worker: { run: x, instances: 0 }
+hold: { within: 30s }
 smoke: [{ path: / }]
 foo: 1
 `;
     expect(problems(text)).toEqual([
       'zdd.yaml:5:5 processes.web.listen: web takes traffic, so it must listen: use socket, port or fd',
-      'zdd.yaml:6:5 processes.web.overlap: web must overlap: the old one serves until the new one is healthy',
-      'zdd.yaml:7:21 processes.worker.instances: expected a whole number ≥ 1, got 0',
+      'zdd.yaml:6:21 processes.worker.instances: expected a whole number ≥ 1, got 0',
+      'zdd.yaml:7:1 hold: nothing waits for an app that may run twice: web needs overlap: false for it',
       'zdd.yaml:9:1 unknown key "foo"',
     ]);
     expect(problems('app: x\nprocesses: { w: { run: x } }\nsmoke: [{ path: / }]\nfoo: 1')).toEqual([

@@ -1,5 +1,6 @@
 import type { DesiredApp, DesiredServer } from '../proxy.ts';
 import { accessRules } from './access.ts';
+import { holdRule } from './hold.ts';
 import { maintenanceRule } from './maintenance.ts';
 import { addressText, backendOf } from './names.ts';
 import { PLAIN, quote } from './words.ts';
@@ -39,6 +40,7 @@ export function backend(
     ...(app.refused ?? []).map(
       (path) => `  http-request deny deny_status 404 if { path,url_dec -m str ${path} }`,
     ),
+    ...holdRule(app),
     '  # Marks answers that are open by nature: they drain as WebSockets do.',
     `  http-response set-nice ${LONG_ANSWER_NICE} if { res.fhdr(content-type) -m beg -i text/event-stream application/grpc }`,
     ...healthCheck(app),

@@ -139,7 +139,7 @@ export async function sweepConfig(path: string): Promise<void> {
   const folder = dirname(target);
   const left = (await readdir(folder).catch(() => [])).filter((name) => {
     const of = /^\.(.+)\.[0-9a-f]{12}\.tmp/.exec(name)?.[1];
-    return of === basename(target) || (of !== undefined && /^zdd-[a-z]+\.map$/.test(of));
+    return of === basename(target) || (of !== undefined && /^zdd-[a-z]+\.(map|lua)$/.test(of));
   });
   for (const name of left) await rm(join(folder, name), { force: true });
 }

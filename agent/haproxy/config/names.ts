@@ -76,6 +76,9 @@ export function checkDesired(desired: DesiredProxy, chroot: string | undefined):
       checkAddress(address, chroot);
     }
     checkMaintenance(app.maintenance);
+    for (const count of [app.hold?.withinMs ?? 1, app.hold?.requests ?? 1]) {
+      if (!Number.isInteger(count) || count < 1) throw unfit('limit of waiting', String(count));
+    }
   }
 }
 

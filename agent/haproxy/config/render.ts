@@ -4,6 +4,7 @@ import type { DesiredApp, DesiredProxy } from '../proxy.ts';
 import { userlist } from './access.ts';
 import { backend } from './backend.ts';
 import { frontend, nobody } from './frontend.ts';
+import { holdFlag, holdScriptPath } from './hold.ts';
 import { logRing } from './log-ring.ts';
 import { maintenanceFlag } from './maintenance.ts';
 import { type RouteMaps, routeMaps } from './maps.ts';
@@ -30,6 +31,8 @@ export interface Rendered {
   readonly shape: string;
   /** undefined: the region routes nothing, for want of a frontend or of apps. */
   readonly maps: RouteMaps | undefined;
+  /** An app lets requests wait, by the script beside the file. */
+  readonly holds: boolean;
 }
 
 /** Names the running worker's shape: `show env ZDD_SHAPE`. */
@@ -45,6 +48,7 @@ export function renderRegion(desired: DesiredProxy, options: RenderOptions): Ren
     text: render(apps, options, shape, true),
     shape,
     maps: routes ? routeMaps(desired) : undefined,
+    holds: holds(apps),
   };
 }
 
@@ -61,6 +65,7 @@ function render(
       'global',
       `  # Tells which region a running worker has loaded.`,
       `  setenv ZDD_SHAPE "${shape}"`,
+      ...(holds(apps) ? [`  lua-load ${holdScriptPath(mapFolder)}`] : []),
       ...adminSocketLines(options),
     ],
     ...(accessLog === undefined ? [] : [logRing(accessLog)]),
@@ -71,9 +76,14 @@ function render(
     ...apps.flatMap((app) => [
       backend(app, chroot, withServers),
       maintenanceFlag(app, withServers),
+      ...[holdFlag(app, withServers)].filter((lines) => lines.length > 0),
     ]),
   ];
   return sections.map((lines) => `${lines.join('\n')}\n`).join('\n');
+}
+
+function holds(apps: readonly DesiredApp[]): boolean {
+  return apps.some(({ hold }) => hold !== undefined);
 }
 
 /** Sockets of several `global` sections add up: the admin's own stay. */
