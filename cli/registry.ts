@@ -20,6 +20,7 @@ import { init } from './commands/init.ts';
 import { lock } from './commands/lock.ts';
 import { logs } from './commands/logs.ts';
 import { maintenanceOff, maintenanceOn } from './commands/maintenance.ts';
+import { notify } from './commands/notify.ts';
 import { promote } from './commands/promote.ts';
 import { push } from './commands/push.ts';
 import { releases } from './commands/releases.ts';
@@ -52,6 +53,7 @@ export const COMMANDS: readonly Command[] = [
   drain,
   releases,
   why,
+  notify,
   logs,
   events,
   envSet,

@@ -13,6 +13,7 @@ import type { AppConfig } from '../protocol/app-config.ts';
 import { routesOf, routeText } from '../protocol/routes.ts';
 import type { Listen } from '../runner/runner.ts';
 import { crowdedWorkers, drift } from './haproxy-findings.ts';
+import { undelivered } from './outbox-findings.ts';
 
 /** Everything about one app at a glance. */
 export async function appStatus(
@@ -189,6 +190,7 @@ export async function attention(host: Host, signal: AbortSignal): Promise<Findin
     ...(await drift(host, signal)),
     ...(await crowdedWorkers(host, signal)),
     ...instancesDown(host),
+    ...undelivered(host),
   ];
 }
 

@@ -5,6 +5,7 @@ import { createProxy } from '../haproxy/haproxy.ts';
 import type { Host } from '../pipeline/host.ts';
 import { DriftWatch } from '../pipeline/keep-true.ts';
 import { Traffic } from '../pipeline/traffic.ts';
+import type { NotifyEntry } from '../protocol/notify.ts';
 import { createProcessRunner } from '../runner/process/process-runner.ts';
 import type { InstanceSpec, Runner } from '../runner/runner.ts';
 import { createSystemdRunner } from '../runner/systemd/systemd-runner.ts';
@@ -16,6 +17,7 @@ import { Journal } from '../store/journal.ts';
 import type { Layout } from '../store/layout.ts';
 import { Locks } from '../store/locks.ts';
 import { Maintenances } from '../store/maintenance.ts';
+import { Outbox } from '../store/outbox.ts';
 import { Releases } from '../store/releases.ts';
 import { Slots } from '../store/slots.ts';
 import type { Settings } from './settings.ts';
@@ -48,6 +50,7 @@ export function composeHost(
     drops: new Drops(database),
     audit: new Audit(database, steadyNow),
     environments: new Environments(database),
+    outbox: new Outbox<NotifyEntry>(database, steadyNow),
     artifacts: createArtifactStore({
       dir: layout.artifacts,
       get maxBytes() {

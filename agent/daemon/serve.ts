@@ -15,6 +15,7 @@ import { Deploys } from '../pipeline/deploys.ts';
 import type { Host } from '../pipeline/host.ts';
 import { keepTrue } from '../pipeline/keep-true.ts';
 import { endInTime } from '../pipeline/maintenance.ts';
+import { sendNotifications } from '../pipeline/notifications.ts';
 import { pause } from '../pipeline/pause.ts';
 import { reconcile } from '../pipeline/reconcile.ts';
 import { keepFewWorkers } from '../pipeline/workers.ts';
@@ -95,6 +96,7 @@ export async function serve(file: string, configuration: Configuration): Promise
       keepTrue(host, deploys, signals.stop, pause),
       keepFewWorkers(host, signals.stop),
       endInTime(host, signals.stop),
+      sendNotifications(host, signals.stop),
     ]);
     if (!signals.stop.aborted) await once(signals.stop, 'abort');
     log.info('agent stopping; apps run on');

@@ -89,6 +89,12 @@ export function logEvent(log: Logger, event: ZddEvent): void {
       else log.warn(told, `drain notice (${event.how}) could not be given: ${event.error}`);
       return;
     }
+    case 'notified': {
+      const { to, result, attempts, error } = event;
+      if (error === null) log.info({ ...fields, to }, 'notification sent');
+      else log.warn({ ...fields, to, attempts }, `notification ${result}: ${error}`);
+      return;
+    }
     case 'release_stopped':
       log.info({ ...fields, release: event.release, ms: Math.round(event.ms) }, 'release stopped');
       return;

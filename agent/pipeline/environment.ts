@@ -9,6 +9,7 @@ import {
   problemsWith,
 } from '../protocol/environment.ts';
 import { ZddError } from '../protocol/errors.ts';
+import { notifyVariables } from '../protocol/notify.ts';
 import { configOf, type Host } from './host.ts';
 
 /** As `app:` in zdd.yaml: the app need not be there yet. */
@@ -16,7 +17,8 @@ const APP = /^[a-z][a-z0-9-]{0,30}$/;
 
 /**
  * The variables of whatever is started for an app from now on: those of its `zdd.yaml`, over them
- * those the host keeps, over them what the agent itself has to say.
+ * those the host keeps, over them what the agent itself has to say. What is for the agent alone, as the
+ * addresses of `notify`, no process is given.
  * @param type the process type; none for the release command
  */
 export function environmentOf(
@@ -26,10 +28,12 @@ export function environmentOf(
   config: AppConfig,
   type?: ProcessType,
 ): Record<string, string> {
+  const forTheAgent = notifyVariables(config.notify);
+  const kept = Object.entries(host.environments.values(app));
   return {
     ...config.env,
     ...type?.env,
-    ...host.environments.values(app),
+    ...Object.fromEntries(kept.filter(([name]) => !forTheAgent.has(name))),
     ZDD_APP: app,
     ZDD_RELEASE: release,
     ZDD_DEPLOYMENT: String(deployment),
@@ -67,7 +71,11 @@ export function listEnvironment(host: Host, app: string, withValues: boolean): E
       bytes: Buffer.byteLength(value),
       changedAt,
       changedBy,
-      inForce: live === null ? null : live.environments.every((env) => env[name] === value),
+      inForce:
+        live === null
+          ? null
+          : notifyVariables(live.config.notify).has(name) ||
+            live.environments.every((env) => env[name] === value),
       overrides: live !== null && inZddYaml(live.config, name),
       ...(withValues ? { value } : {}),
     })),

@@ -5,6 +5,7 @@ import type { Applied, Difference, Haproxy } from '../haproxy/proxy.ts';
 import type { AppConfig } from '../protocol/app-config.ts';
 import { ZddError } from '../protocol/errors.ts';
 import type { NewEvent } from '../protocol/events.ts';
+import type { NotifyEntry } from '../protocol/notify.ts';
 import { parseAppConfig } from '../protocol/zdd-yaml.ts';
 import type { InstanceSpec, Runner } from '../runner/runner.ts';
 import type { ArtifactStore } from '../store/artifact/artifacts.ts';
@@ -15,6 +16,7 @@ import type { Journal } from '../store/journal.ts';
 import type { Layout } from '../store/layout.ts';
 import type { Locks } from '../store/locks.ts';
 import type { Maintenances } from '../store/maintenance.ts';
+import type { Outbox } from '../store/outbox.ts';
 import type { Releases } from '../store/releases.ts';
 import type { SlotRecord, Slots } from '../store/slots.ts';
 import type { Pace } from './pace.ts';
@@ -59,6 +61,7 @@ export interface Host {
   readonly drops: Drops;
   readonly audit: Audit;
   readonly environments: Environments;
+  readonly outbox: Outbox<NotifyEntry>;
   readonly artifacts: ArtifactStore;
   readonly layout: Layout;
   /** The folder of `agent.yaml`: `apps/<app>.yaml` in it fixes or overrides keys of `zdd.yaml`. */

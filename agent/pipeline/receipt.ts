@@ -33,6 +33,8 @@ export function composeReceipt(
     release,
     previous,
     outcome,
+    owner: deployment.owner,
+    source: deployment.source,
     startedAt: deployment.startedAt,
     totalMs: now - deployment.startedAt,
     switchMs: moves[0] ?? null,

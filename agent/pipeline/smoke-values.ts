@@ -1,6 +1,4 @@
-const HIDDEN = '***';
-/** Shorter values are in every text by chance. */
-const SHORTEST_KEPT_VALUE = 6;
+import { redact, secretsOf } from './redact.ts';
 
 /**
  * The values that smoke checks work with: what earlier checks have saved, and the environment of the
@@ -17,9 +15,7 @@ export class SmokeValues {
     kept: Readonly<Record<string, string>>,
   ) {
     this.#environment = environment;
-    this.#secrets = new Set(
-      Object.values(kept).filter(({ length }) => length >= SHORTEST_KEPT_VALUE),
-    );
+    this.#secrets = new Set(secretsOf(kept));
   }
 
   save(name: string, value: string): void {
@@ -37,15 +33,8 @@ export class SmokeValues {
     return value;
   }
 
-  /** A text without any of the secrets, however an answer may spell them. */
+  /** A text without any of them. */
   redact(text: string): string {
-    const spellings = [...this.#secrets].flatMap((secret) => [
-      secret,
-      JSON.stringify(secret).slice(1, -1),
-      encodeURIComponent(secret.toWellFormed()),
-    ]);
-    return [...new Set(spellings)]
-      .toSorted((a, b) => b.length - a.length)
-      .reduce((rest, spelling) => rest.replaceAll(spelling, HIDDEN), text);
+    return redact(text, this.#secrets);
   }
 }

@@ -4,6 +4,7 @@ import { duration } from './duration.ts';
 import { MOST_INSTANCES } from './everyday.ts';
 import { gates } from './gates.ts';
 import { hold, holdOf } from './hold.ts';
+import { notify } from './notify.ts';
 import { routes, routesOf } from './routes.ts';
 import { size } from './size.ts';
 import { smoke } from './smoke.ts';
@@ -139,6 +140,7 @@ export const appConfig = z
       .default(600_000)
       .describe('How long after the switch the old release stays up for an instant rollback.'),
     gates,
+    notify,
     drain: z
       .strictObject({
         requests: duration()

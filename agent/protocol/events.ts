@@ -59,6 +59,9 @@ export const receipt = z.object({
   release: z.string().nullable(),
   previous: z.string().nullable(),
   outcome,
+  /** Who asked for it, and where the bytes came from; agents before 0.2 do not say. */
+  owner: z.string().optional(),
+  source: z.string().optional(),
   startedAt: z.number(),
   /** From the start to the end of the deployment, ms. */
   totalMs: z.number(),
@@ -124,6 +127,17 @@ export const event = z.discriminatedUnion('type', [
     reloaded: z.boolean(),
   }),
   z.object({ ...base, type: z.literal('deployment_ended'), receipt }),
+  /** Somebody was told how a deployment has ended, or could not be. Never where, which is a secret. */
+  z.object({
+    ...base,
+    type: z.literal('notified'),
+    to: z.enum(['slack', 'webhook', 'ticket', 'command']),
+    /** `failed`: it is tried again. `given_up`: never again. */
+    result: z.enum(['sent', 'failed', 'given_up']),
+    /** Tries so far. */
+    attempts: z.int(),
+    error: z.string().nullable(),
+  }),
   z.object({
     ...base,
     type: z.literal('draining'),

@@ -125,6 +125,22 @@ const MIGRATIONS: readonly string[] = [
     PRIMARY KEY (app, name)
   ) STRICT;
   `,
+  // Notifications. What has ended before is told to nobody.
+  `
+  CREATE TABLE outbox (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    app TEXT NOT NULL,
+    deployment INTEGER NOT NULL,
+    entry TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    next_at INTEGER NOT NULL,
+    error TEXT
+  ) STRICT;
+  CREATE TABLE outbox_cursor (seq INTEGER NOT NULL) STRICT;
+  INSERT INTO outbox_cursor (seq)
+    SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0);
+  `,
 ];
 
 /**

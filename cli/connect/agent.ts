@@ -32,6 +32,7 @@ import { ZddError } from '../../agent/protocol/errors.ts';
 import { event, type ZddEvent } from '../../agent/protocol/events.ts';
 import { EXEC_PROTOCOL } from '../../agent/protocol/exec.ts';
 import { type GateReply, gateReply } from '../../agent/protocol/gate.ts';
+import { type NotifyReply, notifyReply } from '../../agent/protocol/notify.ts';
 import {
   type PreviewReply,
   type PreviewRequest,
@@ -117,6 +118,10 @@ export interface Agent {
     verb: 'lock' | 'unlock' | 'maintenance',
     body: Readonly<Record<string, unknown>>,
   ): Promise<GateReply>;
+  notify(
+    app: string,
+    body: { readonly owner: string; readonly deployment?: number },
+  ): Promise<NotifyReply>;
   audit(
     query: { readonly app?: string; readonly since: number; readonly lines: number },
     signal: AbortSignal,
@@ -265,6 +270,10 @@ export function agentOver(connection: Connection): Agent {
     async gate(app, verb, body) {
       await ready();
       return connection.request('POST', `${appPath(app)}/${verb}`, gateReply, { body });
+    },
+    async notify(app, body) {
+      await ready();
+      return connection.request('POST', `${appPath(app)}/notify`, notifyReply, { body });
     },
     async audit(query, signal) {
       await ready(signal);

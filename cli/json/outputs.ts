@@ -11,6 +11,7 @@ import { environmentChanged, environmentReply } from '../../agent/protocol/envir
 import { errorBody } from '../../agent/protocol/errors.ts';
 import { event, receipt } from '../../agent/protocol/events.ts';
 import { gateReply } from '../../agent/protocol/gate.ts';
+import { notifyReply } from '../../agent/protocol/notify.ts';
 import { previewReply } from '../../agent/protocol/preview.ts';
 
 /** The last line of stdout when a verb fails, unless a receipt stands there. */
@@ -157,6 +158,7 @@ const LINES: Readonly<Record<string, readonly z.ZodType[]>> = {
   'maintenance on': gate,
   'maintenance off': gate,
   audit: [auditReply.extend(ofHost)],
+  notify: [notifyReply.extend(ofHost), outcomes],
 };
 
 /** Verbs whose output has a schema, in the order of the list of verbs. */

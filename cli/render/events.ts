@@ -62,6 +62,12 @@ function told(event: ZddEvent): Told {
       return event.error === null
         ? ['plain', `${event.slot} was told that it drains (${event.how})`]
         : ['attention', `${event.slot} could not be told that it drains: ${event.error}`];
+    case 'notified': {
+      const { to, result, attempts, error } = event;
+      if (error === null) return ['plain', `told by ${to}`];
+      const then = result === 'failed' ? 'tried again' : `given up after ${attempts} tries`;
+      return ['attention', `could not be told by ${to}, ${then}: ${error}`];
+    }
     case 'release_stopped':
       return ['plain', `stopped ${event.release} (${formatDuration(event.ms)})`];
     case 'release_pruned':

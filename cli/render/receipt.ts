@@ -1,6 +1,6 @@
 import { formatDuration } from '../../agent/protocol/duration.ts';
 import type { Receipt } from '../../agent/protocol/events.ts';
-import { count, dateTime } from './amounts.ts';
+import { clock, count, dateTime } from './amounts.ts';
 import { rows } from './error.ts';
 import { EDGE, type Screen } from './screen.ts';
 import { clean, leftRight, wrap } from './text.ts';
@@ -19,7 +19,7 @@ export function receiptLines(screen: Screen, receipt: Receipt): string[] {
   const lines = [
     leftRight(head, dateTime(receipt.startedAt), EDGE).replace(outcome, paint(outcome)),
     ...rows([
-      ['kind', receipt.kind],
+      ['kind', kindText(receipt)],
       ['before', receipt.previous ?? 'nothing'],
       ['took', tookText(receipt)],
       ['requests', requestsText(receipt)],
@@ -38,7 +38,7 @@ export function receiptLines(screen: Screen, receipt: Receipt): string[] {
     gate.replace('-', ' '),
     says,
   ]);
-  if (verdicts.length > 0) lines.push('', ...rows(verdicts));
+  if (verdicts.length > 0) lines.push('', ...rows([...verdicts, ['evidence', seenText(receipt)]]));
   if (receipt.error) {
     const { code, message, evidence, traffic, tries } = receipt.error;
     lines.push('', ...rows([['why', `${code}: ${message}`], ...evidence, ...where(traffic)]));
@@ -47,6 +47,18 @@ export function receiptLines(screen: Screen, receipt: Receipt): string[] {
     });
   }
   return lines;
+}
+
+function kindText({ kind, owner, source = '' }: Receipt): string {
+  const by = owner === undefined ? '' : ` by ${owner}`;
+  return `${kind}${by}${source === '' || kind !== 'deploy' ? '' : `, from ${source}`}`;
+}
+
+/** When the requests came on which the verdicts rest. */
+function seenText({ verdicts = [] }: Receipt): string {
+  const from = Math.min(...verdicts.map(({ window }) => window.from));
+  const to = Math.max(...verdicts.map(({ window }) => window.to));
+  return `seen from ${dateTime(from)} to ${clock(to)}`;
 }
 
 function where(traffic: string | undefined): [string, string][] {

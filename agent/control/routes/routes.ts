@@ -6,6 +6,7 @@ import { deployRoutes } from './deploy.ts';
 import { environmentRoutes } from './environment.ts';
 import { everydayRoutes } from './everyday.ts';
 import { gateRoutes } from './gate.ts';
+import { notifyRoutes } from './notify.ts';
 import { previewRoutes } from './preview.ts';
 import { readRoutes } from './read.ts';
 import { streamRoutes } from './stream.ts';
@@ -23,4 +24,5 @@ export async function registerRoutes(scope: FastifyInstance, daemon: Daemon): Pr
   environmentRoutes(server, daemon);
   uploadRoutes(server, daemon);
   previewRoutes(server, daemon);
+  notifyRoutes(server, daemon);
 }
