@@ -267,7 +267,7 @@ describe('whatever happens, in whatever order, crashes included', () => {
       }),
       { numRuns: 500 },
     );
-    expect(moved).toBeGreaterThan(100);
+    expect(moved).toBeGreaterThan(30);
   });
 
   test('numbers of instances change by the success of a scale, and by nothing else', () => {
