@@ -95,7 +95,8 @@ export function createProxy(given: ProxyOptions): Haproxy {
         oneAtATime(async () => {
           await claimHaproxy(options);
           await embedded?.ensure(signal);
-          return withGrace(signal, GRACE_MS, (late) => applyDesired(context, desired, late));
+          const now = typeof desired === 'function' ? desired() : desired;
+          return withGrace(signal, GRACE_MS, (late) => applyDesired(context, now, late));
         }),
       ),
     inspect: (desired, signal) => inspectProxy(context, desired, signal),

@@ -169,8 +169,9 @@ export interface Haproxy {
    * moved when it throws before the weights: ZDD_HAPROXY_CONFIG_INVALID, ZDD_HAPROXY_REGION_BROKEN,
    * ZDD_HAPROXY_SERVER_DOWN, ZDD_HAPROXY_DOWN, ZDD_HAPROXY_TIMEOUT, ZDD_HAPROXY_RELOAD_FAILED,
    * ZDD_HAPROXY_IN_USE, ZDD_HAPROXY_TOO_MANY_WORKERS (after a reload was waited with for a while).
+   * @param desired as a function: asked when its turn has come, for while it waited others went first
    */
-  apply(desired: DesiredProxy, signal: AbortSignal): Promise<Applied>;
+  apply(desired: DesiredProxy | (() => DesiredProxy), signal: AbortSignal): Promise<Applied>;
   /** What differs between `desired`, the file and the running process. Changes nothing. */
   inspect(desired: DesiredProxy, signal: AbortSignal): Promise<readonly Difference[]>;
   /** What the file says now and would say for `desired`. Asks nobody, changes nothing. */

@@ -9,7 +9,7 @@ import { takesTraffic } from './traffic.ts';
  */
 export async function close(host: Host, task: Task, leaving: Generation): Promise<string> {
   if (!takesTraffic(host, task.app, leaving)) return 'takes no traffic';
-  const { switchMs, reloaded } = await host.traffic.move(host, task.signal);
+  const { switchMs, reloaded } = await host.traffic.move(host, task.signal, task.app);
   const { app, deployment } = task;
   const shares = { [leaving.release]: 0 };
   task.tell({ type: 'traffic_moved', app, deployment, shares, ms: switchMs, reloaded });

@@ -26,7 +26,7 @@ const THIRDS = { drained: 1 / 3, ready: 2 / 3, back: 1 / 6 };
 export async function clear(host: Host, task: Task, stable: Generation | null): Promise<string> {
   const { app, signal } = task;
   // The settings of the new release come later: a reload now loses nobody, one that waits would.
-  await host.traffic.apply(host, signal);
+  await host.traffic.apply(host, signal, app);
   const requestsMs = host.journal.state(app).deployment?.policy.requestsMs ?? 0;
   const until = host.now() + requestsMs;
   for (;;) {
@@ -81,7 +81,7 @@ export async function hold(
   const { holdMs = 0 } = policy;
   const slots = trafficSlots(host, task.app, leaving);
   if (slots.length === 0) return 'takes no traffic';
-  await host.traffic.apply(host, task.signal);
+  await host.traffic.apply(host, task.signal, task.app);
   say(host, task, `new requests wait, for ${formatDuration(holdMs)} at most`);
   const left = Math.max(LEAST_MS, since + holdMs * THIRDS.drained - host.now());
   const isEmpty = await empty(host, task, await quickly(host, task, leaving, policy, left), left);
@@ -114,7 +114,7 @@ export async function comeBack(
 ): Promise<string> {
   if (attempt > 1) await pause(Math.min(attempt * 250, 5_000), task.signal);
   const { holdMs = 0, probeWithinMs } = policy;
-  await host.traffic.apply(host, task.signal);
+  await host.traffic.apply(host, task.signal, task.app);
   const failed = trafficSlots(host, task.app, candidate);
   const left = Math.max(LEAST_MS, holdMs * THIRDS.back);
   // What still runs on it then is cut: everybody else waits for it.

@@ -30,8 +30,8 @@ export interface DiskLimits {
 
 /** The one door to HAProxy: it says what the journal says, of all apps at once. See `traffic.ts`. */
 export interface TrafficControl {
-  apply(host: Host, signal: AbortSignal): Promise<Applied>;
-  move(host: Host, signal: AbortSignal): Promise<Applied>;
+  apply(host: Host, signal: AbortSignal, app?: string): Promise<Applied>;
+  move(host: Host, signal: AbortSignal, app: string): Promise<Applied>;
   inspect(host: Host, signal: AbortSignal): Promise<readonly Difference[]>;
 }
 

@@ -96,7 +96,7 @@ async function change(
   host.maintenance.set(app, next);
   let applied: Applied;
   try {
-    applied = await host.traffic.apply(host, AbortSignal.timeout(APPLY_MS));
+    applied = await host.traffic.apply(host, AbortSignal.timeout(APPLY_MS), app);
   } catch (error) {
     if (before === null) host.maintenance.remove(app);
     else host.maintenance.set(app, before);

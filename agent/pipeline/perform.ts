@@ -83,7 +83,8 @@ export async function perform(host: Host, task: Task, effect: Effect): Promise<P
       return done(effect.deployment, 'switching', await moveTraffic(host, task));
     case 'bake': {
       // Where requests waited, HAProxy is given the settings of the new release only now.
-      if (state.deployment?.heldSince !== undefined) await host.traffic.apply(host, task.signal);
+      if (state.deployment?.heldSince !== undefined)
+        await host.traffic.apply(host, task.signal, task.app);
       const said = await together(
         task.signal,
         (signal) => bake(host, { ...task, signal }, effect.candidate, effect.until),

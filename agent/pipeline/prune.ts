@@ -17,7 +17,7 @@ const KEPT_OUTPUTS = 24;
  */
 export async function prune(host: Host, task: Task): Promise<void> {
   const { app } = task;
-  await host.traffic.apply(host, task.signal);
+  await host.traffic.apply(host, task.signal, task.app);
   forgetSlots(host, app);
   await pruneReleases(host, task);
   await pruneOutput(host, app);

@@ -9,7 +9,7 @@ import { describeSlots, stopSlots } from './instances.ts';
  * request can reach it, when its instances get their SIGTERM.
  */
 export async function stop(host: Host, task: Task, generation: Generation): Promise<void> {
-  await host.traffic.apply(host, task.signal);
+  await host.traffic.apply(host, task.signal, task.app);
   const started = performance.now();
   await stopSlots(host, host.slots.of(task.app, generation), task.signal);
   task.tell({

@@ -7,7 +7,7 @@ import { takesTraffic } from './traffic.ts';
 /** Makes the candidate known to HAProxy, at weight 0, and lets HAProxy itself check it. */
 export async function admit(host: Host, task: Task, candidate: Generation): Promise<string> {
   if (!takesTraffic(host, task.app, candidate)) return 'takes no traffic';
-  const applied = await host.traffic.apply(host, task.signal);
+  const applied = await host.traffic.apply(host, task.signal, task.app);
   return applied.reloaded
     ? 'HAProxy reaches it (reloaded: its shape changed)'
     : 'HAProxy reaches it';
@@ -16,7 +16,7 @@ export async function admit(host: Host, task: Task, candidate: Generation): Prom
 /** Moves all new requests to the candidate, or, on the way back, to the previous release. */
 export async function moveTraffic(host: Host, task: Task): Promise<string> {
   const serving = servingGeneration(host.journal.state(task.app));
-  const moved = await host.traffic.move(host, task.signal);
+  const moved = await host.traffic.move(host, task.signal, task.app);
   if (serving === null || !takesTraffic(host, task.app, serving)) {
     return 'takes no traffic';
   }

@@ -17,7 +17,12 @@ import type {
 import { holdOf } from '../protocol/hold.ts';
 import { routesOf } from '../protocol/routes.ts';
 import type { Listen } from '../runner/runner.ts';
+import { type Frozen, waits, withoutReload } from './held-shape.ts';
 import { type Books, configOf, type Host, type HostSlot, type TrafficControl } from './host.ts';
+import { pause } from './pause.ts';
+
+/** How often is looked whether requests of another app still wait, ms. */
+const LOOK_EVERY_MS = 200;
 
 /**
  * What HAProxy shall do, read off the journal: always the whole of it, so that file and running
@@ -26,25 +31,45 @@ import { type Books, configOf, type Host, type HostSlot, type TrafficControl } f
 export class Traffic implements TrafficControl {
   #lastMove: Applied = { reloaded: false, switchMs: 0, changed: false };
 
-  /** Makes HAProxy say what the journal says. */
-  async apply(host: Host, signal: AbortSignal): Promise<Applied> {
-    const applied = await host.proxy.apply(desiredProxy(host), signal);
-    if (applied.switchMs > 0 || applied.reloaded) this.#lastMove = applied;
-    return applied;
+  /** What HAProxy was made to say last, by app. */
+  #loaded: ReadonlyMap<string, DesiredApp> = new Map();
+
+  /**
+   * Makes HAProxy say what the journal says. What only a reload brings comes when no request waits.
+   * @param app whose change it is: it is waited for until its own is in force
+   */
+  async apply(host: Host, signal: AbortSignal, app?: string): Promise<Applied> {
+    for (;;) {
+      let wish = this.#wish(host);
+      const applied = await host.proxy.apply(() => {
+        wish = this.#wish(host);
+        return wish.desired;
+      }, signal);
+      this.#loaded = new Map(wish.desired.apps.map((each) => [each.app, each]));
+      if (applied.switchMs > 0 || applied.reloaded) this.#lastMove = applied;
+      if (app === undefined || !wish.behind.has(app)) return applied;
+      await pause(LOOK_EVERY_MS, signal);
+    }
+  }
+
+  #wish(host: Host): Frozen {
+    const { journal } = host;
+    const waited = journal.apps().filter((app) => waits(journal.state(app)));
+    return withoutReload(desiredProxy(host), this.#loaded, new Set(waited));
   }
 
   /**
    * Makes HAProxy say what the journal says, and tells how traffic came to be so: it may have been
    * moved a moment ago, by an `apply` for another reason that found the journal changed.
    */
-  async move(host: Host, signal: AbortSignal): Promise<Applied> {
-    await this.apply(host, signal);
+  async move(host: Host, signal: AbortSignal, app: string): Promise<Applied> {
+    await this.apply(host, signal, app);
     return this.#lastMove;
   }
 
   /** What differs between the journal, the file and the running HAProxy. */
   async inspect(host: Host, signal: AbortSignal): Promise<readonly Difference[]> {
-    return await host.proxy.inspect(desiredProxy(host), signal);
+    return await host.proxy.inspect(this.#wish(host).desired, signal);
   }
 }
 

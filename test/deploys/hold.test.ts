@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { PrivateHost } from '../../demo/private-host.ts';
 import { type Load, startLoad } from '../../load/load.ts';
 import { alone, pushAlone, startedTwice } from './alone-app.ts';
-import { ledgerOf, settled, shop } from './shop.ts';
+import { ledgerOf, push, settled, shop } from './shop.ts';
 
 let host: PrivateHost;
 let load: Load;
@@ -33,7 +33,21 @@ async function nothingIsLost(): Promise<void> {
 
 test('a gap of five seconds between old and new loses nothing', async () => {
   const before = load.snapshot().requests;
-  const pushed = await pushAlone(host, { version: 'v2', slowStartMs: 5_000 });
+  const since = (await host.events()).at(-1)?.seq ?? 0;
+  const pushing = pushAlone(host, { version: 'v2', slowStartMs: 5_000 });
+  await host.until('requests to wait', 20_000, async () =>
+    (await host.events(since)).some(
+      (told) => told.type === 'phase_changed' && told.to === 'starting',
+    ),
+  );
+  // Another app comes meanwhile, which needs a reload: it has to wait for those who do.
+  const blog = await push(host, {
+    behaviour: { version: 'blog' },
+    config: { app: 'blog', routes: ['blog.example.com'] },
+  });
+  expect(blog.code).toBe(0);
+  const pushed = await pushing;
+  expect((await host.cli(['stop', '--app', 'blog'])).code).toBe(0);
   expect(pushed.stdout + pushed.stderr).toContain('live: r2-');
   expect(pushed.code).toBe(0);
   await load.firstAnswerFrom('v2', { timeoutMs: 10_000 }).catch(() => undefined);

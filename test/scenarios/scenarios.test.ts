@@ -7,13 +7,22 @@ import type { AppEvent } from '../../agent/core/events.ts';
 import { type AppState, type Generation, newApp, standingRelease } from '../../agent/core/model.ts';
 import { recover } from '../../agent/core/recover.ts';
 import { trafficOf } from '../../agent/core/traffic.ts';
-import { FAILURE, failing, POLICY, requested, stopRequested, success } from '../core/worlds.ts';
+import {
+  ALONE,
+  FAILURE,
+  failing,
+  POLICY,
+  requested,
+  stopRequested,
+  success,
+} from '../core/worlds.ts';
 
 /**
  * Each `.txt` beside this file is a story: a line `> ...` is something that happens, the lines below
  * it are what the core makes of it. `ZDD_REWRITE=1 npm test` writes them anew; read the diff.
  *
  *   > push | roll back | abort | promote       what people say
+ *   > push alone                               of what may not run beside the present release
  *   > restart | scale web=3 | stop | start     the everyday verbs
  *   > back to REVISION                          a rollback when no deployment runs: `r1`, warm or cold
  *   > ok VERB | ok all but VERB                 effects come back well
@@ -36,6 +45,7 @@ class Story {
 
   #event(line: string): AppEvent {
     if (line === 'push') return requested(this.#next());
+    if (line === 'push alone') return requested(this.#next(), ALONE);
     const told = { 'roll back': 'rollback', abort: 'abort', promote: 'promote' } as const;
     for (const [words, verb] of Object.entries(told)) {
       if (line === words) return { type: 'told', verb, failure: FAILURE };
