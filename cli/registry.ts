@@ -21,10 +21,13 @@ import { lock } from './commands/lock.ts';
 import { logs } from './commands/logs.ts';
 import { maintenanceOff, maintenanceOn } from './commands/maintenance.ts';
 import { notify } from './commands/notify.ts';
+import { pause } from './commands/pause.ts';
 import { promote } from './commands/promote.ts';
 import { push } from './commands/push.ts';
 import { releases } from './commands/releases.ts';
 import { restart } from './commands/restart.ts';
+import { resume } from './commands/resume.ts';
+import { retry } from './commands/retry.ts';
 import { rollback } from './commands/rollback.ts';
 import { scale } from './commands/scale.ts';
 import { schema } from './commands/schema.ts';
@@ -41,8 +44,11 @@ export const COMMANDS: readonly Command[] = [
   configShow,
   configSchema,
   push,
+  retry,
   attach,
   promote,
+  pause,
+  resume,
   abort,
   rollback,
   restart,

@@ -1,15 +1,19 @@
+import { stepsOf } from '../core/canary.ts';
 import {
   type AppState,
   candidateOf,
+  type Deployment,
   type Generation,
   type Retirement,
   standingRelease,
 } from '../core/model.ts';
-import { trafficOf } from '../core/traffic.ts';
+import { tellStep } from '../core/strategy.ts';
+import { percentOf } from '../core/traffic.ts';
 import { configOf, type Host, type HostSlot } from '../pipeline/host.ts';
 import { trafficSlots } from '../pipeline/traffic.ts';
 import type { AppStatus, Finding, GenerationStatus } from '../protocol/api.ts';
 import type { AppConfig } from '../protocol/app-config.ts';
+import { formatDuration } from '../protocol/duration.ts';
 import { routesOf, routeText } from '../protocol/routes.ts';
 import type { Listen } from '../runner/runner.ts';
 import { crowdedWorkers, drift } from './haproxy-findings.ts';
@@ -43,12 +47,31 @@ export async function appStatus(
             owner: deployment.owner,
             startedAt: deployment.startedAt,
             release: candidateOf(deployment.phase)?.release ?? null,
+            ...canaryStatus(deployment),
           },
     generations: await Promise.all(
       roles.map((role) => generationStatus(host, state, role, signal)),
     ),
     lock: host.locks.find(app),
     maintenance: maintenanceOf(host, app),
+  };
+}
+
+function canaryStatus(
+  deployment: Deployment,
+): Pick<NonNullable<AppStatus['deployment']>, 'canary'> {
+  const { phase } = deployment;
+  const steps = stepsOf(deployment);
+  const step = phase.name === 'canary' ? steps[phase.step] : undefined;
+  if (phase.name !== 'canary' || step === undefined) return {};
+  return {
+    canary: {
+      step: phase.step + 1,
+      steps: steps.length,
+      doing: tellStep(step, formatDuration),
+      percent: phase.percent,
+      paused: phase.paused?.reason ?? null,
+    },
   };
 }
 
@@ -105,16 +128,11 @@ async function generationStatus(
   const { app } = state;
   const servers = trafficSlots(host, app, generation).map(({ name }) => name);
   const connections = await connectionsOf(host, app, servers, signal);
-  const share = trafficOf(state).find(
-    (entry) =>
-      entry.generation.release === generation.release &&
-      entry.generation.deployment === generation.deployment,
-  );
   return {
     release: generation.release,
     deployment: generation.deployment,
     role,
-    traffic: servers.length === 0 ? null : (share?.weight ?? 0) > 0 ? 100 : 0,
+    traffic: servers.length === 0 ? null : percentOf(state, generation),
     warmUntil,
     requests: connections?.requests ?? null,
     websockets: connections?.websockets ?? null,

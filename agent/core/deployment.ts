@@ -1,3 +1,4 @@
+import { firstStep, nextStep, pauseStep, resumeStep, stepsOf } from './canary.ts';
 import { type Effect, effectsOf } from './effects.ts';
 import type { AppEvent } from './events.ts';
 import {
@@ -51,9 +52,18 @@ function reduce(state: AppState, event: AppEvent, now: number): Reduced {
       if (deployment === null || deployment.id !== event.deployment) return same(state);
       if (event.type === 'unpacked') return unpacked(state, deployment, event, now);
       if (deployment.phase.name !== event.phase) return same(state);
+      if (event.type === 'done' && !isPresentStep(deployment.phase, event.step)) return same(state);
       return event.type === 'done'
         ? advance(state, deployment, now)
         : giveUp(state, deployment, 'failed', event.failure, now);
+    }
+    case 'paused': {
+      const { deployment } = state;
+      const phase = deployment?.phase;
+      if (deployment?.id !== event.deployment || phase?.name !== 'canary') return same(state);
+      if (phase.step !== event.step) return same(state);
+      const paused = pauseStep(phase, 'gate', event.reason, now);
+      return same({ ...state, deployment: { ...deployment, phase: paused } });
     }
     case 'told':
       return state.deployment === null ? same(state) : told(state, state.deployment, event, now);
@@ -84,6 +94,10 @@ function reduce(state: AppState, event: AppEvent, now: number): Reduced {
     case 'tidied':
       return same({ ...state, tidied: Math.max(state.tidied, event.departures) });
   }
+}
+
+function isPresentStep(phase: Phase, step: number | undefined): boolean {
+  return phase.name !== 'canary' || phase.step === step;
 }
 
 function same(state: AppState): Reduced {
@@ -125,7 +139,14 @@ function advance(state: AppState, deployment: Deployment, now: number): Reduced 
     case 'smoking':
       return to({ name: 'admitting', candidate: phase.candidate });
     case 'admitting':
-      return to({ name: 'switching', candidate: phase.candidate });
+      // The very first release has nobody to be compared with, and no users to share.
+      return to(
+        state.stable === null || stepsOf(deployment).length === 0
+          ? { name: 'switching', candidate: phase.candidate }
+          : firstStep(deployment, phase.candidate, now),
+      );
+    case 'canary':
+      return phase.paused === null ? to(nextStep(deployment, phase, now)) : same(state);
     case 'switching':
       return to({
         name: 'baking',
@@ -260,13 +281,14 @@ function giveUp(
     case 'stopping':
       // Its instances have been told to end: only a start leads on from here.
       return same(state);
+    case 'canary':
     case 'switching':
     case 'baking':
     case 'promoting':
     case 'closing':
     case 'draining': {
       const candidate = candidateOf(phase);
-      const moved = outcome === 'failed' ? 'rolled_back' : outcome;
+      const moved = outcome === 'failed' && trafficMoved(phase) ? 'rolled_back' : outcome;
       if (candidate !== null && deployment.heldSince !== undefined) {
         return giveBack(state, deployment, candidate, moved, failure);
       }
@@ -323,21 +345,45 @@ function told(
       );
     case 'promote':
       if (phase.name === 'baking') return advance(state, deployment, now);
-      return same({
-        ...state,
-        deployment: { ...deployment, policy: { ...deployment.policy, bakeMs: 0 } },
-      });
+      return same({ ...state, deployment: promoted(deployment, event.full === true, now) });
+    case 'pause':
+    case 'resume': {
+      if (phase.name !== 'canary') return same(state);
+      const next =
+        event.verb === 'pause'
+          ? pauseStep(phase, 'person', event.failure.message, now)
+          : resumeStep(deployment, phase, now);
+      return same({ ...state, deployment: { ...deployment, phase: next } });
+    }
   }
 }
 
+/** One step on, or, in full, past all that is left and past the bake. */
+function promoted(deployment: Deployment, full: boolean, now: number): Deployment {
+  const { phase, policy } = deployment;
+  if (!full && stepsOf(deployment).length > 0) {
+    return phase.name === 'canary'
+      ? { ...deployment, phase: nextStep(deployment, phase, now) }
+      : deployment;
+  }
+  return {
+    ...deployment,
+    policy: { ...policy, bakeMs: 0, strategy: { kind: 'blue-green' } },
+    phase: phase.name === 'canary' ? { name: 'switching', candidate: phase.candidate } : phase,
+  };
+}
+
 /**
- * While the daemon was away nobody watched the candidate: its bake begins anew. Nor did anybody bring
- * it up: it has as much time as before, now that others wait than did then.
+ * While the daemon was away nobody watched the candidate: its bake, or its step, begins anew. Nor did
+ * anybody bring it up: it has as much time as before, now that others wait than did then.
  */
 function resumed(state: AppState, deployment: Deployment, now: number): Reduced {
   const { phase, policy, heldSince } = deployment;
   if (heldSince !== undefined && isHeld(state)) {
     return same({ ...state, deployment: { ...deployment, heldSince: now } });
+  }
+  if (phase.name === 'canary' && phase.paused === null) {
+    return same({ ...state, deployment: { ...deployment, phase: { ...phase, since: now } } });
   }
   if (phase.name !== 'baking') return same(state);
   const baking: Phase = { ...phase, until: now + policy.bakeMs };
@@ -346,6 +392,7 @@ function resumed(state: AppState, deployment: Deployment, now: number): Reduced 
 
 /** Whether some new requests may have gone elsewhere than to stable by now: to a candidate, or nowhere. */
 export function trafficMoved(phase: Phase): boolean {
+  if (phase.name === 'canary') return phase.percent > 0;
   return [
     'switching',
     'baking',

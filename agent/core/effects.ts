@@ -1,4 +1,6 @@
+import { stepsOf } from './canary.ts';
 import { type AppState, atOnce, type Generation, type Policy, type Retirement } from './model.ts';
+import type { CanaryStep } from './strategy.ts';
 
 /** Something to be done in the world. Every effect is idempotent: after a crash it is done again. */
 export type Effect =
@@ -26,6 +28,18 @@ export type Effect =
   | { readonly do: 'probe'; readonly deployment: number; readonly candidate: Generation }
   | { readonly do: 'smoke'; readonly deployment: number; readonly candidate: Generation }
   | { readonly do: 'admit'; readonly deployment: number; readonly candidate: Generation }
+  | {
+      readonly do: 'canary';
+      readonly deployment: number;
+      readonly candidate: Generation;
+      readonly index: number;
+      readonly step: CanaryStep;
+      readonly percent: number;
+      readonly since: number;
+      readonly weighedAt: number;
+      /** It is watched, and nothing else. */
+      readonly paused: boolean;
+    }
   | { readonly do: 'switch'; readonly deployment: number; readonly candidate: Generation }
   | {
       readonly do: 'bake';
@@ -75,10 +89,8 @@ export function effectsOf(state: AppState): Effect[] {
   return effects;
 }
 
-function deploymentEffects(
-  state: AppState,
-  { id, artifact, phase, policy, heldSince = 0 }: NonNullable<AppState['deployment']>,
-): Effect[] {
+function deploymentEffects(state: AppState, whole: NonNullable<AppState['deployment']>): Effect[] {
+  const { id, artifact, phase, policy, heldSince = 0 } = whole;
   const deployment = id;
   const previous = state.stable;
   switch (phase.name) {
@@ -104,6 +116,15 @@ function deploymentEffects(
       return [{ do: 'smoke', deployment, candidate: phase.candidate }];
     case 'admitting':
       return [{ do: 'admit', deployment, candidate: phase.candidate }];
+    case 'canary': {
+      const { candidate, step: index, percent, since, weighedAt } = phase;
+      const step = stepsOf(whole)[index];
+      if (step === undefined) return [];
+      const paused = phase.paused !== null;
+      return [
+        { do: 'canary', deployment, candidate, index, step, percent, since, weighedAt, paused },
+      ];
+    }
     case 'switching':
       return [{ do: 'switch', deployment, candidate: phase.candidate }];
     case 'baking':

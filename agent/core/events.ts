@@ -11,6 +11,8 @@ export type Target =
   | { readonly kind: 'restart'; readonly release: string }
   | { readonly kind: 'scale'; readonly release: string; readonly scale: Scale }
   | { readonly kind: 'start'; readonly release: string }
+  /** What did not succeed is tried once more, as if it had been pushed again. */
+  | { readonly kind: 'retry'; readonly release: string; readonly hasReleaseCommand: boolean }
   /** Nothing shall serve. */
   | { readonly kind: 'stop' };
 
@@ -31,7 +33,13 @@ export type AppEvent =
       readonly hasReleaseCommand: boolean;
     }
   /** The effect of this phase of this deployment was done. */
-  | { readonly type: 'done'; readonly deployment: number; readonly phase: Phase['name'] }
+  | {
+      readonly type: 'done';
+      readonly deployment: number;
+      readonly phase: Phase['name'];
+      /** Of a canary: which step. One that was left meanwhile leads nowhere. */
+      readonly step?: number;
+    }
   | {
       readonly type: 'failed';
       readonly deployment: number;
@@ -40,8 +48,17 @@ export type AppEvent =
     }
   | {
       readonly type: 'told';
-      readonly verb: 'abort' | 'rollback' | 'promote';
+      readonly verb: 'abort' | 'rollback' | 'promote' | 'pause' | 'resume';
+      /** Of `promote`: past all steps and the bake. */
+      readonly full?: boolean;
       readonly failure: Failure;
+    }
+  /** A gate cannot tell, or says that somebody should look. */
+  | {
+      readonly type: 'paused';
+      readonly deployment: number;
+      readonly step: number;
+      readonly reason: string;
     }
   /** New numbers for what is started from now on; what runs has them already, or does not run. */
   | { readonly type: 'scaled'; readonly scale: Scale }

@@ -1,3 +1,5 @@
+import type { Strategy } from './strategy.ts';
+
 /**
  * The nouns of zdd-agent. Everything in this folder is pure: data in, data out; `now` is an input,
  * in milliseconds since the epoch.
@@ -50,6 +52,8 @@ export interface Policy {
    * not run side by side. Absent: they may.
    */
   readonly holdMs?: number;
+  /** Absent in what an agent before 0.2 has journaled: all at once. */
+  readonly strategy?: Strategy;
 }
 
 /** Numbers of instances by process type, where they differ from what `zdd.yaml` says. */
@@ -71,6 +75,20 @@ export type Phase =
   | { readonly name: 'smoking'; readonly candidate: Generation }
   /** HAProxy gets to know the candidate, at weight 0, and checks it itself. */
   | { readonly name: 'admitting'; readonly candidate: Generation }
+  /** A share of the users is on the candidate, the others on stable. */
+  | {
+      readonly name: 'canary';
+      readonly candidate: Generation;
+      /** Which of the strategy's steps, from 0. */
+      readonly step: number;
+      /** Share of the users, 0 to 100. */
+      readonly percent: number;
+      /** When this step began. */
+      readonly since: number;
+      /** When the present share began: what was seen before counts no more. */
+      readonly weighedAt: number;
+      readonly paused: Paused | null;
+    }
   | { readonly name: 'switching'; readonly candidate: Generation }
   | {
       readonly name: 'baking';
@@ -101,6 +119,13 @@ export interface WayBack {
   readonly attempt: number;
   /** The candidate had all traffic, and with it HAProxy its settings. */
   readonly baked?: boolean;
+}
+
+/** Why a canary stays where it is. */
+export interface Paused {
+  readonly by: 'gate' | 'person';
+  readonly reason: string;
+  readonly at: number;
 }
 
 export type PhaseName = Phase['name'];

@@ -59,6 +59,8 @@ function kindOf(target: Target): DeploymentKind {
   switch (target.kind) {
     case 'artifact':
       return 'deploy';
+    case 'retry':
+      return 'deploy';
     case 'release':
     case 'warm':
       return 'rollback';
@@ -89,6 +91,10 @@ function firstPhase(state: AppState, id: number, target: Target): Phase | null {
       return stable?.release === target.release ? fresh(target.release) : null;
     case 'start':
       return stopped?.release === target.release ? fresh(target.release) : null;
+    case 'retry':
+      return target.hasReleaseCommand
+        ? { name: 'releasing', candidate: { release: target.release, deployment: id } }
+        : fresh(target.release);
     case 'stop':
       return stable === null ? null : { name: 'closing', leaving: stable };
   }

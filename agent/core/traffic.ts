@@ -1,3 +1,4 @@
+import { stepsOf } from './canary.ts';
 import {
   type AppState,
   candidateOf,
@@ -101,6 +102,37 @@ export function servingGeneration(state: AppState): Generation | null {
   }
 }
 
+/** The share of the users that a candidate has in its canary; null when there is none. */
+export interface CanaryShare {
+  readonly candidate: Generation;
+  /** 0 to 100; at 0 only who looks at it on purpose reaches it. */
+  readonly percent: number;
+}
+
+export function canaryShare({ stable, deployment }: AppState): CanaryShare | null {
+  if (stable === null || deployment === null) return null;
+  const { phase } = deployment;
+  switch (phase.name) {
+    case 'admitting':
+      // Whoever previews it may do so from the first step on, which need not be a weight.
+      return stepsOf(deployment).length === 0 ? null : { candidate: phase.candidate, percent: 0 };
+    case 'canary':
+      return { candidate: phase.candidate, percent: phase.percent };
+    default:
+      return null;
+  }
+}
+
+/**
+ * Percent of new requests that a generation gets: whole weights, or in a canary what is left of the
+ * candidate's share.
+ */
+export function percentOf(state: AppState, generation: Generation): number {
+  const share = canaryShare(state);
+  if (share !== null && sameGeneration(share.candidate, generation)) return share.percent;
+  return sameGeneration(servingGeneration(state), generation) ? 100 - (share?.percent ?? 0) : 0;
+}
+
 /**
  * Whether traffic is being moved just now: what differs between journal and HAProxy then differs on
  * purpose.
@@ -110,6 +142,7 @@ export function isMoving(state: AppState): boolean {
   return (
     phase === 'holding' ||
     phase === 'admitting' ||
+    isWeighing(state) ||
     phase === 'switching' ||
     phase === 'returning' ||
     phase === 'reverting' ||
@@ -118,6 +151,11 @@ export function isMoving(state: AppState): boolean {
     state.tidied < state.departures ||
     state.retiring.some((retirement) => retirement.phase === 'stopping')
   );
+}
+
+function isWeighing({ deployment }: AppState): boolean {
+  if (deployment?.phase.name !== 'canary') return false;
+  return stepsOf(deployment)[deployment.phase.step]?.do === 'weight';
 }
 
 /**

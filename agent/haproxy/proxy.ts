@@ -48,6 +48,8 @@ export interface DesiredApp {
   readonly refused?: readonly string[];
   /** Its instances may not run twice. Absent: they may. `on` is no change of shape. */
   readonly hold?: DesiredHold;
+  /** Its users can be divided: see `DesiredSplit`. Left out: they cannot, and no rule asks for it. */
+  readonly split?: DesiredSplit;
   /** Default: off, as `MAINTENANCE_DEFAULTS` says. Going on and off is no change of shape. */
   readonly maintenance?: DesiredMaintenance;
 }
@@ -59,6 +61,31 @@ export interface DesiredHold {
   readonly withinMs: number;
   /** What comes beside these is answered so at once. */
   readonly requests: number;
+}
+
+/**
+ * How the users of an app are divided between two releases. That there are rules for it is part of
+ * the shape; the share is not, so it moves without a reload.
+ */
+export interface DesiredSplit {
+  /** Who is sent to the candidate before anybody else. */
+  readonly preview: PreviewRule | null;
+  /** Null: there is no candidate. */
+  readonly share: {
+    /** Of 10,000 users. */
+    readonly ofTenThousand: number;
+    /** Servers of the candidate: `r42-d57-web-` and how many. They have no weight of their own. */
+    readonly servers: { readonly prefix: string; readonly count: number };
+    /** Turns the users round, so that it is not always the same who come first. */
+    readonly turn: number;
+  } | null;
+}
+
+/** A look at the candidate for those who have this header, this cookie, or one of these addresses. */
+export interface PreviewRule {
+  readonly header?: { readonly name: string; readonly value: string | null };
+  readonly cookie?: { readonly name: string; readonly value: string | null };
+  readonly ips: readonly string[];
 }
 
 /** How an app answers while it is in maintenance: 503, but for who is allowed. */

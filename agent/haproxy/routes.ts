@@ -1,5 +1,6 @@
 import {
   MAP_NAMES,
+  type MapName,
   mapPath,
   type RouteChange,
   type RouteMap,
@@ -18,14 +19,15 @@ export async function observeRoutes(
   { ask }: Pick<Conversation, 'ask'>,
   folder: string,
 ): Promise<RouteMaps | undefined> {
-  const found: Record<string, RouteMap> = {};
+  const found: Partial<Record<MapName, RouteMap>> = {};
   for (const name of MAP_NAMES) {
     const answer = await ask(`show map ${mapPath(folder, name)}`);
-    if (refusalOf(answer) === 'no_such_map') return undefined;
-    found[name] = parseMap(answer);
+    if (refusalOf(answer) !== 'no_such_map') found[name] = parseMap(answer);
   }
-  const { hosts = new Map(), wildcards = new Map() } = found;
-  return { hosts, wildcards };
+  if (Object.keys(found).length === 0) return undefined;
+  // One that no rule names is as good as empty: there are shares only where users can be divided.
+  const { hosts = new Map(), wildcards = new Map(), shares = new Map() } = found;
+  return { hosts, wildcards, shares };
 }
 
 /**

@@ -11,7 +11,8 @@ import { onCurrentWorker } from './worker.ts';
  * HAProxy's counters of an app, of the current worker since its start (management guide, "CSV
  * format"; what they count when a request is tried again is measured on 2.6.12). Backend:
  * `req_tot` requests that entered it, `hrsp_5xx` answers whoever made them. Server: `lbtot` times
- * it was chosen (a request tried on two servers counts at both), `hrsp_5xx` answers it gave itself.
+ * it was chosen (a request tried on two servers counts at both); what `use-server` has sent is in
+ * `stot` alone, which leaves out refused connections; `hrsp_5xx` answers it gave itself.
  * All are 0 for an app HAProxy does not know.
  * @throws ZDD_HAPROXY_DOWN, ZDD_HAPROXY_TIMEOUT
  */
@@ -51,7 +52,7 @@ export async function readCounters(
 function serverCounters(row: StatRow, can: Capabilities): ServerCounters {
   const failed = failedAttempts(row, can);
   return {
-    requests: statNumber(row, 'lbtot'),
+    requests: Math.max(statNumber(row, 'lbtot'), statNumber(row, 'stot')),
     responses5xx: statNumber(row, 'hrsp_5xx'),
     failed,
     saved: savedAttempts(row),

@@ -106,8 +106,14 @@ export async function moveTraffic(
       throw error;
     }
     onMove();
-    if (routes !== undefined) await changeRoutes(conversation, routes.folder, changes);
+    // A share that ends with the switch ends last, or its users would be sent back for a moment.
+    const isLast = ({ map, to }: RouteChange): boolean => map === 'shares' && to === undefined;
+    const change = async (some: readonly RouteChange[]): Promise<void> => {
+      if (routes !== undefined) await changeRoutes(conversation, routes.folder, some);
+    };
+    await change(changes.filter((each) => !isLast(each)));
     for (const move of lower) await setWeight(conversation, move, move.to);
+    await change(changes.filter(isLast));
     const running = await observeBackends(conversation, touched);
     for (const move of [...raise, ...lower]) {
       const weight = serverOf(running, move.backend, move.server)?.weight;

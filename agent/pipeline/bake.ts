@@ -1,27 +1,10 @@
 import type { Generation } from '../core/model.ts';
-import { type Evidence, type Limits, totals } from '../core/verdict/evidence.ts';
-import { percentile, tellPercentile } from '../core/verdict/histogram.ts';
-import { judgeCrashes, judgeHung, judgeProbes } from '../core/verdict/instances.ts';
-import { failing, isHeld, isSettled, judgeTraffic, overall } from '../core/verdict/judge.ts';
-import { judgeRelativeLatency } from '../core/verdict/relative-latency.ts';
-import { tell, type Verdict } from '../core/verdict/verdict.ts';
-import type { AppConfig } from '../protocol/app-config.ts';
-import { formatDuration } from '../protocol/duration.ts';
-import { ZddError } from '../protocol/errors.ts';
-import { configOf, type Host, type HostSlot, type Task } from './host.ts';
-import { Observation } from './observation.ts';
-import { pause } from './pause.ts';
-import { describeExit, healthOf, type ProbeResult, probeOnce, shortName } from './probe.ts';
-import { trafficSlots } from './traffic.ts';
-
-const LOOK_EVERY_MS = 200;
-const PROBE_EVERY_MS = 1_000;
-const TELL_EVERY_MS = 5_000;
-/** Kinds of failures that an error names. */
-const KINDS_SHOWN = 4;
+import { overall } from '../core/verdict/judge.ts';
+import type { Host, Task } from './host.ts';
+import { type Seen, Watch } from './watch.ts';
 
 /**
- * Watches the candidate under real traffic until `until`. Whatever fails a gate ends the wait at
+ * Watches the candidate under all traffic until `until`. Whatever fails a gate ends the wait at
  * once. While stable has the same trouble nothing is decided, for as long again at most.
  * @throws ZDD_GATE_FAILED with metric, value, limit, n and interval.
  */
@@ -31,217 +14,31 @@ export async function bake(
   candidate: Generation,
   until: number,
 ): Promise<string> {
-  const watch = new Watch(host, task, candidate);
+  const phase = host.journal.state(task.app).deployment?.phase;
+  const since = phase?.name === 'baking' ? phase.switchedAt : host.now();
+  const watch = new Watch(host, task, { candidate, phase: 'baking', since });
+  const longest = until + (until - watch.started);
   try {
-    return await watch.until(until);
+    for (;;) {
+      const seen = await watch.look();
+      if (seen.now >= until && (seen.held === null || seen.now >= longest)) {
+        return conclude(watch, seen);
+      }
+      await watch.rest(until - seen.now);
+    }
   } finally {
     watch.close();
   }
 }
 
-class Watch {
-  readonly #host: Host;
-  readonly #task: Task;
-  readonly #candidate: Generation;
-  readonly #previous: Generation | null;
-  readonly #fresh: boolean;
-  readonly #slots: readonly HostSlot[];
-  readonly #gates: AppConfig['gates'];
-  readonly #limits: Limits;
-  readonly #observation: Observation;
-  readonly #stopListening: () => void;
-  readonly #crashes: string[] = [];
-  readonly #failedInARow = new Map<string, number>();
-  readonly #started: number;
-  #lastFailedProbe: string | null = null;
-  /** What the sequential test has said: it decides once. */
-  #settled: Verdict | null = null;
-  #held = '';
-
-  constructor(host: Host, task: Task, candidate: Generation) {
-    const { app, deployment } = task;
-    const { stable, deployment: running } = host.journal.state(app);
-    this.#host = host;
-    this.#task = task;
-    this.#candidate = candidate;
-    this.#previous = stable;
-    this.#fresh = candidate.deployment === deployment;
-    this.#slots = trafficSlots(host, app, candidate);
-    this.#gates = configOf(host, app, candidate).gates;
-    this.#limits = limitsOf(this.#gates);
-    this.#started = host.now();
-    this.#observation = new Observation(host, {
-      app,
-      candidate: this.#slots.map(({ name }) => name),
-      stable: stable === null ? [] : trafficSlots(host, app, stable).map(({ name }) => name),
-      since: running?.phase.name === 'baking' ? running.phase.switchedAt : this.#started,
-    });
-    const own = new Set(host.slots.of(app, candidate).map(({ spec }) => spec.slot));
-    this.#stopListening = host.runner.onExit(({ spec, exit }) => {
-      if (own.has(spec.slot)) this.#crashes.push(`${spec.process} ${describeExit(exit)}`);
-    });
+/** The end of the bake: what is not known is said, and done about as configured. */
+function conclude(watch: Watch, seen: Seen): string {
+  const { verdicts, evidence } = seen;
+  const all = [...verdicts, ...watch.relative(seen)];
+  const unknown = verdicts.find(({ action }) => action === 'rollback');
+  if (overall(verdicts) === 'inconclusive' && unknown !== undefined) {
+    throw watch.refusal(unknown, all, evidence);
   }
-
-  close(): void {
-    this.#stopListening();
-  }
-
-  async until(until: number): Promise<string> {
-    const { app, deployment, signal, tell: say } = this.#task;
-    const longest = until + (until - this.#started);
-    let probeAt = 0;
-    let tellAt = this.#started + TELL_EVERY_MS;
-    for (;;) {
-      const now = this.#host.now();
-      await this.#observation.look(signal);
-      if (now >= probeAt) {
-        await this.#probe(signal);
-        probeAt = now + PROBE_EVERY_MS;
-      }
-      const evidence = this.#observation.evidence(now);
-      const verdicts = this.#judge(evidence);
-      const failed = failing(verdicts);
-      if (failed?.action === 'rollback') throw this.#refusal(failed, verdicts, evidence);
-      const held = verdicts.find(isHeld) ?? failed ?? undefined;
-      this.#tellHeld(held, verdicts);
-      if (now >= until && (held === undefined || now >= longest)) {
-        return this.#conclude(verdicts, evidence);
-      }
-      if (now >= tellAt) {
-        tellAt = now + TELL_EVERY_MS;
-        const message = this.#summary(evidence);
-        say({ type: 'progress', app, deployment, phase: 'baking', message });
-      }
-      await pause(now >= until ? LOOK_EVERY_MS : Math.min(LOOK_EVERY_MS, until - now), signal);
-    }
-  }
-
-  #judge(evidence: Evidence): readonly Verdict[] {
-    const window = { from: evidence.since, to: evidence.now };
-    const { fail } = this.#limits.actions;
-    const { failed_probes, hung, min_errors } = this.#gates;
-    const traffic = judgeTraffic(evidence, this.#limits, this.#settled);
-    this.#settled = traffic.find(isSettled) ?? this.#settled;
-    const crashes = Math.max(this.#crashes.length, this.#restarts());
-    const inARow = Math.max(0, ...this.#failedInARow.values());
-    const instances = [
-      judgeCrashes(crashes, window, fail),
-      judgeProbes(inARow, failed_probes, window, fail),
-      judgeHung(this.#observation.looks, hung, min_errors, fail),
-    ].filter(({ outcome }) => outcome === 'fail');
-    return [...instances, ...(this.#slots.length === 0 ? [] : traffic)];
-  }
-
-  /** The end of the bake: what is not known is said, and done about as configured. */
-  #conclude(verdicts: readonly Verdict[], evidence: Evidence): string {
-    const all =
-      this.#slots.length === 0
-        ? verdicts
-        : [...verdicts, judgeRelativeLatency(evidence, this.#limits)];
-    const unknown = verdicts.find(({ action }) => action === 'rollback');
-    if (overall(verdicts) === 'inconclusive' && unknown !== undefined) {
-      throw this.#refusal(unknown, all, evidence);
-    }
-    this.#report(all);
-    return this.#summary(evidence);
-  }
-
-  #report(verdicts: readonly Verdict[]): void {
-    const { app, deployment, tell: say } = this.#task;
-    if (verdicts.length === 0) return;
-    const told = verdicts.map((verdict) => ({ ...verdict, says: tell(verdict) }));
-    say({ type: 'judged', app, deployment, phase: 'baking', verdicts: told });
-  }
-
-  /** Once for each gate that holds: somebody shall look. */
-  #tellHeld(held: Verdict | undefined, verdicts: readonly Verdict[]): void {
-    const gate = held?.gate ?? '';
-    if (gate !== '' && gate !== this.#held) this.#report(verdicts);
-    this.#held = gate;
-  }
-
-  /** Restarts of fresh instances that nobody was there to hear of: while the daemon was away. */
-  #restarts(): number {
-    if (!this.#fresh) return 0;
-    return this.#host.slots.of(this.#task.app, this.#candidate).reduce((sum, { spec }) => {
-      const status = this.#host.runner.status(spec.slot);
-      return sum + (status.state === 'stopped' ? 0 : status.restarts);
-    }, 0);
-  }
-
-  async #probe(signal: AbortSignal): Promise<void> {
-    await Promise.all(
-      this.#slots.map(async (slot) => {
-        const result: ProbeResult = await probeOnce(slot, healthOf(this.#host, slot), signal);
-        if (result.healthy) this.#failedInARow.delete(slot.name);
-        else {
-          this.#failedInARow.set(slot.name, (this.#failedInARow.get(slot.name) ?? 0) + 1);
-          this.#lastFailedProbe = `${shortName(slot)} ${result.says}`;
-        }
-      }),
-    );
-  }
-
-  #summary(evidence: Evidence): string {
-    const { now, since } = evidence;
-    const { p99Ms } = this.#limits;
-    const seen = totals(evidence.candidate, { from: since, to: now }, p99Ms);
-    const rate = seen.n === 0 ? 0 : (100 * seen.failed) / seen.n;
-    const sampled = seen.oneOf > 1 ? `, one of ${seen.oneOf} judged` : '';
-    const text = `${formatDuration(now - this.#started)}: ${seen.n.toLocaleString('en')} requests, ${rate.toFixed(2)} % errors${sampled}`;
-    if (seen.latency.size === 0) return text;
-    const p99 = percentile(totals(evidence.stable, { from: 0, to: now }, p99Ms).latency, 99);
-    const before = p99 === null ? '' : ` (${this.#previous?.release.split('-')[0]}: ${p99} ms)`;
-    return `${text}, ${tellPercentile(seen.latency, 99)}${before}`;
-  }
-
-  #refusal(verdict: Verdict, verdicts: readonly Verdict[], evidence: Evidence): ZddError {
-    this.#report([verdict, ...verdicts.filter((other) => other !== verdict)]);
-    const lines: Array<[string, string]> = [['why', tell(verdict)]];
-    switch (verdict.gate) {
-      case 'crashes':
-        lines.push(['instances', this.#crashes.join('\n')]);
-        break;
-      case 'probes':
-        if (this.#lastFailedProbe !== null) lines.push(['last answer', this.#lastFailedProbe]);
-        break;
-      case 'error-rate':
-      case 'sequential': {
-        const kinds = this.#observation.failures();
-        const more = kinds.length > KINDS_SHOWN ? ', ...' : '';
-        if (kinds.length > 0) {
-          lines.push(['failures', `${kinds.slice(0, KINDS_SHOWN).join(', ')}${more}`]);
-        }
-        lines.push(['before', this.#before(evidence)]);
-        break;
-      }
-      default:
-        break;
-    }
-    const after = formatDuration(evidence.now - this.#started);
-    return new ZddError(
-      'ZDD_GATE_FAILED',
-      `${this.#candidate.release} failed ${after} after the switch and was rolled back`,
-      { evidence: lines, tries: [`zdd-agent logs --release ${this.#candidate.release}`] },
-    );
-  }
-
-  #before({ stable, now }: Evidence): string {
-    const { n, failed } = totals(stable, { from: 0, to: now }, this.#limits.p99Ms);
-    const who = this.#previous?.release ?? 'no release';
-    return n === 0 ? `${who}: nothing known` : `${who}: ${failed} of ${n} requests failed`;
-  }
-}
-
-function limitsOf(gates: AppConfig['gates']): Limits {
-  return {
-    errorRate: gates.error_rate,
-    errorForMs: gates.error_for,
-    p99Ms: gates.p99,
-    p99ForMs: gates.p99_for,
-    minRequests: gates.min_requests,
-    minErrors: gates.min_errors,
-    warmUpMs: gates.warm_up,
-    actions: { pass: 'proceed', ...gates.on },
-  };
+  watch.report(all);
+  return watch.summary(evidence);
 }

@@ -1,5 +1,5 @@
 import { trafficMoved } from '../core/deployment.ts';
-import type { Target } from '../core/events.ts';
+import type { AppEvent, Target } from '../core/events.ts';
 import {
   type AppState,
   candidateOf,
@@ -21,6 +21,7 @@ import { assertUnlocked } from './lock.ts';
 import { effectiveConfig } from './overrides.ts';
 import { AppRun } from './run.ts';
 import { hasNumbers } from './scale.ts';
+import { strategyOf } from './strategy.ts';
 
 /** A checked wish to deploy an artifact. */
 export interface DeployWish {
@@ -29,6 +30,8 @@ export interface DeployWish {
   readonly source: string;
   readonly bakeMs?: number | undefined;
   readonly probeTimeoutMs?: number | undefined;
+  /** As `strategy` of zdd.yaml; its own unless given. */
+  readonly strategy?: string | undefined;
   /** The only app it may be for; the artifact's own word unless given. */
   readonly app?: string | undefined;
   /** Told the number before the deployment begins. */
@@ -88,6 +91,7 @@ export class Deploys {
         tries: [`put it into the folder ${config.app}`],
       });
     }
+    const strategy = strategyOf(config, wish.strategy);
     await this.refuseWithoutHaproxy(config);
     this.#refuseRouteConflicts(config);
     return await this.request(
@@ -95,8 +99,36 @@ export class Deploys {
       { kind: 'artifact', artifact: wish.artifact },
       wish.owner,
       wish.source,
-      policyOf(config, wish),
+      { ...policyOf(config, wish), strategy },
       { ...wish, config },
+    );
+  }
+
+  /**
+   * Once more what did not succeed last, as if it had been pushed again.
+   * @throws ZDD_APP_UNKNOWN, ZDD_NOTHING_TO_RETRY, ZDD_RELEASE_UNKNOWN, ZDD_ROUTE_CONFLICT, ZDD_LOCKED
+   */
+  async retry(app: string, owner: string): Promise<DeploymentReply> {
+    const { state } = this.known(app);
+    if (state.deployment !== null) throw this.locked(state);
+    const last = this.#host.journal.lastReceipt(app);
+    const release = last?.kind === 'deploy' && last.outcome !== 'succeeded' ? last.release : null;
+    if (last === null || release === null) {
+      throw new ZddError('ZDD_NOTHING_TO_RETRY', `${app} has no deployment to try once more`, {
+        ...(state.stable === null ? {} : { traffic: `100 % on ${state.stable.release}` }),
+        tries: ['zdd-agent push', `zdd-agent releases ${app}`],
+      });
+    }
+    const config = configOf(this.#host, app, { release, deployment: 0 });
+    await this.refuseWithoutHaproxy(config);
+    this.#refuseRouteConflicts(config);
+    return await this.request(
+      app,
+      { kind: 'retry', release, hasReleaseCommand: config.release !== undefined },
+      owner,
+      `retry of #${last.deployment}`,
+      { ...policyOf(config, {}), strategy: strategyOf(config, undefined) },
+      { config },
     );
   }
 
@@ -134,9 +166,22 @@ export class Deploys {
     return await this.#tell(app, 'abort', owner);
   }
 
-  async promote(app: string, owner: string): Promise<DeploymentReply> {
+  /** @param full past all steps of a canary and the bake */
+  async promote(app: string, owner: string, full = false): Promise<DeploymentReply> {
     this.known(app);
-    return await this.#tell(app, 'promote', owner);
+    return await this.#tell(app, 'promote', owner, full);
+  }
+
+  /** @throws ZDD_NOT_IN_CANARY */
+  async pause(app: string, owner: string): Promise<DeploymentReply> {
+    this.known(app);
+    return await this.#tell(app, 'pause', owner);
+  }
+
+  /** @throws ZDD_NOT_IN_CANARY */
+  async resume(app: string, owner: string): Promise<DeploymentReply> {
+    this.known(app);
+    return await this.#tell(app, 'resume', owner);
   }
 
   /**
@@ -212,11 +257,7 @@ export class Deploys {
   }
 
   /** Steers the running deployment. Told twice, or too late, it says so and changes nothing. */
-  async #tell(
-    app: string,
-    verb: 'abort' | 'rollback' | 'promote',
-    owner: string,
-  ): Promise<DeploymentReply> {
+  async #tell(app: string, verb: Told, owner: string, full = false): Promise<DeploymentReply> {
     const run = this.run(app);
     const since = this.#host.journal.lastSeq();
     const { deployment } = run.state;
@@ -226,14 +267,20 @@ export class Deploys {
         tries: ['zdd-agent status', ...(verb === 'abort' ? ['zdd-agent rollback'] : [])],
       });
     }
-    if (['returning', 'reverting', 'stopping'].includes(deployment.phase.name)) {
-      const result = `already_${deployment.phase.name}`;
-      return { app, deployment: deployment.id, result, since };
+    const { id, phase } = deployment;
+    if (phase.name === 'returning' || phase.name === 'reverting' || phase.name === 'stopping') {
+      return { app, deployment: id, result: `already_${phase.name}`, since };
     }
-    const moved = trafficMoved(deployment.phase);
-    await run.post({ type: 'told', verb, failure: toldBy(verb, owner, moved) });
-    const result = { abort: 'aborting', rollback: 'rolling_back', promote: 'promoting' }[verb];
-    return { app, deployment: deployment.id, result, since };
+    if (verb === 'pause' || verb === 'resume') {
+      if (phase.name !== 'canary') throw notInCanary(app, id, phase.name);
+      if ((phase.paused === null) === (verb === 'resume')) {
+        const result = verb === 'pause' ? 'already_paused' : 'already_running';
+        return { app, deployment: id, result, since };
+      }
+    }
+    const moved = trafficMoved(phase);
+    await run.post({ type: 'told', verb, full, failure: toldBy(verb, owner, moved) });
+    return { app, deployment: id, result: RESULTS[verb], since };
   }
 
   /** The default is the last good release that does not serve; null when it serves already. */
@@ -402,12 +449,29 @@ export function policyOf(
   };
 }
 
-function toldBy(verb: 'abort' | 'rollback' | 'promote', owner: string, moved: boolean): Failure {
+type Told = Extract<AppEvent, { type: 'told' }>['verb'];
+
+const RESULTS: Readonly<Record<Told, string>> = {
+  abort: 'aborting',
+  rollback: 'rolling_back',
+  promote: 'promoting',
+  pause: 'pausing',
+  resume: 'resuming',
+};
+
+function notInCanary(app: string, id: number, phase: string): ZddError {
+  return new ZddError('ZDD_NOT_IN_CANARY', `#${id} of ${app} is ${phase}, not in its canary`, {
+    tries: [`zdd-agent attach ${id}`, 'zdd-agent abort'],
+  });
+}
+
+function toldBy(verb: Told, owner: string, moved: boolean): Failure {
   const rolledBack = verb === 'rollback' && moved;
   const code: ErrorCode = rolledBack ? 'ZDD_ROLLED_BACK' : 'ZDD_ABORTED';
+  const what = verb === 'pause' ? 'paused' : rolledBack ? 'rolled back' : 'aborted';
   return {
     code,
-    message: `${rolledBack ? 'rolled back' : 'aborted'} by ${owner}`,
+    message: `${what} by ${owner}`,
     evidence: [],
     tries: ['zdd-agent push'],
   };

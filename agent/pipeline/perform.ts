@@ -1,6 +1,7 @@
 import type { Effect } from '../core/effects.ts';
 import type { AppEvent } from '../core/events.ts';
 import { bake } from './bake.ts';
+import { canary } from './canary.ts';
 import { close } from './close.ts';
 import { drain } from './drain.ts';
 import { clear, comeBack, hold, inTime } from './hold.ts';
@@ -79,6 +80,8 @@ export async function perform(host: Host, task: Task, effect: Effect): Promise<P
       const said = await inTime(host, task, (within) => admit(host, within, effect.candidate));
       return done(effect.deployment, 'admitting', said);
     }
+    case 'canary':
+      return await canary(host, task, effect);
     case 'switch':
       return done(effect.deployment, 'switching', await moveTraffic(host, task));
     case 'bake': {

@@ -237,11 +237,26 @@ export class AppRun {
     if (from !== null && summary !== null && (event.type === 'done' || event.type === 'unpacked')) {
       story.push({ type: 'step_done', app, deployment, step: { phase: from, ms, summary } });
     }
+    story.push(...pauses(before, after));
     const to = after.deployment?.phase.name ?? null;
     if (to !== null && to !== from)
       story.push({ type: 'phase_changed', app, deployment, from, to });
     return story;
   }
+}
+
+/** A canary that stays where it is, or goes on. */
+function pauses(before: AppState, after: AppState): NewEvent[] {
+  const [was, is] = [before, after].map(({ deployment }) =>
+    deployment?.phase.name === 'canary' ? deployment.phase.paused : null,
+  );
+  const subject = { app: after.app, deployment: after.deployment?.id ?? null };
+  if (was == null && is != null) {
+    return [{ type: 'paused', ...subject, by: is.by, reason: is.reason }];
+  }
+  return was != null && is == null && after.deployment?.phase.name !== 'reverting'
+    ? [{ type: 'resumed', ...subject }]
+    : [];
 }
 
 /** Another release than before; one that is restarted or scaled serves as it did. */

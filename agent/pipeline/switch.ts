@@ -1,5 +1,5 @@
 import type { Generation } from '../core/model.ts';
-import { servingGeneration, trafficOf } from '../core/traffic.ts';
+import { canaryShare, percentOf, servingGeneration, trafficOf } from '../core/traffic.ts';
 import type { Applied } from '../haproxy/proxy.ts';
 import type { Host, Task } from './host.ts';
 import { takesTraffic } from './traffic.ts';
@@ -24,9 +24,24 @@ export async function moveTraffic(host: Host, task: Task): Promise<string> {
   return `all new requests on ${serving.release}`;
 }
 
-function tellMoved(host: Host, task: Task, { switchMs, reloaded }: Applied): void {
-  const shares = trafficOf(host.journal.state(task.app)).map(
-    ({ generation, weight }) => [generation.release, weight > 0 ? 100 : 0] as const,
+/** Gives the candidate its share of the users. */
+export async function moveUsers(host: Host, task: Task): Promise<string> {
+  const share = canaryShare(host.journal.state(task.app));
+  const began = performance.now();
+  const { reloaded } = await host.traffic.apply(host, task.signal);
+  if (share === null || !takesTraffic(host, task.app, share.candidate)) return 'takes no traffic';
+  tellMoved(host, task, { switchMs: performance.now() - began, reloaded });
+  return `${share.percent} % of the users on ${share.candidate.release}`;
+}
+
+function tellMoved(
+  host: Host,
+  task: Task,
+  { switchMs, reloaded }: Pick<Applied, 'switchMs' | 'reloaded'>,
+): void {
+  const state = host.journal.state(task.app);
+  const shares = trafficOf(state).map(
+    ({ generation }) => [generation.release, percentOf(state, generation)] as const,
   );
   task.tell({
     type: 'traffic_moved',

@@ -5,12 +5,19 @@ import {
   sameGeneration,
   standingRelease,
 } from '../core/model.ts';
-import { isHeld, leadingGeneration, servingGeneration, trafficOf } from '../core/traffic.ts';
+import {
+  canaryShare,
+  isHeld,
+  leadingGeneration,
+  servingGeneration,
+  trafficOf,
+} from '../core/traffic.ts';
 import type {
   Applied,
   DesiredApp,
   DesiredProxy,
   DesiredServer,
+  DesiredSplit,
   Difference,
   ServerAddress,
 } from '../haproxy/proxy.ts';
@@ -101,6 +108,7 @@ function desiredApp(host: Books, state: AppState): DesiredApp | null {
   assertServed(state, servers);
   const { access, redirect } = config;
   const maintenance = host.maintenance.find(state.app);
+  const split = splitOf(host, state, leading);
   return {
     app: state.app,
     routes: routesOf(config),
@@ -111,7 +119,50 @@ function desiredApp(host: Books, state: AppState): DesiredApp | null {
     servers,
     refused: noticePaths(host, state),
     ...holdFor(host, state),
+    ...(split === null ? {} : { split }),
     ...(maintenance === null ? {} : { maintenance }),
+  };
+}
+
+/** Turns the users by a good part of the circle with each deployment: a prime near 0.62 of it. */
+const TURN = 6_199;
+const USERS = 10_000;
+
+/**
+ * There are rules for a division of the users when a release says that it comes by a canary, or this
+ * deployment does; so a second canary needs no reload.
+ */
+function splitOf(host: Books, state: AppState, leading: Generation): DesiredSplit | null {
+  const share = canaryShare(state);
+  const { deployment } = state;
+  const candidate = deployment === null ? null : candidateOf(deployment.phase);
+  const configs = [candidate, leading].flatMap((generation) =>
+    generation === null ? [] : [configOf(host, state.app, generation)],
+  );
+  const divides =
+    configs.some(({ strategy }) => strategy.type === 'canary') ||
+    deployment?.policy.strategy?.kind === 'canary';
+  if (!divides) return null;
+  const preview = configs.find((config) => config.preview !== undefined)?.preview ?? null;
+  const rule =
+    preview === null
+      ? null
+      : {
+          ips: preview.ips,
+          ...(preview.header === undefined ? {} : { header: preview.header }),
+          ...(preview.cookie === undefined ? {} : { cookie: preview.cookie }),
+        };
+  if (share === null) return { preview: rule, share: null };
+  const slots = trafficSlots(host, state.app, share.candidate);
+  const [first] = slots;
+  if (first === undefined) return { preview: rule, share: null };
+  return {
+    preview: rule,
+    share: {
+      ofTenThousand: Math.round(share.percent * (USERS / 100)),
+      servers: { prefix: first.name.replace(/\d+$/, ''), count: slots.length },
+      turn: (share.candidate.deployment * TURN) % USERS,
+    },
   };
 }
 

@@ -6,7 +6,8 @@ const MAX_ROUNDS = 20_000;
 
 const addresses = z.union([z.ipv4(), z.ipv6(), z.cidrv4(), z.cidrv6()]);
 
-const address = z
+/** An address or a network. */
+export const address = z
   .string()
   .refine(
     (text) => addresses.safeParse(text).success,

@@ -45,6 +45,8 @@ export const deployRequest = z.strictObject({
   /** Overrides for this deployment only, ms. */
   bakeMs: z.int().min(0).optional(),
   probeTimeoutMs: z.int().min(1).optional(),
+  /** As `strategy` of zdd.yaml, in YAML: `canary`, `[weight: 5%, hold: 2m]`. */
+  strategy: z.string().max(10_000).optional(),
 });
 export type DeployRequest = z.input<typeof deployRequest>;
 
@@ -75,6 +77,8 @@ export const rollbackRequest = z.strictObject({
 });
 export type RollbackRequest = z.input<typeof rollbackRequest>;
 export const steerRequest = z.strictObject({ owner: z.string().max(200).default('unknown') });
+/** `POST /v1/apps/:app/promote`: to the next step of a canary, or past all of them. */
+export const promoteRequest = steerRequest.extend({ full: z.boolean().default(false) });
 
 /** One instance in `status`. */
 export const instanceStatus = z.object({
@@ -143,6 +147,19 @@ export const appStatus = z.object({
       owner: z.string(),
       startedAt: z.number(),
       release: z.string().nullable(),
+      /** While it has a share of the users. */
+      canary: z
+        .object({
+          /** The present step, from 1, and how many there are. */
+          step: z.int(),
+          steps: z.int(),
+          /** In a few words: `hold 2m`. */
+          doing: z.string(),
+          percent: z.number(),
+          /** Why it stays as it is; null while it goes on. */
+          paused: z.string().nullable(),
+        })
+        .optional(),
     })
     .nullable(),
   generations: z.array(generationStatus),

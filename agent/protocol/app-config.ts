@@ -8,6 +8,7 @@ import { notify } from './notify.ts';
 import { routes, routesOf } from './routes.ts';
 import { size } from './size.ts';
 import { smoke } from './smoke.ts';
+import { PRESETS, preview, strategy, tier, type WrittenStrategy } from './strategy.ts';
 
 const name = z
   .string()
@@ -108,6 +109,8 @@ const path = z
   .string()
   .regex(/^(?!\/)(?!.*(^|\/)\.\.?(\/|$))[^\0]+$/, 'expected a path inside the release');
 
+const BAKE_MS = 120_000;
+
 /** The whole of a `zdd.yaml`. Unknown keys are refused. Durations are read to milliseconds. */
 export const appConfig = z
   .strictObject({
@@ -132,10 +135,20 @@ export const appConfig = z
       .describe('Run once, before traffic: migrations.'),
     console: command.optional().describe('What `zdd-agent console` runs; default: a shell.'),
     smoke,
-    strategy: z.enum(['blue-green']).default('blue-green'),
+    tier: tier
+      .optional()
+      .describe('What it is to its users; sets strategy and bake where they are left out.'),
+    strategy: strategy
+      .optional()
+      .describe('How traffic moves. Default: by tier, else blue-green. See docs/progressive.md.'),
+    preview: preview
+      .optional()
+      .describe('Who is sent to a candidate before anybody else, while it has its canary.'),
     bake: duration()
-      .default(120_000)
-      .describe('How long the new release is watched under traffic.'),
+      .optional()
+      .describe(
+        'How long the new release is watched under all traffic. Default: by tier, else 2m.',
+      ),
     warm: duration()
       .default(600_000)
       .describe('How long after the switch the old release stays up for an instant rollback.'),
@@ -200,6 +213,13 @@ export const appConfig = z
         message: 'nothing waits for an app that may run twice: web needs overlap: false for it',
       });
     }
+    if (config.strategy?.type === 'canary' && holdOf(config) !== null) {
+      context.addIssue({
+        code: 'custom',
+        path: ['strategy'],
+        message: 'a canary needs both releases side by side: web has overlap: false',
+      });
+    }
     const { canonical } = config.redirect;
     if (canonical !== undefined && !leadsTo(canonical, routesOf(config))) {
       context.addIssue({
@@ -228,6 +248,11 @@ export const appConfig = z
         message: 'smoke checks need a web process to ask',
       });
     }
+  })
+  .transform((config) => {
+    const preset = config.tier === undefined ? null : PRESETS[config.tier];
+    const moves: WrittenStrategy = config.strategy ?? preset?.strategy ?? { type: 'blue-green' };
+    return { ...config, strategy: moves, bake: config.bake ?? preset?.bakeMs ?? BAKE_MS };
   });
 
 /** A checked `zdd.yaml`, defaults filled in. */

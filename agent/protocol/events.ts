@@ -16,6 +16,7 @@ export const PHASES = [
   'probing',
   'smoking',
   'admitting',
+  'canary',
   'switching',
   'baking',
   'promoting',
@@ -118,6 +119,14 @@ export const event = z.discriminatedUnion('type', [
   z.object({ ...base, type: z.literal('progress'), phase, message: z.string() }),
   /** What the gates say of the candidate: at the end of a step, or when they change their mind. */
   z.object({ ...base, type: z.literal('judged'), phase, verdicts: z.array(verdictReport) }),
+  /** A canary stays as it is until somebody says `promote`, `resume` or `abort`. */
+  z.object({
+    ...base,
+    type: z.literal('paused'),
+    by: z.enum(['gate', 'person']),
+    reason: z.string(),
+  }),
+  z.object({ ...base, type: z.literal('resumed') }),
   z.object({
     ...base,
     type: z.literal('traffic_moved'),

@@ -154,6 +154,16 @@ export class Journal {
     return () => this.#news.off('event', listener);
   }
 
+  /** Of the deployment of an app that ended last; null when none has. */
+  lastReceipt(app: string): Receipt | null {
+    const row = this.#database
+      .prepare('SELECT body FROM receipts WHERE app = ? ORDER BY deployment DESC LIMIT 1')
+      .get(app);
+    if (row === undefined) return null;
+    const receipt: Receipt = JSON.parse(String(row['body']));
+    return receipt;
+  }
+
   receipt(app: string, deployment: number): Receipt | null {
     const row = this.#database
       .prepare('SELECT body FROM receipts WHERE app = ? AND deployment = ?')

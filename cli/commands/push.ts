@@ -18,6 +18,10 @@ export const push: Command = {
     { flags: '--whole', description: 'send everything, also what the host has already' },
     { flags: '--detach', description: 'return once the deployment has started' },
     { flags: '--wait [time]', description: 'wait while another deployment runs (default: 10m)' },
+    {
+      flags: '--strategy <how>',
+      description: "blue-green, canary, or steps in YAML: '[weight: 5%, hold: 2m]'",
+    },
     { flags: '--bake <time>', description: 'how long the new release is watched under traffic' },
     { flags: '--probe-timeout <time>', description: 'how long it has to become healthy' },
   ],
@@ -36,6 +40,7 @@ export const push: Command = {
       waitMs,
       bakeMs,
       probeTimeoutMs,
+      strategy: input.text('strategy'),
     });
   },
 };

@@ -77,6 +77,9 @@ export type SteeringVerb =
   | 'rollback'
   | 'abort'
   | 'promote'
+  | 'pause'
+  | 'resume'
+  | 'retry'
   | 'restart'
   | 'scale'
   | 'start'
@@ -88,6 +91,8 @@ export interface SteeringBody {
   readonly release?: string;
   /** A rollback although the app is locked. */
   readonly force?: boolean;
+  /** A promotion past all steps of a canary and the bake. */
+  readonly full?: boolean;
   readonly processes?: Readonly<Record<string, number | null>>;
   readonly bakeMs?: number;
   readonly probeTimeoutMs?: number;

@@ -69,6 +69,7 @@ async function startArtifact(
       source: prepared.origin,
       receiveMs: sent.ms,
       ...(wish.bakeMs === undefined ? {} : { bakeMs: wish.bakeMs }),
+      ...(wish.strategy === undefined ? {} : { strategy: wish.strategy }),
       ...(wish.probeTimeoutMs === undefined ? {} : { probeTimeoutMs: wish.probeTimeoutMs }),
     },
     prepared.app,

@@ -25,6 +25,8 @@ export interface PushWish {
   readonly waitMs: number | undefined;
   readonly bakeMs: number | undefined;
   readonly probeTimeoutMs: number | undefined;
+  /** As `strategy` of zdd.yaml. */
+  readonly strategy: string | undefined;
 }
 
 /** Everything known about a push before anything is sent. */

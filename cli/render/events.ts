@@ -39,6 +39,10 @@ function told(event: ZddEvent): Told {
       return ['plain', `${VERBS[event.phase]}: ${event.message}`];
     case 'judged':
       return judged(event.verdicts);
+    case 'paused':
+      return ['attention', `paused: ${event.reason}`];
+    case 'resumed':
+      return ['plain', 'goes on'];
     case 'traffic_moved': {
       const shares = Object.entries(event.shares).map(
         ([release, share]) => `${release} ${share} %`,

@@ -16,6 +16,8 @@ export interface Steering {
 
 /** Results of a verb that has started nothing, because it is so already. */
 const NOTHING_TO_WATCH: Readonly<Record<string, string>> = {
+  already_paused: 'it is paused already',
+  already_running: 'it is not paused',
   already_live: 'that release is live already',
   already_started: 'it serves already',
   already_stopped: 'it is stopped already',
@@ -54,6 +56,9 @@ export async function steer(context: Context, steering: Steering): Promise<numbe
 function wantedBy({ verb }: Steering, result: string): Wanted {
   switch (verb) {
     case 'promote':
+    case 'pause':
+    case 'resume':
+    case 'retry':
     case 'restart':
     case 'scale':
     case 'start':

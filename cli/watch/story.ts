@@ -40,8 +40,10 @@ export function tellStory(progress: Progress, skip: ReadonlySet<PhaseName>): Sto
   }
 
   /** A phase left without its step is the one that did not work out: the error will say why. */
-  function leave(at: number): void {
-    if (open) progress.done(VERBS[open.phase], open.says, at - open.since, 'failed');
+  function leave(at: number, to: PhaseName | null): void {
+    // Somebody had seen enough of the canary.
+    const mark = open?.phase === 'canary' && to === 'switching' ? 'attention' : 'failed';
+    if (open) progress.done(VERBS[open.phase], open.says, at - open.since, mark);
     open = null;
   }
 
@@ -59,7 +61,7 @@ export function tellStory(progress: Progress, skip: ReadonlySet<PhaseName>): Sto
           break;
         }
         case 'phase_changed':
-          leave(event.at);
+          leave(event.at, event.to);
           open = { phase: event.to, since: event.at, says: UNSAID };
           if (!skip.has(event.to)) progress.begin(VERBS[event.to]);
           break;
@@ -72,9 +74,20 @@ export function tellStory(progress: Progress, skip: ReadonlySet<PhaseName>): Sto
           break;
         }
         case 'progress':
+          // The next step of a canary, which is a phase of many.
+          if (open === null && event.phase === 'canary') {
+            open = { phase: event.phase, since: event.at, says: UNSAID };
+            progress.begin(VERBS[event.phase]);
+          }
           if (open?.phase !== event.phase) break;
           open.says = event.message;
           update();
+          break;
+        case 'paused':
+          progress.line(`  ! paused: ${event.reason}`);
+          break;
+        case 'resumed':
+          progress.line('  goes on');
           break;
         case 'instance_exited':
           progress.line(`  ! ${event.slot} ended: ${event.reason}`);
@@ -102,7 +115,7 @@ export function tellStory(progress: Progress, skip: ReadonlySet<PhaseName>): Sto
           break;
         case 'deployment_ended':
           this.complete(event.receipt);
-          leave(event.at);
+          leave(event.at, null);
           progress.clear();
           break;
       }

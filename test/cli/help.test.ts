@@ -16,8 +16,8 @@ test('the bare command is one screen with examples first and verbs in the order 
 
       init          look at a project and write its zdd.yaml
       config check  read zdd.yaml and list every problem; also show, schema
-      push          send a folder or a tarball and make it live
-      attach        watch a running deployment; also promote, abort
+      push          send a folder or a tarball and make it live; also retry
+      attach        watch a running deployment; also promote, pause, resume, abort
       rollback      go back to an earlier release
       restart       fresh instances of the live release; also scale, stop, start
       status        what serves, where traffic goes, what needs attention; also drain

@@ -11,16 +11,24 @@ import {
   standingRelease,
 } from '../../agent/core/model.ts';
 import { type Observed, recover } from '../../agent/core/recover.ts';
-import { isHeld, servingGeneration, trafficOf } from '../../agent/core/traffic.ts';
+import {
+  canaryShare,
+  isHeld,
+  percentOf,
+  servingGeneration,
+  trafficOf,
+} from '../../agent/core/traffic.ts';
 import {
   ALONE,
   again,
+  canaryRequested,
   deployed,
   FAILURE,
   failing,
   PHASE_OF,
   POLICY,
   requested,
+  STEPS,
   settle,
   stopRequested,
   success,
@@ -29,8 +37,13 @@ import {
 /** One thing that may happen next, whatever the state is. */
 type Move =
   | { readonly kind: 'effect'; readonly pick: number; readonly fails: boolean }
-  | { readonly kind: 'told'; readonly verb: 'abort' | 'rollback' | 'promote' }
-  | { readonly kind: 'push'; readonly alone: boolean }
+  | {
+      readonly kind: 'told';
+      readonly verb: 'abort' | 'rollback' | 'promote' | 'pause' | 'resume';
+      readonly full: boolean;
+    }
+  | { readonly kind: 'gate pauses' }
+  | { readonly kind: 'push'; readonly alone: boolean; readonly canary: boolean }
   | { readonly kind: 'rollback'; readonly pick: number; readonly warm: boolean }
   | { readonly kind: 'again'; readonly verb: 'restart' | 'scale' | 'start' }
   | { readonly kind: 'stop' }
@@ -64,12 +77,24 @@ const move: fc.Arbitrary<Move> = fc.oneof(
     weight: 2,
     arbitrary: fc.record({
       kind: fc.constant('told' as const),
-      verb: fc.constantFrom('abort' as const, 'rollback' as const, 'promote' as const),
+      verb: fc.constantFrom(
+        'abort' as const,
+        'rollback' as const,
+        'promote' as const,
+        'pause' as const,
+        'resume' as const,
+      ),
+      full: fc.boolean(),
     }),
   },
+  { weight: 1, arbitrary: fc.constant({ kind: 'gate pauses' as const }) },
   {
     weight: 4,
-    arbitrary: fc.record({ kind: fc.constant('push' as const), alone: fc.boolean() }),
+    arbitrary: fc.record({
+      kind: fc.constant('push' as const),
+      alone: fc.boolean(),
+      canary: fc.boolean(),
+    }),
   },
   {
     weight: 2,
@@ -106,9 +131,18 @@ function eventOf(state: AppState, made: Move, id: number): AppEvent | null {
       return made.fails ? failing(effect) : success(effect);
     }
     case 'told':
-      return { type: 'told', verb: made.verb, failure: FAILURE };
+      return { type: 'told', verb: made.verb, full: made.full, failure: FAILURE };
+    case 'gate pauses': {
+      const { deployment } = state;
+      if (deployment?.phase.name !== 'canary') return null;
+      const { step: at } = deployment.phase;
+      return { type: 'paused', deployment: deployment.id, step: at, reason: 'cannot tell' };
+    }
     case 'push':
-      return requested(id, made.alone ? ALONE : POLICY);
+      return {
+        ...(made.canary ? canaryRequested(id) : requested(id)),
+        ...(made.alone ? { policy: ALONE } : {}),
+      };
     case 'rollback': {
       const { generation } = state.retiring[made.pick % Math.max(1, state.retiring.length)] ?? {};
       if (generation === undefined) return null;
@@ -291,6 +325,30 @@ describe('whatever happens, in whatever order, crashes included', () => {
         const state = settle(walk(made, () => undefined));
         expect(state.deployment).toBeNull();
         expect(state.retiring).toEqual([]);
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  test('the share of a candidate changes by the steps of its canary alone, and ends with it', () => {
+    fc.assert(
+      fc.property(moves, (made) => {
+        walk(made, (before, after) => {
+          const share = canaryShare(after);
+          if (share === null) return;
+          expect(after.stable).not.toBeNull();
+          expect(sameGeneration(share.candidate, currentCandidate(after))).toBe(true);
+          expect(percentOf(after, share.candidate)).toBe(share.percent);
+          // Whoever is not on the candidate is on stable: nobody is nowhere.
+          if (after.stable !== null) {
+            expect(percentOf(after, after.stable)).toBe(100 - share.percent);
+          }
+          const was = canaryShare(before)?.percent ?? 0;
+          if (share.percent === was) return;
+          const { deployment } = after;
+          const step = deployment?.phase.name === 'canary' ? deployment.phase.step : -1;
+          expect(STEPS[step]).toEqual({ do: 'weight', percent: share.percent });
+        });
       }),
       { numRuns: 500 },
     );

@@ -2,6 +2,7 @@ import { step } from '../../agent/core/deployment.ts';
 import type { Effect } from '../../agent/core/effects.ts';
 import type { AppEvent } from '../../agent/core/events.ts';
 import { type AppState, type Failure, newApp, type Policy } from '../../agent/core/model.ts';
+import type { CanaryStep } from '../../agent/core/strategy.ts';
 
 export const POLICY: Policy = {
   probeWithinMs: 30_000,
@@ -36,6 +37,10 @@ export function success(effect: Effect): AppEvent {
       return { type: 'stopped', generation: effect.generation };
     case 'tidy':
       return { type: 'tidied', departures: effect.departures };
+    case 'canary':
+      // Only a person leads on from here.
+      if (effect.paused) return { type: 'told', verb: 'resume', failure: FAILURE };
+      return { type: 'done', deployment: effect.deployment, phase: 'canary', step: effect.index };
     default:
       return { type: 'done', deployment: effect.deployment, phase: PHASE_OF[effect.do] };
   }
@@ -68,6 +73,7 @@ export const PHASE_OF = {
   probe: 'probing',
   smoke: 'smoking',
   admit: 'admitting',
+  canary: 'canary',
   switch: 'switching',
   bake: 'baking',
   promote: 'promoting',
@@ -80,7 +86,10 @@ export const PHASE_OF = {
 /** Of what may not run beside another release. */
 export const ALONE: Policy = { ...POLICY, holdMs: 30_000 };
 
-export function requested(id: number, policy: Policy = POLICY): AppEvent {
+export function requested(
+  id: number,
+  policy: Policy = POLICY,
+): Extract<AppEvent, { type: 'requested' }> {
   return {
     type: 'requested',
     id,
@@ -89,6 +98,21 @@ export function requested(id: number, policy: Policy = POLICY): AppEvent {
     source: './',
     policy,
   };
+}
+
+/** Steps of every kind. */
+export const STEPS: readonly CanaryStep[] = [
+  { do: 'weight', percent: 5 },
+  { do: 'hold', ms: 120_000 },
+  { do: 'analyse', withinMs: 600_000 },
+  { do: 'smoke' },
+  { do: 'approval' },
+  { do: 'weight', percent: 50 },
+];
+
+export function canaryRequested(id: number): Extract<AppEvent, { type: 'requested' }> {
+  const policy: Policy = { ...POLICY, strategy: { kind: 'canary', steps: STEPS } };
+  return { ...requested(id), policy };
 }
 
 /** A deployment of a release that is known already. */

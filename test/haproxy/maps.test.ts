@@ -32,7 +32,7 @@ const value = fc.constantFrom<string>('zdd_a', 'zdd_b', 'zdd_c/1');
 const table = fc
   .uniqueArray(fc.tuple(key, value), { selector: ([of]) => of })
   .map((entries) => new Map(entries));
-const tables = fc.record({ hosts: table, wildcards: table });
+const tables = fc.record({ hosts: table, wildcards: table, shares: table });
 
 describe('the maps', () => {
   it('say which app a route leads to, and what is taken off the path', () => {
@@ -51,6 +51,7 @@ describe('the maps', () => {
         ['/', 'zdd_shop'],
         ['/y/', 'zdd_api'],
       ]),
+      shares: new Map(),
     });
   });
 
@@ -75,12 +76,16 @@ describe('the maps', () => {
   it('come to be by the changes between them, of which none takes a route away that is wanted', () => {
     fc.assert(
       fc.property(tables, tables, (from, to) => {
-        const now = { hosts: new Map(from.hosts), wildcards: new Map(from.wildcards) };
+        const now = {
+          hosts: new Map(from.hosts),
+          wildcards: new Map(from.wildcards),
+          shares: new Map(from.shares),
+        };
         for (const change of routeChanges(from, to)) {
           expect(now[change.map].get(change.key)).toBe(change.from);
           if (change.to === undefined) now[change.map].delete(change.key);
           else now[change.map].set(change.key, change.to);
-          for (const name of ['hosts', 'wildcards'] as const) {
+          for (const name of ['hosts', 'wildcards', 'shares'] as const) {
             for (const kept of from[name].keys()) {
               if (to[name].has(kept)) expect(now[name].has(kept)).toBe(true);
             }

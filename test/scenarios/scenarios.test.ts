@@ -1,14 +1,23 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { stepsOf } from '../../agent/core/canary.ts';
 import { type Step, step } from '../../agent/core/deployment.ts';
 import { type Effect, effectsOf } from '../../agent/core/effects.ts';
 import type { AppEvent } from '../../agent/core/events.ts';
-import { type AppState, type Generation, newApp, standingRelease } from '../../agent/core/model.ts';
+import {
+  type AppState,
+  type Deployment,
+  type Generation,
+  newApp,
+  standingRelease,
+} from '../../agent/core/model.ts';
 import { recover } from '../../agent/core/recover.ts';
-import { trafficOf } from '../../agent/core/traffic.ts';
+import { tellStep } from '../../agent/core/strategy.ts';
+import { canaryShare, percentOf, trafficOf } from '../../agent/core/traffic.ts';
 import {
   ALONE,
+  canaryRequested,
   FAILURE,
   failing,
   POLICY,
@@ -23,6 +32,8 @@ import {
  *
  *   > push | roll back | abort | promote       what people say
  *   > push alone                               of what may not run beside the present release
+ *   > push a canary | pause | resume            5 %, hold, analyse, smoke, gate, 50 %
+ *   > promote in full | retry | a gate pauses
  *   > restart | scale web=3 | stop | start     the everyday verbs
  *   > back to REVISION                          a rollback when no deployment runs: `r1`, warm or cold
  *   > ok VERB | ok all but VERB                 effects come back well
@@ -46,7 +57,19 @@ class Story {
   #event(line: string): AppEvent {
     if (line === 'push') return requested(this.#next());
     if (line === 'push alone') return requested(this.#next(), ALONE);
-    const told = { 'roll back': 'rollback', abort: 'abort', promote: 'promote' } as const;
+    if (line === 'push a canary') return canaryRequested(this.#next());
+    if (line === 'retry') return this.#retry();
+    if (line === 'a gate pauses') return this.#gatePauses();
+    if (line === 'promote in full') {
+      return { type: 'told', verb: 'promote', full: true, failure: FAILURE };
+    }
+    const told = {
+      'roll back': 'rollback',
+      abort: 'abort',
+      promote: 'promote',
+      pause: 'pause',
+      resume: 'resume',
+    } as const;
     for (const [words, verb] of Object.entries(told)) {
       if (line === words) return { type: 'told', verb, failure: FAILURE };
     }
@@ -61,6 +84,21 @@ class Story {
     const event = fails ? failing(this.#effect(fails[1] ?? '')) : null;
     if (event === null) throw new Error(`nobody knows what "${line}" means`);
     return event;
+  }
+
+  #retry(): AppEvent {
+    const release = `r${this.#id}-abcdef0`;
+    const id = this.#next();
+    return {
+      ...canaryRequested(id),
+      target: { kind: 'retry', release, hasReleaseCommand: true },
+    };
+  }
+
+  #gatePauses(): AppEvent {
+    const { deployment } = this.#state;
+    const step = deployment?.phase.name === 'canary' ? deployment.phase.step : 0;
+    return { type: 'paused', deployment: deployment?.id ?? 0, step, reason: 'cannot tell' };
   }
 
   #backTo(revision: string): AppEvent {
@@ -142,11 +180,13 @@ function describe({ state, effects, ended }: Step): string {
   const { deployment } = state;
   const traffic = trafficOf(state).map(
     ({ generation, weight, state: condition }) =>
-      `${name(generation)} ${condition === 'leaving' ? 'leaving' : weight}`,
+      `${name(generation)} ${condition === 'leaving' ? 'leaving' : shown(state, generation, weight)}`,
   );
   const lines = [
     ended === null ? null : `#${ended.deployment.id} ${ended.outcome}`,
-    deployment === null ? null : `#${deployment.id} ${deployment.phase.name}`,
+    deployment === null
+      ? null
+      : `#${deployment.id} ${deployment.phase.name}${stepText(deployment)}`,
     `stable ${state.stable === null ? 'none' : name(state.stable)}${stoppedText(state)}   traffic ${traffic.join(', ') || 'none'}`,
     `under way: ${effects.map(doing).join(', ') || 'nothing'}`,
   ];
@@ -154,6 +194,19 @@ function describe({ state, effects, ended }: Step): string {
     .filter((line) => line !== null)
     .map((line) => `  ${line}\n`)
     .join('');
+}
+
+function stepText(deployment: Deployment): string {
+  const { phase } = deployment;
+  const step = phase.name === 'canary' ? stepsOf(deployment)[phase.step] : undefined;
+  if (phase.name !== 'canary' || step === undefined) return '';
+  const said = tellStep(step, (ms) => `${ms / 1_000}s`);
+  return `, ${said}${phase.paused === null ? '' : `, paused by a ${phase.paused.by}`}`;
+}
+
+/** The weight, or in a canary the share of the users. */
+function shown(state: AppState, generation: Generation, weight: number): string {
+  return canaryShare(state) === null ? String(weight) : `${percentOf(state, generation)} %`;
 }
 
 function stoppedText({ stopped, scale }: AppState): string {

@@ -73,14 +73,4 @@ export function deployRoutes(server: RouteServer, daemon: Daemon): void {
       return reply.status(202).send(await once(request, () => deploys.abort(app, owner)));
     },
   );
-
-  server.post(
-    '/v1/apps/:app/promote',
-    { schema: { params: inApp, body: steerRequest, response: steered } },
-    async (request, reply) => {
-      const { app } = request.params;
-      const { owner } = request.body;
-      return reply.status(202).send(await once(request, () => deploys.promote(app, owner)));
-    },
-  );
 }

@@ -2,6 +2,7 @@ import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import type { Daemon } from '../daemon.ts';
 import { auditRoutes } from './audit.ts';
+import { canaryRoutes } from './canary.ts';
 import { deployRoutes } from './deploy.ts';
 import { environmentRoutes } from './environment.ts';
 import { everydayRoutes } from './everyday.ts';
@@ -18,6 +19,7 @@ export async function registerRoutes(scope: FastifyInstance, daemon: Daemon): Pr
   readRoutes(server, daemon);
   streamRoutes(server, daemon);
   deployRoutes(server, daemon);
+  canaryRoutes(server, daemon);
   everydayRoutes(server, daemon);
   gateRoutes(server, daemon);
   auditRoutes(server, daemon);

@@ -3,6 +3,7 @@ import { accessRules } from './access.ts';
 import { holdRule } from './hold.ts';
 import { maintenanceRule } from './maintenance.ts';
 import { addressText, backendOf } from './names.ts';
+import { splitRules } from './split.ts';
 import { PLAIN, quote } from './words.ts';
 
 /**
@@ -28,12 +29,14 @@ export function backend(
   app: DesiredApp,
   chroot: string | undefined,
   withServers: boolean,
+  mapFolder: string,
 ): string[] {
   return [
     `backend ${backendOf(app.app)}`,
     ...backendSettings(),
     ...maintenanceRule(app),
     ...accessRules(app),
+    ...splitRules(app, mapFolder),
     '  # A request that is not idempotent is never sent to an instance twice.',
     '  http-request disable-l7-retry unless { method GET HEAD OPTIONS PUT DELETE TRACE }',
     // The path as the app would see it: our frontend has taken off what a route strips.

@@ -1,9 +1,13 @@
 import { type Route, segmentsOf } from '../../protocol/routes.ts';
 import type { DesiredProxy } from '../proxy.ts';
 import { appOf, backendOf } from './names.ts';
+import { shareText } from './share.ts';
 
-/** The two map files: exact hosts, and hosts below a domain or all there are. */
-export const MAP_NAMES = ['hosts', 'wildcards'] as const;
+/**
+ * The map files: exact hosts, hosts below a domain or all there are, and which share of an app's users
+ * a candidate has.
+ */
+export const MAP_NAMES = ['hosts', 'wildcards', 'shares'] as const;
 export type MapName = (typeof MAP_NAMES)[number];
 
 /**
@@ -28,9 +32,22 @@ export function mapPath(folder: string, name: MapName): string {
   return `${folder}/zdd-${name}.map`;
 }
 
-/** The routes of all apps but those that have never served: these must not be given anybody's requests. */
-export function routeMaps(desired: DesiredProxy): RouteMaps {
-  const maps = { hosts: new Map<string, string>(), wildcards: new Map<string, string>() };
+/**
+ * The shares of all apps, and the routes of all but those that have never served: these must not be
+ * given anybody's requests.
+ * @param routed whether a frontend of ours routes by them
+ */
+export function routeMaps(desired: DesiredProxy, routed = true): RouteMaps {
+  const maps = {
+    hosts: new Map<string, string>(),
+    wildcards: new Map<string, string>(),
+    shares: new Map<string, string>(),
+  };
+  for (const app of desired.apps) {
+    const share = shareText(app);
+    if (share !== null) maps.shares.set(backendOf(app.app), share);
+  }
+  if (!routed) return maps;
   for (const { app, routes, servers, keepsRoutes = false } of desired.apps) {
     const serves = servers.some(({ weight, state }) => weight > 0 && state === 'ready');
     if (!serves && !keepsRoutes) continue;
@@ -56,12 +73,13 @@ export function carriedMaps(
   const carried = (name: MapName): RouteMap => {
     const kept = new Map<string, string>();
     for (const [key, value] of running[name]) {
-      const lasting = backends.has(backendIn(value)) ? value : wanted[name].get(key);
+      const backend = name === 'shares' ? key : backendIn(value);
+      const lasting = backends.has(backend) ? value : wanted[name].get(key);
       if (lasting !== undefined) kept.set(key, lasting);
     }
     return kept;
   };
-  return { hosts: carried('hosts'), wildcards: carried('wildcards') };
+  return { hosts: carried('hosts'), wildcards: carried('wildcards'), shares: carried('shares') };
 }
 
 /** What has to change, in an order in which no request falls between: what goes, goes last. */
@@ -82,6 +100,10 @@ export function routeChanges(from: RouteMaps, to: RouteMaps): readonly RouteChan
 
 /** A route that differs, for people: `*.example.com/api: to shop, wanted api`. */
 export function changeText({ map, key, from, to }: RouteChange): string {
+  if (map === 'shares') {
+    const share = `share of ${appOf(key) ?? key}`;
+    return `${share}: ${from ?? 'none'}, wanted ${to ?? 'none'}`;
+  }
   const route = `route ${routeOfKey(map, key)}`;
   if (from === undefined) return `${route}: missing at runtime`;
   if (to === undefined) return `${route}: not wanted`;
@@ -115,16 +137,19 @@ const HEADERS: Readonly<Record<MapName, readonly string[]>> = {
     'Routes of zdd-agent for the hosts below a domain, or, without a domain, for every host.',
     'Looked at when no line of zdd-hosts.map fits.',
   ],
+  shares: [
+    'Users of an app that are on its candidate: backend, how many of 10,000 / instances / turn / servers.',
+  ],
 };
 
-function placeOf({ host, path }: Route): { map: MapName; key: string } {
+function placeOf({ host, path }: Route): { map: 'hosts' | 'wildcards'; key: string } {
   const below = path === '/' ? '/' : `${path}/`;
   if (host === '*') return { map: 'wildcards', key: below };
   if (host.startsWith('*.')) return { map: 'wildcards', key: `${host.slice(2)}${below}` };
   return { map: 'hosts', key: `${host}${below}` };
 }
 
-function routeOfKey(map: MapName, key: string): string {
+function routeOfKey(map: Exclude<MapName, 'shares'>, key: string): string {
   const host = map === 'hosts' ? '' : key.startsWith('/') ? '*' : '*.';
   return `${host}${key.replace(/\/$/, '')}`;
 }

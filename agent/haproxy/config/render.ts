@@ -29,7 +29,7 @@ export interface Rendered {
   readonly text: string;
   /** Equal for two regions that differ in nothing but servers: 16 hex digits. */
   readonly shape: string;
-  /** undefined: the region routes nothing, for want of a frontend or of apps. */
+  /** undefined: the region routes and divides nothing. */
   readonly maps: RouteMaps | undefined;
   /** An app lets requests wait, by the script beside the file. */
   readonly holds: boolean;
@@ -44,10 +44,11 @@ export function renderRegion(desired: DesiredProxy, options: RenderOptions): Ren
   const shapeText = render(apps, options, '', false);
   const shape = createHash('sha256').update(shapeText).digest('hex').slice(0, 16);
   const routes = options.bind.length > 0 && apps.length > 0;
+  const splits = apps.some(({ split }) => split !== undefined);
   return {
     text: render(apps, options, shape, true),
     shape,
-    maps: routes ? routeMaps(desired) : undefined,
+    maps: routes || splits ? routeMaps(desired, routes) : undefined,
     holds: holds(apps),
   };
 }
@@ -74,7 +75,7 @@ function render(
       : [frontend(bind, noApps ? undefined : mapFolder, accessLog), nobody(noApps)]),
     ...apps.map(userlist).filter((lines) => lines.length > 0),
     ...apps.flatMap((app) => [
-      backend(app, chroot, withServers),
+      backend(app, chroot, withServers, mapFolder),
       maintenanceFlag(app, withServers),
       ...[holdFlag(app, withServers)].filter((lines) => lines.length > 0),
     ]),
