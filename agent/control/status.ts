@@ -6,12 +6,14 @@ import {
   standingRelease,
 } from '../core/model.ts';
 import { trafficOf } from '../core/traffic.ts';
+import { cronStatusOf } from '../pipeline/cron-status.ts';
 import { configOf, type Host, type HostSlot } from '../pipeline/host.ts';
 import { trafficSlots } from '../pipeline/traffic.ts';
 import type { AppStatus, Finding, GenerationStatus } from '../protocol/api.ts';
 import type { AppConfig } from '../protocol/app-config.ts';
 import { routesOf, routeText } from '../protocol/routes.ts';
 import type { Listen } from '../runner/runner.ts';
+import { ailingJobs } from './cron-findings.ts';
 import { crowdedWorkers, drift } from './haproxy-findings.ts';
 import { undelivered } from './outbox-findings.ts';
 
@@ -47,6 +49,7 @@ export async function appStatus(
     generations: await Promise.all(
       roles.map((role) => generationStatus(host, state, role, signal)),
     ),
+    cron: cronStatusOf(host, app),
     lock: host.locks.find(app),
     maintenance: maintenanceOf(host, app),
   };
@@ -191,6 +194,7 @@ export async function attention(host: Host, signal: AbortSignal): Promise<Findin
     ...(await crowdedWorkers(host, signal)),
     ...instancesDown(host),
     ...undelivered(host),
+    ...ailingJobs(host),
   ];
 }
 
