@@ -1102,7 +1102,7 @@ restore_haproxy() {
 
 stop_apps() {
   local -a names
-  mapfile -t names < <(systemctl list-units --all --plain --no-legend 'zdd-app-*@*' 'zdd-once-*@*' 'zdd-provision@*' | awk '{ print $1 }')
+  mapfile -t names < <(systemctl list-units --all --plain --no-legend 'zdd-app-*@*' 'zdd-once-*@*' 'zdd-cron-*@*' 'zdd-provision@*' | awk '{ print $1 }')
   ((${#names[@]} == 0)) || systemctl stop "${names[@]}"
   ((${#names[@]} == 0)) || systemctl reset-failed "${names[@]}" 2>/dev/null || true
   systemctl disable --now --quiet zdd-sockets.service 2>/dev/null || true
@@ -1111,7 +1111,7 @@ stop_apps() {
 }
 
 remove_app_units() {
-  rm -rf "$units"/zdd-app-*@.* "$units"/zdd-once-*@.* "$units"/multi-user.target.wants/zdd-app-* \
+  rm -rf "$units"/zdd-app-*@.* "$units"/zdd-once-*@.* "$units"/zdd-cron-*@* "$units"/multi-user.target.wants/zdd-app-* \
     /etc/tmpfiles.d/zdd-app-*.conf /etc/tmpfiles.d/zdd-agent-sockets.conf \
     /etc/systemd/system.control/zdd-* /run/systemd/system.control/zdd-*
   systemctl daemon-reload

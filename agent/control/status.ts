@@ -9,6 +9,7 @@ import {
 } from '../core/model.ts';
 import { tellStep } from '../core/strategy.ts';
 import { percentOf } from '../core/traffic.ts';
+import { cronStatusOf } from '../pipeline/cron-status.ts';
 import { configOf, type Host, type HostSlot } from '../pipeline/host.ts';
 import { trafficSlots } from '../pipeline/traffic.ts';
 import type { AppStatus, Finding, GenerationStatus } from '../protocol/api.ts';
@@ -16,6 +17,7 @@ import type { AppConfig } from '../protocol/app-config.ts';
 import { formatDuration } from '../protocol/duration.ts';
 import { routesOf, routeText } from '../protocol/routes.ts';
 import type { Listen } from '../runner/runner.ts';
+import { ailingJobs } from './cron-findings.ts';
 import { crowdedWorkers, drift } from './haproxy-findings.ts';
 import { undelivered } from './outbox-findings.ts';
 
@@ -52,6 +54,7 @@ export async function appStatus(
     generations: await Promise.all(
       roles.map((role) => generationStatus(host, state, role, signal)),
     ),
+    cron: cronStatusOf(host, app),
     lock: host.locks.find(app),
     maintenance: maintenanceOf(host, app),
   };
@@ -209,6 +212,7 @@ export async function attention(host: Host, signal: AbortSignal): Promise<Findin
     ...(await crowdedWorkers(host, signal)),
     ...instancesDown(host),
     ...undelivered(host),
+    ...ailingJobs(host),
   ];
 }
 

@@ -11,6 +11,7 @@ import type { InstanceSpec, Runner } from '../runner/runner.ts';
 import { createSystemdRunner } from '../runner/systemd/systemd-runner.ts';
 import { createArtifactStore } from '../store/artifact/artifacts.ts';
 import { Audit } from '../store/audit.ts';
+import { CronRuns } from '../store/cron.ts';
 import { Drops } from '../store/drops.ts';
 import { Environments } from '../store/environment.ts';
 import { Journal } from '../store/journal.ts';
@@ -51,6 +52,7 @@ export function composeHost(
     audit: new Audit(database, steadyNow),
     environments: new Environments(database),
     outbox: new Outbox<NotifyEntry>(database, steadyNow),
+    cron: new CronRuns(database),
     artifacts: createArtifactStore({
       dir: layout.artifacts,
       get maxBytes() {

@@ -11,6 +11,7 @@ import { activity } from '../observe/activity.ts';
 import { LifeSign } from '../observe/life-sign.ts';
 import { createLog, logEvent } from '../observe/log.ts';
 import { watchdogIntervalMs } from '../observe/notify.ts';
+import { keepSchedules } from '../pipeline/cron.ts';
 import { Deploys } from '../pipeline/deploys.ts';
 import type { Host } from '../pipeline/host.ts';
 import { keepTrue } from '../pipeline/keep-true.ts';
@@ -97,6 +98,7 @@ export async function serve(file: string, configuration: Configuration): Promise
       keepFewWorkers(host, signals.stop),
       endInTime(host, signals.stop),
       sendNotifications(host, signals.stop),
+      keepSchedules(host, signals.stop),
     ]);
     if (!signals.stop.aborted) await once(signals.stop, 'abort');
     log.info('agent stopping; apps run on');

@@ -89,6 +89,13 @@ export function logEvent(log: Logger, event: ZddEvent): void {
       else log.warn(told, `drain notice (${event.how}) could not be given: ${event.error}`);
       return;
     }
+    case 'cron': {
+      const { job, release, outcome, detail } = event;
+      const ran = { ...fields, job, release };
+      if (outcome === 'ok') log.info(ran, 'job is well again');
+      else log.warn(ran, `job ${outcome}: ${detail}`);
+      return;
+    }
     case 'notified': {
       const { to, result, attempts, error } = event;
       if (error === null) log.info({ ...fields, to }, 'notification sent');

@@ -19,14 +19,14 @@ const APP = /^[a-z][a-z0-9-]{0,30}$/;
  * The variables of whatever is started for an app from now on: those of its `zdd.yaml`, over them
  * those the host keeps, over them what the agent itself has to say. What is for the agent alone, as the
  * addresses of `notify`, no process is given.
- * @param type the process type; none for the release command
+ * @param type the process type, or the job; none for the release command
  */
 export function environmentOf(
   host: Host,
   app: string,
   { release, deployment }: Generation,
   config: AppConfig,
-  type?: ProcessType,
+  type?: Pick<ProcessType, 'env'>,
 ): Record<string, string> {
   const forTheAgent = notifyVariables(config.notify);
   const kept = Object.entries(host.environments.values(app));

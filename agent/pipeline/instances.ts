@@ -1,6 +1,7 @@
 import { type AppState, type Generation, generationsOf, type Scale } from '../core/model.ts';
 import { slotsOf } from '../core/plan.ts';
 import { type AppConfig, listenOf, type ProcessType } from '../protocol/app-config.ts';
+import { calendarsOf } from '../protocol/cron.ts';
 import type { InstanceSpec, Listen } from '../runner/runner.ts';
 import { environmentOf } from './environment.ts';
 import { configOf, type Host, type HostSlot } from './host.ts';
@@ -140,9 +141,17 @@ export async function prepareApp(
       app,
       stopTimeoutMs: Math.max(...graces) + STOP_MARGIN_MS,
       allow: [...new Set(configs.flatMap(({ sandbox }) => sandbox.allow))].toSorted(),
+      calendars: stableCalendars(host, app),
     },
     signal,
   );
+}
+
+/** Jobs run in the release that serves: whatever else is prepared leaves their times alone. */
+function stableCalendars(host: Host, app: string): Record<string, readonly string[]> {
+  const { stable } = host.journal.state(app);
+  const jobs = stable === null ? {} : configOf(host, app, stable).cron;
+  return Object.fromEntries(Object.entries(jobs).map(([name, job]) => [name, calendarsOf(job)]));
 }
 
 /** Starts these slots; one that runs already is left alone. */

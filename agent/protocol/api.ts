@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { cronStatus } from './cron.ts';
 import { errorBody } from './errors.ts';
 import { deploymentKind, outcome, phase, receipt } from './events.ts';
 import { lockStatus, maintenanceStatus } from './gate.ts';
@@ -163,6 +164,8 @@ export const appStatus = z.object({
     })
     .nullable(),
   generations: z.array(generationStatus),
+  /** Its jobs, and what became of them; agents before 0.2 do not say. */
+  cron: z.array(cronStatus).optional(),
   /** Nobody may deploy, restart or scale it. Agents before 0.2 do not say. */
   lock: lockStatus.nullish(),
   /** It answers 503. */

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { access, leadsTo, redirect } from './access.ts';
+import { cron } from './cron.ts';
 import { duration } from './duration.ts';
 import { MOST_INSTANCES } from './everyday.ts';
 import { gates } from './gates.ts';
@@ -125,6 +126,7 @@ export const appConfig = z
     processes: z.record(name, processType).refine((map) => Object.keys(map).length > 0, {
       message: 'expected at least one process, such as web',
     }),
+    cron,
     release: z
       .union([
         command.transform((run) => ({ run })),

@@ -178,6 +178,18 @@ export const event = z.discriminatedUnion('type', [
     reason: z.string(),
     restartInMs: z.number().nullable(),
   }),
+  /** A run of a job failed, was due and did not begin, or is well again after that. */
+  z.object({
+    ...base,
+    type: z.literal('cron'),
+    job: z.string(),
+    release: z.string(),
+    outcome: z.enum(['ok', 'failed', 'missed']),
+    /** When it was due, ms since the epoch. */
+    dueAt: z.number(),
+    ms: z.number().nullable(),
+    detail: z.string(),
+  }),
   z.object({
     ...base,
     type: z.literal('recovered'),

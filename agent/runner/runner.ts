@@ -38,6 +38,8 @@ export interface HostPreparation {
   /** When an instance that does not end may be killed at the earliest, ms after SIGTERM. */
   readonly stopTimeoutMs: number;
   readonly allow: readonly SandboxOption[];
+  /** When jobs run, by name: `OnCalendar=` of systemd.time(7). */
+  readonly calendars: Readonly<Record<string, readonly string[]>>;
 }
 
 /** Everything needed to run one instance; stored as JSON so that a restart can start it again. */
@@ -159,7 +161,40 @@ export interface ExecSession {
  */
 export class Leaving extends Error {}
 
+/** A job that runs at certain times. */
+export interface TimedJob extends Omit<OnceSpec, 'name'> {
+  /** Unique within the app. */
+  readonly job: string;
+  /** `OnCalendar=` of systemd.time(7), one or more. */
+  readonly calendars: readonly string[];
+}
+
+/** The last run of a timed job. Times in ms since the epoch. */
+export interface TimedRun {
+  readonly startedAt: number;
+  readonly endedAt: number | null;
+  readonly outcome: 'running' | 'ok' | 'failed';
+  /** Why it failed. */
+  readonly detail: string;
+}
+
+/** Runs jobs at their times by itself, with or without the daemon, each never twice at once. */
+export interface Timers {
+  /**
+   * Makes these the jobs of an app, and no others: what is due from now on runs as said here. A run
+   * that is under way goes on. Idempotent; `prepare` must have been told the calendars.
+   * @throws ZDD_START_FAILED
+   */
+  set(app: string, jobs: readonly TimedJob[], signal: AbortSignal): Promise<void>;
+  /** Whether an app has timers that an earlier daemon has set. */
+  any(app: string): Promise<boolean>;
+  /** The last run of a job in this boot; null when there was none. */
+  last(app: string, job: string, signal: AbortSignal): Promise<TimedRun | null>;
+}
+
 export interface Runner {
+  /** Null where the daemon has to be the clock itself. */
+  readonly timers: Timers | null;
   /** Re-adopts what an earlier daemon started (by pid and start time) and restarts what died. */
   adopt(): Promise<void>;
   /**

@@ -141,6 +141,27 @@ const MIGRATIONS: readonly string[] = [
   INSERT INTO outbox_cursor (seq)
     SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0);
   `,
+  // Jobs that run at certain times.
+  `
+  CREATE TABLE cron_jobs (
+    app TEXT NOT NULL,
+    job TEXT NOT NULL,
+    schedule TEXT NOT NULL,
+    since INTEGER NOT NULL,
+    PRIMARY KEY (app, job)
+  ) STRICT;
+  CREATE TABLE cron_runs (
+    app TEXT NOT NULL,
+    job TEXT NOT NULL,
+    due_at INTEGER NOT NULL,
+    release TEXT NOT NULL,
+    started_at INTEGER,
+    ended_at INTEGER,
+    outcome TEXT NOT NULL,
+    detail TEXT NOT NULL,
+    PRIMARY KEY (app, job, due_at)
+  ) STRICT;
+  `,
 ];
 
 /**

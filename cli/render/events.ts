@@ -66,6 +66,13 @@ function told(event: ZddEvent): Told {
       return event.error === null
         ? ['plain', `${event.slot} was told that it drains (${event.how})`]
         : ['attention', `${event.slot} could not be told that it drains: ${event.error}`];
+    case 'cron': {
+      const { job, outcome, dueAt, detail } = event;
+      const due = `${job}, due ${dateTime(dueAt)}`;
+      return outcome === 'ok'
+        ? ['done', `job ${due}: well again`]
+        : ['failed', `job ${due}: ${outcome}, ${detail}`];
+    }
     case 'notified': {
       const { to, result, attempts, error } = event;
       if (error === null) return ['plain', `told by ${to}`];

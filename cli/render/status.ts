@@ -4,6 +4,7 @@ import type {
   GenerationStatus,
   StatusReply,
 } from '../../agent/protocol/api.ts';
+import { formatDuration } from '../../agent/protocol/duration.ts';
 import { age, counted, shortRelease } from './amounts.ts';
 import { findingLines } from './findings.ts';
 import type { Screen } from './screen.ts';
@@ -41,6 +42,7 @@ export function newsOf(
     ['stopped', apps.flatMap((app) => stopped(app, now))],
     ['closed', apps.flatMap((app) => closed(app, now))],
     ['leaving', apps.flatMap(leaving)],
+    ['jobs', apps.flatMap((app) => jobs(app, now))],
     ['restarting', apps.flatMap(restarting)],
   ];
 }
@@ -157,6 +159,15 @@ function leaving(app: AppStatus): string[] {
       ].filter((text) => text !== '');
       return `${app.app} ${release} ${role}${held.length > 0 ? `: ${held.join(', ')}` : ''}`;
     });
+}
+
+function jobs({ app, cron = [] }: AppStatus, now: number): string[] {
+  return cron.map(({ job, schedule, zone, nextAt, last }) => {
+    const took = last?.ms == null ? '' : ` in ${formatDuration(last.ms)}`;
+    const ran = last === null ? 'not yet' : `${last.outcome} ${age(now - last.at)} ago${took}`;
+    const next = nextAt === null ? 'never again' : `next in ${age(nextAt - now)}`;
+    return `${app} ${job} (${schedule} ${zone}): ${ran}, ${next}`;
+  });
 }
 
 function restarting(app: AppStatus): string[] {

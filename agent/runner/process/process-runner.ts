@@ -75,6 +75,8 @@ class ProcessRunner implements Runner {
     ]);
   }
 
+  readonly timers = null;
+
   /** Everything runs as the daemon's own user: there is nothing to make ready. */
   async prepare(): Promise<void> {}
 

@@ -11,7 +11,7 @@ const LONGEST_STOP_S = 3_600;
 
 /**
  * Asks root for what an app needs: user, folders, units. Root takes the app's name from the unit's
- * and nothing but these two lines from the agent.
+ * and nothing but these lines from the agent.
  * @throws ZDD_START_FAILED with the last words of the root step; the reason of `signal`
  */
 export async function provision(
@@ -29,7 +29,10 @@ export async function provision(
 }
 
 /** The lines of a request. */
-export function requestText({ stopTimeoutMs, allow }: HostPreparation): string {
+export function requestText({ stopTimeoutMs, allow, calendars }: HostPreparation): string {
   const seconds = Math.min(LONGEST_STOP_S, Math.max(1, Math.ceil(stopTimeoutMs / 1_000)));
-  return `stop_timeout=${seconds}\nallow=${allow.join(' ')}\n`;
+  const times = Object.entries(calendars).flatMap(([job, all]) =>
+    all.map((calendar) => `cron=${job} ${calendar}\n`),
+  );
+  return `stop_timeout=${seconds}\nallow=${allow.join(' ')}\n${times.join('')}`;
 }

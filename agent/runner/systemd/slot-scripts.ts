@@ -42,6 +42,17 @@ export function onceScript(spec: Startable, around: ScriptSurroundings): string 
   return script(becoming(spec, around));
 }
 
+/** The script that becomes a run of a job, for so long at most. Holds secrets. */
+export function jobScript(
+  { command, timeoutMs, ...spec }: Startable & { readonly timeoutMs: number },
+  around: ScriptSurroundings,
+): string {
+  const seconds = Math.max(1, Math.ceil(timeoutMs / 1_000));
+  const words = typeof command === 'string' ? ['/bin/sh', '-c', command] : command;
+  const limited = ['/usr/bin/timeout', '--kill-after=10', String(seconds), ...words];
+  return script(becoming({ ...spec, command: limited }, around));
+}
+
 /**
  * Runs after each end of an instance, whatever the end was; systemd gives it `SERVICE_RESULT`,
  * `EXIT_CODE` and `EXIT_STATUS` (systemd.exec(5)). `<5>` makes the line a notice, which tells it from

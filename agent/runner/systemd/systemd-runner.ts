@@ -15,6 +15,7 @@ import {
   type OutputFilter,
   type OutputLine,
   type Runner,
+  type Timers,
 } from '../runner.ts';
 import { ActiveFiles } from './active-files.ts';
 import { systemctl } from './bus.ts';
@@ -26,6 +27,7 @@ import { forgetOnce, knowsOnce, runOnce } from './once.ts';
 import { provision } from './provision.ts';
 import { ReleaseBook } from './slot-book.ts';
 import { allSlots, readSlot } from './slot-folder.ts';
+import { createTimers } from './timers.ts';
 import { serviceOf } from './unit-names.ts';
 import { isDown, monotonicUs, statusOf, type UnitState } from './unit-state.ts';
 import { UnitWatch } from './unit-watch.ts';
@@ -50,6 +52,7 @@ export function createSystemdRunner(options: SystemdRunnerOptions): Runner {
 }
 
 class SystemdRunner implements Runner {
+  readonly timers: Timers;
   readonly #options: SystemdRunnerOptions;
   readonly #ports: PortPool;
   readonly #specs = new Map<string, InstanceSpec>();
@@ -79,6 +82,7 @@ class SystemdRunner implements Runner {
         lang: process.env['LANG'] ?? 'C.UTF-8',
       }),
     };
+    this.timers = createTimers(this.#around);
     this.#book = new ReleaseBook(stateDir, (slot) => this.#specs.get(slot)?.release);
   }
 
@@ -100,7 +104,11 @@ class SystemdRunner implements Runner {
   }
 
   async prepare(request: HostPreparation, signal: AbortSignal): Promise<void> {
-    await provision(request, this.#options.stateDir, this.#bound(signal));
+    const { stateDir } = this.#options;
+    // Whoever asks for an app waits for the one before: they write the same request.
+    await this.#oneAtATime(request.app, this.#bound(signal), (bound) =>
+      provision(request, stateDir, bound),
+    );
   }
 
   async start(spec: InstanceSpec, signal: AbortSignal): Promise<void> {
@@ -241,7 +249,10 @@ class SystemdRunner implements Runner {
     this.#watch.forget(serviceOf(slot));
   }
 
-  /** The verbs of a slot follow each other: a stop waits for the start that it is to undo. */
+  /**
+   * The verbs of a slot follow each other: a stop waits for the start that it is to undo. So do those
+   * of an app as a whole.
+   */
   async #oneAtATime(
     slot: string,
     signal: AbortSignal,

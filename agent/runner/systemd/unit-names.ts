@@ -35,6 +35,16 @@ export function onceUnitOf(slot: string): string {
   return `zdd-once-${app}@${name}.service`;
 }
 
+/** What a job of an app runs as. */
+export function cronServiceOf(app: string, job: string): string {
+  return `zdd-cron-${app}@${job}.service`;
+}
+
+/** What starts it at its times. */
+export function cronTimerOf(app: string, job: string): string {
+  return `zdd-cron-${app}@${job}.timer`;
+}
+
 /** The root step that makes user, folders and units of an app. */
 export function provisionUnitOf(app: string): string {
   return `zdd-provision@${app}.service`;

@@ -103,8 +103,15 @@ test('limits are properties of the unit, but for open files', () => {
 
 test('root is asked for whole seconds that it takes, and for what the sandbox shall allow', () => {
   const text = (stopTimeoutMs: number) =>
-    requestText({ app: 'shop', stopTimeoutMs, allow: ['devices', 'home'] });
+    requestText({ app: 'shop', stopTimeoutMs, allow: ['devices', 'home'], calendars: {} });
   expect(text(15_001)).toBe('stop_timeout=16\nallow=devices home\n');
   expect(text(1)).toContain('stop_timeout=1\n');
   expect(text(90 * 60_000)).toContain('stop_timeout=3600\n');
+  const calendars = {
+    nightly: ['*-*-* 3:0:00 UTC'],
+    either: ['*-*-1 0:0:00 UTC', 'sun *-*-* 0:0:00 UTC'],
+  };
+  expect(requestText({ app: 'shop', stopTimeoutMs: 1, allow: [], calendars })).toBe(
+    'stop_timeout=1\nallow=\ncron=nightly *-*-* 3:0:00 UTC\ncron=either *-*-1 0:0:00 UTC\ncron=either sun *-*-* 0:0:00 UTC\n',
+  );
 });
