@@ -42,6 +42,11 @@ const schema = z.strictObject({
        * to the backends.
        */
       bind: z.array(z.string()).default(['*:80']),
+      /**
+       * How traffic moves. `auto`: by the Runtime API where HAProxy lets the agent, else by graceful
+       * reloads.
+       */
+      switch: z.enum(['auto', 'runtime', 'reload']).default('auto'),
       /** Old workers that may still hold connections from before a reload. */
       max_old_workers: z.int().min(1).max(64).default(8),
     })
@@ -84,6 +89,7 @@ export interface Configuration {
     readonly masterSocket: string;
     readonly adminSocketInRegion: boolean;
     readonly bind: readonly string[];
+    readonly switchBy: 'auto' | 'runtime' | 'reload';
     readonly maxOldWorkers: number;
   };
   readonly limits: {
@@ -142,6 +148,7 @@ function derive(data: z.output<typeof schema>): Configuration {
         (embedded ? `${data.run_dir}/haproxy-master.sock` : '/run/haproxy-master.sock'),
       adminSocketInRegion: haproxy.admin_socket_in_region,
       bind: haproxy.bind,
+      switchBy: haproxy.switch,
       maxOldWorkers: haproxy.max_old_workers,
     },
     limits: {

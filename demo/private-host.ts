@@ -26,6 +26,8 @@ export interface CliResult {
 export interface PrivateHostOptions {
   /** Added to the generated `agent.yaml`, key by key. */
   readonly settings?: Readonly<Record<string, unknown>>;
+  /** Added to its `haproxy`, key by key. */
+  readonly haproxy?: Readonly<Record<string, unknown>>;
   /** Environment of the daemon, beside the present one. */
   readonly env?: Readonly<Record<string, string>>;
 }
@@ -58,7 +60,11 @@ export class PrivateHost {
   }
 
   /** Lays the host out; nothing runs yet. */
-  static async prepare({ settings = {}, env = {} }: PrivateHostOptions = {}): Promise<PrivateHost> {
+  static async prepare({
+    settings = {},
+    haproxy = {},
+    env = {},
+  }: PrivateHostOptions = {}): Promise<PrivateHost> {
     const dir = await mkdtemp(join(tmpdir(), 'zdd-'));
     const port = await freePort();
     const host = new PrivateHost(dir, port, env);
@@ -69,7 +75,13 @@ export class PrivateHost {
         state_dir: join(dir, 'state'),
         run_dir: join(dir, 'run'),
         path: `${dirname(process.execPath)}:${process.env['PATH'] ?? ''}`,
-        haproxy: { mode: 'embedded', bind: [`127.0.0.1:${port}`] },
+        haproxy: {
+          mode: 'embedded',
+          bind: [`127.0.0.1:${port}`],
+          // Set for a whole run by `npm test -- --switch reload`.
+          switch: process.env['ZDD_TEST_SWITCH'] ?? 'auto',
+          ...haproxy,
+        },
         ...settings,
       }),
     );

@@ -76,6 +76,7 @@ export function composeHost(
       masterSocket: haproxy.masterSocket,
       adminSocketInRegion: haproxy.adminSocketInRegion,
       bind: () => settings.current.haproxy.bind,
+      switchBy: () => settings.current.haproxy.switchBy,
       maxOldWorkers: () => settings.current.haproxy.maxOldWorkers,
       workDir: layout.haproxy,
       accessLog: true,

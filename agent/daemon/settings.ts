@@ -8,6 +8,7 @@ const LIVE = [
   'ports',
   'path',
   'haproxy.bind',
+  'haproxy.switchBy',
   'haproxy.maxOldWorkers',
 ] as const;
 
@@ -19,6 +20,7 @@ const NAMES: Readonly<Record<string, string>> = {
   logLevel: 'log_level',
   'haproxy.adminSocket': 'haproxy.admin_socket',
   'haproxy.masterSocket': 'haproxy.master_socket',
+  'haproxy.switchBy': 'haproxy.switch',
   'haproxy.maxOldWorkers': 'haproxy.max_old_workers',
   'haproxy.adminSocketInRegion': 'haproxy.admin_socket_in_region',
 };
@@ -50,8 +52,8 @@ export class Settings {
   replace(next: Configuration): () => void {
     const before = this.#current;
     const { logLevel, limits, ports, path } = next;
-    const { bind, maxOldWorkers } = next.haproxy;
-    const haproxy = { ...before.haproxy, bind, maxOldWorkers };
+    const { bind, switchBy, maxOldWorkers } = next.haproxy;
+    const haproxy = { ...before.haproxy, bind, switchBy, maxOldWorkers };
     this.#current = { ...before, logLevel, limits, ports, path, haproxy };
     return () => {
       this.#current = before;

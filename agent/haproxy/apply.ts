@@ -1,20 +1,13 @@
 import { ZddError } from '../protocol/errors.ts';
-import { ConfigEdited, readConfig, writeBeside, writeConfig } from './config/file.ts';
-import { carriedMaps, MAP_NAMES, mapPath, type RouteMaps, routeChanges } from './config/maps.ts';
+import { roundByReload } from './apply-by-reload.ts';
+import { ConfigEdited, writeConfig } from './config/file.ts';
+import { carriedMaps, MAP_NAMES } from './config/maps.ts';
 import { checkDesired } from './config/names.ts';
-import { findRegion, replaceRegion } from './config/region.ts';
-import {
-  type ConfigFile,
-  mapsSay,
-  readMaps,
-  recallConfigFile,
-  writeHoldScript,
-  writeMaps,
-} from './config-file.ts';
+import { replaceRegion } from './config/region.ts';
+import { type ConfigFile, recallConfigFile, writeHoldScript, writeMaps } from './config-file.ts';
 import { type Context, renderWith } from './context.ts';
 import {
   isEmpty,
-  type Plan,
   planServers,
   stage,
   type Target,
@@ -22,38 +15,16 @@ import {
   withoutMisplaced,
 } from './converge.ts';
 import { showProcesses } from './master.ts';
-import { observeBackends, type Running, serverOf } from './observe.ts';
+import { type Running, serverOf } from './observe.ts';
 import type { Applied, DesiredProxy } from './proxy.ts';
 import { reload, requireRoom } from './reload.ts';
-import { observeRoutes } from './routes.ts';
-import { admit, moveTraffic, retire, takeBack } from './steps.ts';
-import { observeCurrent, onWorker, WorkerChanged } from './worker.ts';
+import { acts, type Progress, type Reached, runningRoutes, settled } from './settled.ts';
+import { admit, moveTraffic, retire } from './steps.ts';
+import { undo } from './undo.ts';
+import { observeCurrent, switchesBy, WorkerChanged } from './worker.ts';
 
 /** An admin may reload while we work; more often than this in one apply is no coincidence. */
 const MAX_ROUNDS = 6;
-/** Undoing must not be cut short by the abort that made it necessary, ms. */
-const UNDO_MS = 30_000;
-
-/** What one apply has done so far. */
-interface Progress {
-  changed: boolean;
-  reloaded: boolean;
-  switchMs: number;
-  /** Traffic has moved: from here on the only way is forward. */
-  moved: boolean;
-}
-
-/** Where `reach` has come to. */
-interface Reached {
-  /** As it was seen last: what was changed since is not in it. */
-  readonly running: Running;
-  /** The backends that were changed. */
-  readonly touched: ReadonlySet<string>;
-  /** `haproxy.cfg` as it was left, and where it stands. */
-  readonly text: string;
-  readonly file: Pick<ConfigFile, 'chroot' | 'folder'>;
-  readonly maps: RouteMaps | undefined;
-}
 
 /** What `reach` does beside making the servers so. */
 interface Extra {
@@ -110,6 +81,16 @@ async function oneRound(
   const file = await recallConfigFile(options);
   checkDesired(desired, file.chroot);
   const before = await observeCurrent(context, signal);
+  if ((await switchesBy(context, before, signal)) === 'reload') {
+    try {
+      return await roundByReload(context, desired, before, file, progress, signal);
+    } catch (error) {
+      if (!progress.moved && !isInterference(error)) {
+        await undo(context, file, before, 'reload', error);
+      }
+      throw error;
+    }
+  }
   const shape = renderWith(options, desired, file).shape;
   if (shape !== before.shape) {
     requireRoom(await showProcesses(context.master, signal, options.reloadMs), options);
@@ -137,10 +118,10 @@ async function oneRound(
     const left = staged === undefined ? confirm : [];
     const last = { confirm: left, evict: [], routes: 'move', present } as const;
     const reached = await reach(context, desired, last, progress, signal);
-    return await settled(context, desired, reached, signal);
+    return await settled(context, desired, reached, acts, signal);
   } catch (error) {
     if (!progress.moved && !isInterference(error)) {
-      await undo(context, file, before, error);
+      await undo(context, file, before, 'runtime', error);
     }
     throw error;
   }
@@ -218,38 +199,6 @@ function backendsIn(steps: readonly Target[]): readonly string[] {
   return steps.map(({ backend }) => backend);
 }
 
-/** Whether a plan is more than servers that could not be deleted yet. */
-function acts(plan: Plan, running: Running): boolean {
-  const { remove, ...rest } = plan;
-  return (
-    Object.values(rest).some((steps: readonly unknown[]) => steps.length > 0) ||
-    remove.some(({ backend, server }) => serverOf(running, backend, server)?.admin !== 'maint')
-  );
-}
-
-/** Whether it is still so, on the worker that the master says is the current one. */
-async function settled(
-  context: Context,
-  desired: DesiredProxy,
-  { running: seen, touched, text, file, maps }: Reached,
-  signal: AbortSignal,
-): Promise<boolean> {
-  // A reload that has begun shows here: the master does not answer until its new worker exists.
-  const { current } = await showProcesses(context.master, signal, context.options.reloadMs);
-  if (current?.pid !== seen.pid) return false;
-  // Of the others nothing had to be changed when they were looked at, on this same worker.
-  const running = await onWorker(context, seen.pid, signal, async (conversation) => {
-    const { backends } = await observeBackends(conversation, touched);
-    return { ...seen, backends: new Map([...seen.backends, ...backends]) };
-  });
-  if ((await readConfig(context.options.configPath)) !== text) return false;
-  if (acts(planServers(desired, running, file.chroot), running)) return false;
-  if (maps === undefined) return true;
-  const routes = await runningRoutes(context, running, file.folder, signal);
-  if (routes === undefined || routeChanges(routes, maps).length > 0) return false;
-  return mapsSay(await readMaps(file.folder), maps);
-}
-
 function hasMaps({ maps }: ConfigFile): boolean {
   return MAP_NAMES.every((name) => maps[name] !== undefined);
 }
@@ -262,48 +211,6 @@ async function stillRunning(
 ): Promise<Running> {
   const { current } = await showProcesses(context.master, signal, context.options.reloadMs);
   return current?.pid === running.pid ? running : observeCurrent(context, signal);
-}
-
-/** @throws WorkerChanged */
-async function runningRoutes(
-  context: Context,
-  { pid }: Running,
-  folder: string,
-  signal: AbortSignal,
-): Promise<RouteMaps | undefined> {
-  return onWorker(context, pid, signal, (conversation) => observeRoutes(conversation, folder));
-}
-
-/** Nothing has moved yet: what came goes, and the file says again what it said. */
-async function undo(
-  context: Context,
-  file: ConfigFile,
-  before: Running,
-  reason: unknown,
-): Promise<void> {
-  const { options } = context;
-  const signal = AbortSignal.timeout(UNDO_MS);
-  options.log('debug', 'haproxy: taking back what was prepared', { reason: String(reason) });
-  try {
-    const now = await readConfig(options.configPath);
-    // Our region only: what an admin wrote beside it meanwhile stays.
-    const is = findRegion(now ?? '');
-    const restored = file.cut && is ? `${is.before}${file.cut.region}${is.after}` : file.text;
-    if (now !== restored) await writeConfig(options.configPath, restored, options.binary, signal);
-    for (const name of MAP_NAMES) {
-      const path = mapPath(file.folder, name);
-      const said = file.maps[name];
-      if (said !== undefined && said !== (await readConfig(path))) {
-        await writeBeside(options.configPath, path, said);
-      }
-    }
-    const running = await observeCurrent(context, signal);
-    if (running.shape !== before.shape) await reload(context, signal, { force: true });
-    else await takeBack(context, before, running, signal);
-  } catch (error) {
-    // The first error is the one to tell; the next apply puts right what is left.
-    options.log('error', 'haproxy: could not take everything back', { error: String(error) });
-  }
 }
 
 function isInterference(error: unknown): boolean {

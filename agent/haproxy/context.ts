@@ -4,6 +4,7 @@ import type { ResolvedOptions } from './options.ts';
 import type { DesiredProxy } from './proxy.ts';
 import type { Endpoint } from './runtime.ts';
 import type { StreamsCache } from './streams-cache.ts';
+import type { Switching } from './switch-by.ts';
 
 /** What every part of the room that touches the running HAProxy needs. */
 export interface Context {
@@ -12,6 +13,7 @@ export interface Context {
   readonly admin: Endpoint;
   readonly master: Endpoint;
   readonly streams: StreamsCache;
+  readonly switching: Switching;
   /** HAProxy's last words, for an error about a start or a reload; `''` when they are not ours. */
   readonly lastWords: () => Promise<string>;
 }

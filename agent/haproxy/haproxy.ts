@@ -18,7 +18,8 @@ import type { Haproxy, ProxyInfo } from './proxy.ts';
 import type { Endpoint } from './runtime.ts';
 import { readCounters } from './stats.ts';
 import { StreamsCache } from './streams-cache.ts';
-import { observeCurrent } from './worker.ts';
+import { Switching } from './switch-by.ts';
+import { observeCurrent, switchesBy } from './worker.ts';
 
 export { stopEmbedded } from './embedded.ts';
 export type { LogLevel, ProxyOptions } from './options.ts';
@@ -43,6 +44,7 @@ export function createProxy(given: ProxyOptions): Haproxy {
     admin,
     master,
     streams: new StreamsCache(),
+    switching: new Switching(options),
     lastWords: async () => (await embedded?.lastWords()) ?? '',
   };
   let last: Promise<unknown> = Promise.resolve();
@@ -68,12 +70,13 @@ export function createProxy(given: ProxyOptions): Haproxy {
   }
 
   async function info(signal: AbortSignal): Promise<ProxyInfo> {
-    const { version } = await observeCurrent(context, signal);
+    const running = await observeCurrent(context, signal);
     const processes = await showProcesses(master, signal);
     return {
-      version: requireVersion(version),
+      version: requireVersion(running.version),
       pid: processes.master,
       oldWorkers: processes.old.length,
+      switchBy: await switchesBy(context, running, signal),
     };
   }
 

@@ -16,21 +16,23 @@ import { planServers, type Target, withoutMisplaced } from './converge.ts';
 import { type Running, serverOf } from './observe.ts';
 import type { DesiredProxy, Difference } from './proxy.ts';
 import { observeRoutes } from './routes.ts';
-import { observeCurrent, onWorker } from './worker.ts';
+import { observeCurrent, onWorker, switchesBy } from './worker.ts';
 
 /**
- * What differs between `desired`, the file and the running worker, in words. Changes nothing.
+ * What differs between `wished`, the file and the running worker, in words. Changes nothing.
  * @throws ZDD_HAPROXY_REGION_BROKEN, ZDD_HAPROXY_DOWN, ZDD_HAPROXY_TIMEOUT
  */
 export async function inspectProxy(
   context: Context,
-  desired: DesiredProxy,
+  wished: DesiredProxy,
   signal: AbortSignal,
 ): Promise<readonly Difference[]> {
   const file = await readConfigFile(context.options.configPath);
   const { stands, cut, chroot } = file;
-  const rendered = renderWith(context.options, desired, file);
   const running = await observeCurrent(context, signal);
+  const byReload = (await switchesBy(context, running, signal)) === 'reload';
+  const desired = byReload ? context.switching.waiting(wished, running) : wished;
+  const rendered = renderWith(context.options, desired, file);
   const said: string[] = [];
   if (stands === undefined) said.push('haproxy.cfg: missing');
   else if (stands.trim() === '') said.push('haproxy.cfg: empty');
@@ -45,7 +47,9 @@ export async function inspectProxy(
         : 'haproxy: running with another managed region than wanted, a reload is due',
     );
   }
-  const plan = planServers(desired, running, chroot);
+  const all = planServers(desired, running, chroot);
+  // What leaves without weight goes with the next reload.
+  const plan = byReload ? { ...all, maintain: [], remove: [] } : all;
   for (const target of plan.add) said.push(`${name(target)}: missing at runtime`);
   for (const target of plan.revive) {
     const admin = serverOf(running, target.backend, target.server)?.admin;

@@ -1,5 +1,5 @@
 import { SHAPE_VARIABLE } from './config/render.ts';
-import { refusalOf } from './refusal.ts';
+import { commandError, refusalOf } from './refusal.ts';
 import { type Conversation, converse, type Endpoint } from './runtime.ts';
 import { parseEnv, parseInfo, parseStat, type StatRow, statNumber } from './tables.ts';
 
@@ -38,7 +38,11 @@ export function observe(admin: Endpoint, signal: AbortSignal): Promise<Running> 
 /** The same on an open connection, so that what follows on it meets the same worker. */
 export async function observeOn({ ask }: Pick<Conversation, 'ask'>): Promise<Running> {
   const { pid, version } = parseInfo(await ask('show info'));
-  const shape = parseEnv(SHAPE_VARIABLE, await ask(`show env ${SHAPE_VARIABLE}`));
+  const look = `show env ${SHAPE_VARIABLE}`;
+  const answer = await ask(look);
+  // A socket of level `user` shows too little even to look.
+  if (refusalOf(answer) === 'no_permission') throw commandError(look, answer);
+  const shape = parseEnv(SHAPE_VARIABLE, answer);
   return { pid, version, shape, backends: await backendsOf(ask, '-1') };
 }
 

@@ -1,4 +1,5 @@
 import type { LogPlace } from './access-log/format.ts';
+import type { SwitchBy } from './proxy.ts';
 
 /** Severity of a line the proxy room writes to the daemon's log. */
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
@@ -21,6 +22,8 @@ export interface ProxyOptions {
   readonly adminSocketInRegion?: boolean;
   /** Where the frontend listens: `127.0.0.1:8080`. Empty: the admin's own frontends route. */
   readonly bind: () => readonly string[];
+  /** How traffic moves; `auto`, the default: at runtime where HAProxy lets the agent. */
+  readonly switchBy?: () => SwitchBy | 'auto';
   /** Folder for the embedded HAProxy's process record and output. */
   readonly workDir: string;
   /** Have every request told to the agent; see `access-log/`. Default false. */
@@ -60,6 +63,7 @@ export function resolveOptions(
     adminSocketInRegion: options.adminSocketInRegion ?? false,
     accessLog: options.accessLog ?? false,
     now: options.now ?? Date.now,
+    switchBy: options.switchBy ?? (() => 'auto'),
     accessLogPlace,
     commandMs: options.commandMs ?? 5_000,
     confirmMs: options.confirmMs ?? 10_000,

@@ -165,11 +165,18 @@ export interface ServerCounters {
   readonly status: string;
 }
 
+/**
+ * How traffic moves: `runtime`, by commands to the running worker; `reload`, by graceful reloads, for
+ * a HAProxy whose admin socket lets the agent only look, or by choice.
+ */
+export type SwitchBy = 'runtime' | 'reload';
+
 export interface ProxyInfo {
   readonly version: string;
   readonly pid: number;
   /** Old workers that have not ended yet. */
   readonly oldWorkers: number;
+  readonly switchBy: SwitchBy;
 }
 
 export interface Difference {

@@ -193,7 +193,11 @@ export async function takeBack(
   });
 }
 
-async function confirmed(
+/**
+ * Waits until HAProxy's own check has passed on each of `confirm`.
+ * @throws ZDD_HAPROXY_SERVER_DOWN with the last check of the first that did not pass, WorkerChanged
+ */
+export async function confirmed(
   context: Context,
   confirm: readonly Target[],
   pid: number,

@@ -3,6 +3,7 @@ import { ZddError } from '../protocol/errors.ts';
 import type { Context } from './context.ts';
 import { askWorker, showProcesses } from './master.ts';
 import { observe, observeOn, type Running } from './observe.ts';
+import type { SwitchBy } from './proxy.ts';
 import { CommandRefused } from './refusal.ts';
 import { type Conversation, conversationOf, converse, isSocketGone } from './runtime.ts';
 import { type Processes, parseInfo } from './tables.ts';
@@ -135,6 +136,18 @@ async function processesUnlessDown(context: Context, signal: AbortSignal): Promi
     }
     return showProcesses(context.master, signal, context.options.reloadMs);
   }
+}
+
+/**
+ * How traffic moves on this worker.
+ * @throws WorkerChanged, ZDD_HAPROXY_DOWN, ZDD_HAPROXY_TIMEOUT
+ */
+export async function switchesBy(
+  context: Context,
+  { pid }: Pick<Running, 'pid'>,
+  signal: AbortSignal,
+): Promise<SwitchBy> {
+  return onWorker(context, pid, signal, (conversation) => context.switching.by(conversation, pid));
 }
 
 /** What the current worker is and has. @throws ZDD_HAPROXY_DOWN, ZDD_HAPROXY_TIMEOUT */

@@ -21,10 +21,11 @@ const THIRDS = { drained: 1 / 3, ready: 2 / 3, back: 1 / 6 };
 /**
  * Nothing of the app may run but stable: waits until what was replaced before has ended, and until no
  * old HAProxy worker, that lets nobody wait, can reach stable. Until then stable serves as ever.
- * @throws ZDD_HOLD_TIMEOUT when that never comes; nothing has changed
+ * @throws ZDD_HOLD_TIMEOUT when that never comes, ZDD_HOLD_UNAVAILABLE; nothing has changed
  */
 export async function clear(host: Host, task: Task, stable: Generation | null): Promise<string> {
   const { app, signal } = task;
+  if (stable !== null) await requireHolding(host, app, signal);
   // The settings of the new release come later: a reload now loses nobody, one that waits would.
   await host.traffic.apply(host, signal, app);
   const requestsMs = host.journal.state(app).deployment?.policy.requestsMs ?? 0;
@@ -46,6 +47,17 @@ export async function clear(host: Host, task: Task, stable: Generation | null): 
     }
     await pause(LOOK_EVERY_MS, signal);
   }
+}
+
+/** Who waits in a worker that a reload has made an old one waits for nothing. */
+async function requireHolding(host: Host, app: string, signal: AbortSignal): Promise<void> {
+  const { switchBy } = await host.proxy.info(signal);
+  if (switchBy === 'runtime') return;
+  throw new ZddError(
+    'ZDD_HOLD_UNAVAILABLE',
+    `${app} may not run twice, and this HAProxy cannot let requests wait: the agent may only reload it`,
+    { tries: ['zdd-agent doctor'] },
+  );
 }
 
 /** @returns whether an old worker can still send these servers a request */

@@ -8,9 +8,7 @@ import { takesTraffic } from './traffic.ts';
 export async function admit(host: Host, task: Task, candidate: Generation): Promise<string> {
   if (!takesTraffic(host, task.app, candidate)) return 'takes no traffic';
   const applied = await host.traffic.apply(host, task.signal, task.app);
-  return applied.reloaded
-    ? 'HAProxy reaches it (reloaded: its shape changed)'
-    : 'HAProxy reaches it';
+  return applied.reloaded ? 'HAProxy reaches it (reloaded)' : 'HAProxy reaches it';
 }
 
 /** Moves all new requests to the candidate, or, on the way back, to the previous release. */

@@ -93,6 +93,10 @@ export const ERRORS = {
     exit: EXIT.failedTrafficUntouched,
     means: 'an app that may not run twice could not change hands while requests waited',
   },
+  ZDD_HOLD_UNAVAILABLE: {
+    exit: EXIT.failedTrafficUntouched,
+    means: 'an app that may not run twice needs an HAProxy that takes commands',
+  },
   ZDD_SMOKE_FAILED: { exit: EXIT.failedTrafficUntouched, means: 'a smoke check failed' },
   ZDD_GATE_FAILED: { exit: EXIT.rolledBack, means: 'the new release failed while it was watched' },
   ZDD_HANDOVER_FAILED: {

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { PrivateHost } from '../../demo/private-host.ts';
 import { type Load, startLoad } from '../../load/load.ts';
-import { push } from './shop.ts';
+import { BY_RELOAD, push } from './shop.ts';
 
 /** Found within 5 s, says the promise; tests are not told apart by a busy machine. */
 const FOUND_MS = 15_000;
@@ -92,7 +92,8 @@ test('haproxy.cfg deleted, replaced, and edited beside the region', async () => 
 test('a mistake of the admin is shown in status with its line, and nothing is fought over', async () => {
   await appendFile(cfg(), 'nonsense here\n');
   await host.ask('set server zdd_shop/r1-d1-web-1 weight 1');
-  await drift(/r1-d1-web-1: weight 1, wanted 0/);
+  // No reload can put it right while the file is broken.
+  if (!BY_RELOAD) await drift(/r1-d1-web-1: weight 1, wanted 0/);
   await writeFile(cfg(), (await readFile(cfg(), 'utf8')).replace(/weight 100/g, 'weight 99'));
   await host.until('status to name the line', FOUND_MS, async () =>
     /ZDD_HAPROXY_CONFIG_INVALID.*nonsense/.test(await attention()),

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { PrivateHost } from '../../demo/private-host.ts';
 import { type Load, startLoad } from '../../load/load.ts';
-import { ledgerOf, push, shop } from './shop.ts';
+import { BY_RELOAD, ledgerOf, push, shop } from './shop.ts';
 
 let host: PrivateHost;
 let load: Load;
@@ -163,7 +163,7 @@ describe('maintenance', () => {
     expect(new Set(visitor.statuses)).toEqual(new Set([200, 503]));
     const changes = (await host.events(since)).filter(({ type }) => type === 'maintenance_changed');
     expect(changes).toHaveLength(10);
-    for (const change of changes) expect(change).toMatchObject({ reloaded: false });
+    for (const change of changes) expect(change).toMatchObject({ reloaded: BY_RELOAD });
   });
 
   it('says already_on and already_off when told twice', async () => {

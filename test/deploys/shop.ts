@@ -2,6 +2,9 @@ import { join } from 'node:path';
 import type { PrivateHost } from '../../demo/private-host.ts';
 import { type BuiltRelease, buildRelease, type ShopRelease } from '../../examples/build-release.ts';
 
+/** Whether the hosts of this run switch by reload: `npm test -- --switch reload`. */
+export const BY_RELOAD = process.env['ZDD_TEST_SWITCH'] === 'reload';
+
 /** Times short enough for tests; nothing is measured by them. */
 export const QUICK = {
   bake: '300ms',
@@ -38,8 +41,11 @@ export async function push(
   return await host.cli(['push', path, ...options]);
 }
 
+/** By reload, idle clients of an old worker hold a release for up to 30 s longer. */
+const SETTLE_MS = BY_RELOAD ? 70_000 : 30_000;
+
 /** Waits until nothing is left of any release but the one that serves. */
-export async function settled(host: PrivateHost, withinMs = 30_000): Promise<void> {
+export async function settled(host: PrivateHost, withinMs = SETTLE_MS): Promise<void> {
   await host.until('old releases to be gone', withinMs, async () => {
     const app = await host.app('shop');
     return app?.deployment === null && app.generations.length <= 1;

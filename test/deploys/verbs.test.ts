@@ -3,7 +3,7 @@ import { request } from 'node:http';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { PrivateHost } from '../../demo/private-host.ts';
 import { type Load, startLoad } from '../../load/load.ts';
-import { ledgerOf, push, settled } from './shop.ts';
+import { BY_RELOAD, ledgerOf, push, settled } from './shop.ts';
 
 /** WebSockets may stay this long on instances that were replaced, ms: as `QUICK` says. */
 const STAY_MS = 2_000;
@@ -296,7 +296,7 @@ describe('stop and start', () => {
     expect(await counts()).toEqual({ web: 1, worker: 1 });
     expect(await run('start')).toContain('serves already');
     const moves = (await host.events()).filter((told) => told.type === 'traffic_moved').slice(-2);
-    expect(moves).toMatchObject([{ reloaded: false }, { reloaded: false }]);
+    expect(moves).toMatchObject([{ reloaded: BY_RELOAD }, { reloaded: BY_RELOAD }]);
   });
 
   test('a stop is called off while something still runs: traffic comes back to the same instances', async () => {

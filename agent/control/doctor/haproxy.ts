@@ -1,6 +1,7 @@
 import { generationsOf } from '../../core/model.ts';
 import { capabilityWords } from '../../haproxy/capabilities.ts';
 import { globalSettings } from '../../haproxy/config/read.ts';
+import type { SwitchBy } from '../../haproxy/proxy.ts';
 import { configOf, type Host } from '../../pipeline/host.ts';
 import type { Finding } from '../../protocol/api.ts';
 import { formatDuration } from '../../protocol/duration.ts';
@@ -19,7 +20,7 @@ const MIN_CONNECTIONS = 20;
 export async function examineHaproxy(daemon: Daemon, signal: AbortSignal): Promise<Finding[]> {
   const { mode } = daemon.settings.current.haproxy;
   const sockets = await examineSockets(daemon);
-  const running = sockets.length > 0 ? [] : await answers(daemon.host, signal);
+  const running = sockets.length > 0 ? [] : await answers(daemon, signal);
   const text = await readConfigFile(daemon);
   return [
     ...sockets,
@@ -29,12 +30,13 @@ export async function examineHaproxy(daemon: Daemon, signal: AbortSignal): Promi
   ];
 }
 
-async function answers(host: Host, signal: AbortSignal): Promise<Finding[]> {
+async function answers({ host, settings }: Daemon, signal: AbortSignal): Promise<Finding[]> {
   try {
-    const { version, pid, oldWorkers } = await host.proxy.info(signal);
+    const { version, pid, oldWorkers, switchBy } = await host.proxy.info(signal);
     const well = [
       ok('haproxy', `HAProxy ${version} answers (pid ${pid}, master-worker)`),
       ...abilities(version),
+      ...switching(settings.current.haproxy.switchBy, switchBy),
     ];
     if (oldWorkers < MANY_WORKERS) return well;
     return [
@@ -55,6 +57,18 @@ async function answers(host: Host, signal: AbortSignal): Promise<Finding[]> {
       ),
     ];
   }
+}
+
+/** Releases that move by reloads, because nothing else is allowed. */
+function switching(wish: SwitchBy | 'auto', by: SwitchBy): Finding[] {
+  if (wish !== 'auto' || by === 'runtime') return [];
+  return [
+    notice(
+      'haproxy_switch',
+      "HAProxy's admin socket lets the agent only look, so each release reloads HAProxy twice; with level admin it needs no reload",
+      "grep -n 'stats socket' /etc/haproxy/haproxy.cfg        should say: mode 660 group haproxy level admin; then reload HAProxy",
+    ),
+  ];
 }
 
 /** What it has beyond the oldest that the agent speaks to. */

@@ -1,0 +1,109 @@
+import { writeConfig } from './config/file.ts';
+import { carriedMaps, routeChanges } from './config/maps.ts';
+import { replaceRegion } from './config/region.ts';
+import { type ConfigFile, recallConfigFile, writeMaps } from './config-file.ts';
+import { type Context, renderWith } from './context.ts';
+import { planServers, stage, type Target, toConfirm, withoutMisplaced } from './converge.ts';
+import { showProcesses } from './master.ts';
+import type { Running } from './observe.ts';
+import type { DesiredProxy } from './proxy.ts';
+import { reload, requireRoom } from './reload.ts';
+import { type Progress, type Reached, runningRoutes, settled } from './settled.ts';
+import { confirmed } from './steps.ts';
+import { needsReload } from './switch-by.ts';
+import { observeCurrent, WorkerChanged } from './worker.ts';
+
+/** How one state is loaded. */
+interface Loading {
+  /** `keep`: it is on the way, and moves no route. */
+  readonly routes: 'keep' | 'move';
+  /** Also when nothing seems to differ: servers of the same name point elsewhere. */
+  readonly anew: boolean;
+}
+
+/**
+ * One round of `applyDesired` by graceful reloads alone, without a command that changes a running
+ * worker. As with those, nothing gets traffic that HAProxy has not confirmed: a first reload brings
+ * new servers at weight 0 and moves nothing, HAProxy checks them, a second one moves all weights and
+ * routes at once. A server that leaves stays in the worker at weight 0 until the next reload.
+ * @returns whether file and running worker say `desired` now
+ */
+export async function roundByReload(
+  context: Context,
+  desired: DesiredProxy,
+  before: Running,
+  { written, chroot }: ConfigFile,
+  progress: Progress,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const wanted = context.switching.waiting(desired, before);
+  const confirm = toConfirm(wanted, before);
+  const staged = stage(wanted, before, false, written, chroot);
+  const cleared = withoutMisplaced(staged ?? wanted, before, written, chroot);
+  if (cleared !== undefined) {
+    await load(context, cleared, { routes: 'keep', anew: true }, progress, signal);
+    return false;
+  }
+  if (staged !== undefined) {
+    const keep = { routes: 'keep', anew: false } as const;
+    const { running } = await load(context, staged, keep, progress, signal);
+    await confirmed(context, confirm, running.pid, signal);
+  }
+  const reached = await load(context, wanted, { routes: 'move', anew: false }, progress, signal);
+  // Those that came at weight 0: nothing has moved for them.
+  if (staged === undefined) await confirmed(context, confirm, reached.running.pid, signal);
+  return await settled(context, wanted, reached, needsReload, signal);
+}
+
+/** Makes the files say `wanted`, and reloads if the running worker says something else. */
+async function load(
+  context: Context,
+  wanted: DesiredProxy,
+  { routes, anew }: Loading,
+  progress: Progress,
+  signal: AbortSignal,
+): Promise<Reached> {
+  const { options, switching, master } = context;
+  const file = await recallConfigFile(options);
+  const running = await observeCurrent(context, signal);
+  const present = await runningRoutes(context, running, file.folder, signal);
+  const goal = renderWith(options, wanted, file);
+  const maps =
+    goal.maps !== undefined && routes === 'keep'
+      ? carriedMaps(goal.maps, present, wanted)
+      : goal.maps;
+  const plan = planServers(wanted, running, file.chroot);
+  const moves =
+    plan.raise.length + plan.lower.length > 0 ||
+    (maps !== undefined && (present === undefined || routeChanges(present, maps).length > 0));
+  const due = anew || moves || running.shape !== goal.shape || needsReload(plan);
+  if (due) requireRoom(await showProcesses(master, signal, options.reloadMs), options);
+  const { text: region, shape } = due
+    ? renderWith(options, switching.forReload(wanted, running), file)
+    : goal;
+  // The last look before traffic moves: what is to get its first weight is still up.
+  const gaining = toConfirm(wanted, running).filter((one) => plan.raise.some(isSame(one)));
+  if (routes === 'move') await confirmed(context, gaining, running.pid, signal);
+  if (maps !== undefined && (await writeMaps(options.configPath, maps))) progress.changed = true;
+  const text = replaceRegion(file.text, region);
+  if (text !== file.stands) {
+    await writeConfig(options.configPath, text, options.binary, signal, file.stands ?? '');
+    progress.changed = true;
+  }
+  const touched = new Set(running.backends.keys());
+  if (!due) return { running, touched, text, file, maps };
+  const started = performance.now();
+  const reloaded = await reload(context, signal);
+  progress.changed = true;
+  progress.reloaded = true;
+  if (moves && routes === 'move') {
+    progress.moved = true;
+    progress.switchMs += performance.now() - started;
+  }
+  if (reloaded.shape !== shape) throw new WorkerChanged();
+  return { running: reloaded, touched: new Set(reloaded.backends.keys()), text, file, maps };
+}
+
+function isSame({ backend, server }: Target): (other: Target) => boolean {
+  return (other) => other.backend === backend && other.server === server;
+}
