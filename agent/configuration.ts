@@ -42,10 +42,21 @@ const schema = z.strictObject({
        * to the backends.
        */
       bind: z.array(z.string()).default(['*:80']),
+      /** Addresses for TLS, opened with the first certificate; none where the agent is to take no TLS. */
+      bind_tls: z.array(z.string()).default(['*:443']),
       /** Old workers that may still hold connections from before a reload. */
       max_old_workers: z.int().min(1).max(64).default(8),
     })
     .prefault({}),
+  /** Files of the host with certificates that HAProxy is to show; read again when they change. */
+  certificates: z
+    .array(
+      z.strictObject({
+        cert: z.string().startsWith('/'),
+        key: z.string().startsWith('/').optional(),
+      }),
+    )
+    .default([]),
   limits: z
     .strictObject({
       artifact_bytes: z
@@ -84,8 +95,14 @@ export interface Configuration {
     readonly masterSocket: string;
     readonly adminSocketInRegion: boolean;
     readonly bind: readonly string[];
+    readonly bindTls: readonly string[];
     readonly maxOldWorkers: number;
   };
+  /** Without `key` it stands in `cert`. */
+  readonly certificates: ReadonlyArray<{
+    readonly cert: string;
+    readonly key?: string | undefined;
+  }>;
   readonly limits: {
     readonly artifactBytes: number;
     readonly unpackedBytes: number;
@@ -142,8 +159,10 @@ function derive(data: z.output<typeof schema>): Configuration {
         (embedded ? `${data.run_dir}/haproxy-master.sock` : '/run/haproxy-master.sock'),
       adminSocketInRegion: haproxy.admin_socket_in_region,
       bind: haproxy.bind,
+      bindTls: haproxy.bind_tls,
       maxOldWorkers: haproxy.max_old_workers,
     },
+    certificates: data.certificates,
     limits: {
       artifactBytes: limits.artifact_bytes,
       unpackedBytes: limits.unpacked_bytes,

@@ -14,6 +14,7 @@ import { routesOf, routeText } from '../protocol/routes.ts';
 import type { Listen } from '../runner/runner.ts';
 import { crowdedWorkers, drift } from './haproxy-findings.ts';
 import { undelivered } from './outbox-findings.ts';
+import { appTls, certificateFindings } from './tls-findings.ts';
 
 /** Everything about one app at a glance. */
 export async function appStatus(
@@ -33,6 +34,7 @@ export async function appStatus(
       stopped === null ? null : { release: stopped.release, owner: stopped.owner, at: stopped.at },
     scaled: config === null ? [] : scaledProcesses(config, state),
     routes: config === null ? [] : routesOf(config).map(routeText),
+    tls: config === null ? null : appTls(host, routesOf(config)),
     deployment:
       deployment === null
         ? null
@@ -191,6 +193,7 @@ export async function attention(host: Host, signal: AbortSignal): Promise<Findin
     ...(await crowdedWorkers(host, signal)),
     ...instancesDown(host),
     ...undelivered(host),
+    ...certificateFindings(host),
   ];
 }
 

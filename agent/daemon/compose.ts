@@ -4,6 +4,7 @@ import { entranceOf } from '../haproxy/entrance.ts';
 import { createProxy } from '../haproxy/haproxy.ts';
 import type { Host } from '../pipeline/host.ts';
 import { DriftWatch } from '../pipeline/keep-true.ts';
+import { openTlsBooks } from '../pipeline/tls/books.ts';
 import { Traffic } from '../pipeline/traffic.ts';
 import type { NotifyEntry } from '../protocol/notify.ts';
 import { createProcessRunner } from '../runner/process/process-runner.ts';
@@ -11,6 +12,7 @@ import type { InstanceSpec, Runner } from '../runner/runner.ts';
 import { createSystemdRunner } from '../runner/systemd/systemd-runner.ts';
 import { createArtifactStore } from '../store/artifact/artifacts.ts';
 import { Audit } from '../store/audit.ts';
+import { Certificates } from '../store/certificates.ts';
 import { Drops } from '../store/drops.ts';
 import { Environments } from '../store/environment.ts';
 import { Journal } from '../store/journal.ts';
@@ -51,6 +53,7 @@ export function composeHost(
     audit: new Audit(database, steadyNow),
     environments: new Environments(database),
     outbox: new Outbox<NotifyEntry>(database, steadyNow),
+    tls: openTlsBooks(new Certificates(database), () => settings.current.certificates),
     artifacts: createArtifactStore({
       dir: layout.artifacts,
       get maxBytes() {
@@ -74,6 +77,7 @@ export function composeHost(
       masterSocket: haproxy.masterSocket,
       adminSocketInRegion: haproxy.adminSocketInRegion,
       bind: () => settings.current.haproxy.bind,
+      bindTls: () => settings.current.haproxy.bindTls,
       maxOldWorkers: () => settings.current.haproxy.maxOldWorkers,
       workDir: layout.haproxy,
       accessLog: true,

@@ -18,6 +18,7 @@ import { endInTime } from '../pipeline/maintenance.ts';
 import { sendNotifications } from '../pipeline/notifications.ts';
 import { pause } from '../pipeline/pause.ts';
 import { reconcile } from '../pipeline/reconcile.ts';
+import { keepCertificateFiles } from '../pipeline/tls/files.ts';
 import { keepFewWorkers } from '../pipeline/workers.ts';
 import { EXIT } from '../protocol/errors.ts';
 import { openDatabase } from '../store/database.ts';
@@ -97,6 +98,7 @@ export async function serve(file: string, configuration: Configuration): Promise
       keepFewWorkers(host, signals.stop),
       endInTime(host, signals.stop),
       sendNotifications(host, signals.stop),
+      keepCertificateFiles(host, signals.stop),
     ]);
     if (!signals.stop.aborted) await once(signals.stop, 'abort');
     log.info('agent stopping; apps run on');

@@ -5,9 +5,11 @@ import type { Configuration } from '../configuration.ts';
 const LIVE = [
   'logLevel',
   'limits',
+  'certificates',
   'ports',
   'path',
   'haproxy.bind',
+  'haproxy.bindTls',
   'haproxy.maxOldWorkers',
 ] as const;
 
@@ -17,6 +19,7 @@ const NAMES: Readonly<Record<string, string>> = {
   runDir: 'run_dir',
   socketsDir: 'sockets_dir',
   logLevel: 'log_level',
+  'haproxy.bindTls': 'haproxy.bind_tls',
   'haproxy.adminSocket': 'haproxy.admin_socket',
   'haproxy.masterSocket': 'haproxy.master_socket',
   'haproxy.maxOldWorkers': 'haproxy.max_old_workers',
@@ -49,10 +52,10 @@ export class Settings {
    */
   replace(next: Configuration): () => void {
     const before = this.#current;
-    const { logLevel, limits, ports, path } = next;
-    const { bind, maxOldWorkers } = next.haproxy;
-    const haproxy = { ...before.haproxy, bind, maxOldWorkers };
-    this.#current = { ...before, logLevel, limits, ports, path, haproxy };
+    const { logLevel, limits, certificates, ports, path } = next;
+    const { bind, bindTls, maxOldWorkers } = next.haproxy;
+    const haproxy = { ...before.haproxy, bind, bindTls, maxOldWorkers };
+    this.#current = { ...before, logLevel, limits, certificates, ports, path, haproxy };
     return () => {
       this.#current = before;
     };

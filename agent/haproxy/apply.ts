@@ -23,10 +23,12 @@ import {
 } from './converge.ts';
 import { showProcesses } from './master.ts';
 import { observeBackends, type Running, serverOf } from './observe.ts';
-import type { Applied, DesiredProxy } from './proxy.ts';
+import type { Applied, DesiredProxy, DesiredTls } from './proxy.ts';
 import { reload, requireRoom } from './reload.ts';
 import { observeRoutes } from './routes.ts';
 import { admit, moveTraffic, retire, takeBack } from './steps.ts';
+import { differingTls, keyMode, makeTlsTrue } from './tls/converge.ts';
+import { sweepTlsFiles, writeTlsFiles } from './tls/files.ts';
 import { observeCurrent, onWorker, WorkerChanged } from './worker.ts';
 
 /** An admin may reload while we work; more often than this in one apply is no coincidence. */
@@ -53,6 +55,7 @@ interface Reached {
   readonly text: string;
   readonly file: Pick<ConfigFile, 'chroot' | 'folder'>;
   readonly maps: RouteMaps | undefined;
+  readonly tls: DesiredTls | undefined;
 }
 
 /** What `reach` does beside making the servers so. */
@@ -160,7 +163,7 @@ async function reach(
   const { options } = context;
   const file = extra.present?.file ?? (await recallConfigFile(options));
   const rendered = renderWith(options, desired, file);
-  const { maps } = rendered;
+  const { maps, tls } = rendered;
   let running = extra.present?.running ?? (await observeCurrent(context, signal));
   if (maps !== undefined && (running.shape !== rendered.shape || !hasMaps(file))) {
     const present = await runningRoutes(context, running, file.folder, signal);
@@ -168,6 +171,9 @@ async function reach(
     if (await writeMaps(options.configPath, carried)) progress.changed = true;
   }
   if (rendered.holds && (await writeHoldScript(options.configPath, file))) progress.changed = true;
+  if (tls !== undefined && (await writeTlsFiles(options.configPath, tls, keyMode(context)))) {
+    progress.changed = true;
+  }
   const text = replaceRegion(file.text, rendered.text);
   if (text !== file.stands) {
     await writeConfig(options.configPath, text, options.binary, signal, file.stands ?? '');
@@ -210,8 +216,13 @@ async function reach(
       progress.reloaded = true;
     }
   }
+  if (tls !== undefined) {
+    const done = await makeTlsTrue(context, tls, file.folder, running.pid, signal);
+    progress.changed ||= done !== 'nothing';
+    progress.reloaded ||= done === 'reloaded';
+  }
   const touched = new Set(Object.values(plan).flatMap(backendsIn));
-  return { running, touched, text, file, maps };
+  return { running, touched, text, file, maps, tls };
 }
 
 function backendsIn(steps: readonly Target[]): readonly string[] {
@@ -231,7 +242,7 @@ function acts(plan: Plan, running: Running): boolean {
 async function settled(
   context: Context,
   desired: DesiredProxy,
-  { running: seen, touched, text, file, maps }: Reached,
+  { running: seen, touched, text, file, maps, tls }: Reached,
   signal: AbortSignal,
 ): Promise<boolean> {
   // A reload that has begun shows here: the master does not answer until its new worker exists.
@@ -244,6 +255,11 @@ async function settled(
   });
   if ((await readConfig(context.options.configPath)) !== text) return false;
   if (acts(planServers(desired, running, file.chroot), running)) return false;
+  if (tls !== undefined) {
+    const left = await differingTls(context, tls, file.folder, seen.pid, signal);
+    if (left.length > 0) return false;
+  }
+  await sweepTlsFiles(file.folder, tls);
   if (maps === undefined) return true;
   const routes = await runningRoutes(context, running, file.folder, signal);
   if (routes === undefined || routeChanges(routes, maps).length > 0) return false;

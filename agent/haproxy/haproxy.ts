@@ -18,6 +18,8 @@ import type { Haproxy, ProxyInfo } from './proxy.ts';
 import type { Endpoint } from './runtime.ts';
 import { readCounters } from './stats.ts';
 import { StreamsCache } from './streams-cache.ts';
+import { requireTls } from './tls/room.ts';
+import { tryCertificate } from './tls/trial.ts';
 import { observeCurrent } from './worker.ts';
 
 export { stopEmbedded } from './embedded.ts';
@@ -99,6 +101,8 @@ export function createProxy(given: ProxyOptions): Haproxy {
         }),
       ),
     inspect: (desired, signal) => inspectProxy(context, desired, signal),
+    requireTls: () => requireTls(options),
+    tryCertificate: (pem, signal) => tryCertificate(options.binary, pem, signal),
     preview: (desired) => previewRegion(context, desired),
     connections: (app, servers, signal) => countConnections(context, app, servers, signal),
     openConnections: (app, servers, signal) => listConnections(context, app, servers, signal),

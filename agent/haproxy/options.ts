@@ -21,6 +21,8 @@ export interface ProxyOptions {
   readonly adminSocketInRegion?: boolean;
   /** Where the frontend listens: `127.0.0.1:8080`. Empty: the admin's own frontends route. */
   readonly bind: () => readonly string[];
+  /** Where it takes TLS, once there is some: `*:443`. Default: nowhere. */
+  readonly bindTls?: () => readonly string[];
   /** Folder for the embedded HAProxy's process record and output. */
   readonly workDir: string;
   /** Have every request told to the agent; see `access-log/`. Default false. */
@@ -57,6 +59,7 @@ export function resolveOptions(
 ): ResolvedOptions {
   return {
     ...options,
+    bindTls: options.bindTls ?? (() => []),
     adminSocketInRegion: options.adminSocketInRegion ?? false,
     accessLog: options.accessLog ?? false,
     now: options.now ?? Date.now,

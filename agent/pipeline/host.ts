@@ -20,6 +20,7 @@ import type { Outbox } from '../store/outbox.ts';
 import type { Releases } from '../store/releases.ts';
 import type { SlotRecord, Slots } from '../store/slots.ts';
 import type { Pace } from './pace.ts';
+import type { TlsBooks } from './tls/books.ts';
 
 /** Limits that protect the disk; see `agent.yaml`. */
 export interface DiskLimits {
@@ -62,6 +63,7 @@ export interface Host {
   readonly audit: Audit;
   readonly environments: Environments;
   readonly outbox: Outbox<NotifyEntry>;
+  readonly tls: TlsBooks;
   readonly artifacts: ArtifactStore;
   readonly layout: Layout;
   /** The folder of `agent.yaml`: `apps/<app>.yaml` in it fixes or overrides keys of `zdd.yaml`. */
@@ -80,7 +82,7 @@ export interface Host {
 }
 
 /** What the host remembers: enough to tell what traffic it wants. */
-export type Books = Pick<Host, 'journal' | 'maintenance' | 'releases' | 'slots'>;
+export type Books = Pick<Host, 'journal' | 'maintenance' | 'releases' | 'slots' | 'tls'>;
 
 export type HostSlot = SlotRecord<InstanceSpec>;
 

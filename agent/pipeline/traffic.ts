@@ -18,6 +18,7 @@ import { holdOf } from '../protocol/hold.ts';
 import { routesOf } from '../protocol/routes.ts';
 import type { Listen } from '../runner/runner.ts';
 import { type Books, configOf, type Host, type HostSlot, type TrafficControl } from './host.ts';
+import { desiredTls } from './tls/books.ts';
 
 /**
  * What HAProxy shall do, read off the journal: always the whole of it, so that file and running
@@ -54,7 +55,8 @@ export function desiredProxy(host: Books): DesiredProxy {
     const desired = desiredApp(host, host.journal.state(app));
     return desired === null ? [] : [desired];
   });
-  return { apps };
+  const expected = false;
+  return { apps, tls: desiredTls(host.tls, expected) };
 }
 
 function desiredApp(host: Books, state: AppState): DesiredApp | null {
@@ -74,13 +76,14 @@ function desiredApp(host: Books, state: AppState): DesiredApp | null {
     ),
   );
   assertServed(state, servers);
-  const { access, redirect } = config;
+  const { access, redirect, tls } = config;
   const maintenance = host.maintenance.find(state.app);
   return {
     app: state.app,
     routes: routesOf(config),
     access,
     redirect,
+    hsts: tls.hsts,
     keepsRoutes: standingRelease(state) !== null,
     check: commonCheck(host, state),
     servers,

@@ -141,6 +141,17 @@ const MIGRATIONS: readonly string[] = [
   INSERT INTO outbox_cursor (seq)
     SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0);
   `,
+  // Certificates.
+  `
+  CREATE TABLE certificates (
+    id TEXT PRIMARY KEY,
+    pem TEXT NOT NULL,
+    details TEXT NOT NULL,
+    origin TEXT NOT NULL,
+    source TEXT NOT NULL,
+    added_at INTEGER NOT NULL
+  ) STRICT;
+  `,
 ];
 
 /**

@@ -3,6 +3,7 @@ import { accessRules } from './access.ts';
 import { holdRule } from './hold.ts';
 import { maintenanceRule } from './maintenance.ts';
 import { addressText, backendOf } from './names.ts';
+import { hstsRules } from './tls.ts';
 import { PLAIN, quote } from './words.ts';
 
 /**
@@ -33,6 +34,7 @@ export function backend(
     `backend ${backendOf(app.app)}`,
     ...backendSettings(),
     ...maintenanceRule(app),
+    ...hstsRules(app.hsts),
     ...accessRules(app),
     '  # A request that is not idempotent is never sent to an instance twice.',
     '  http-request disable-l7-retry unless { method GET HEAD OPTIONS PUT DELETE TRACE }',
