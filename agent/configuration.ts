@@ -47,10 +47,21 @@ const schema = z.strictObject({
        * reloads.
        */
       switch: z.enum(['auto', 'runtime', 'reload']).default('auto'),
+      /** Addresses for TLS, opened with the first certificate; none where the agent is to take no TLS. */
+      bind_tls: z.array(z.string()).default(['*:443']),
       /** Old workers that may still hold connections from before a reload. */
       max_old_workers: z.int().min(1).max(64).default(8),
     })
     .prefault({}),
+  /** Files of the host with certificates that HAProxy is to show; read again when they change. */
+  certificates: z
+    .array(
+      z.strictObject({
+        cert: z.string().startsWith('/'),
+        key: z.string().startsWith('/').optional(),
+      }),
+    )
+    .default([]),
   limits: z
     .strictObject({
       artifact_bytes: z
@@ -90,8 +101,14 @@ export interface Configuration {
     readonly adminSocketInRegion: boolean;
     readonly bind: readonly string[];
     readonly switchBy: 'auto' | 'runtime' | 'reload';
+    readonly bindTls: readonly string[];
     readonly maxOldWorkers: number;
   };
+  /** Without `key` it stands in `cert`. */
+  readonly certificates: ReadonlyArray<{
+    readonly cert: string;
+    readonly key?: string | undefined;
+  }>;
   readonly limits: {
     readonly artifactBytes: number;
     readonly unpackedBytes: number;
@@ -149,8 +166,10 @@ function derive(data: z.output<typeof schema>): Configuration {
       adminSocketInRegion: haproxy.admin_socket_in_region,
       bind: haproxy.bind,
       switchBy: haproxy.switch,
+      bindTls: haproxy.bind_tls,
       maxOldWorkers: haproxy.max_old_workers,
     },
+    certificates: data.certificates,
     limits: {
       artifactBytes: limits.artifact_bytes,
       unpackedBytes: limits.unpacked_bytes,

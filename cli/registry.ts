@@ -2,6 +2,9 @@ import type { Command } from './command.ts';
 import { abort } from './commands/abort.ts';
 import { attach } from './commands/attach.ts';
 import { audit } from './commands/audit.ts';
+import { certAdd } from './commands/cert-add.ts';
+import { certLs } from './commands/cert-ls.ts';
+import { certRm } from './commands/cert-rm.ts';
 import { complete } from './commands/complete.ts';
 import { completion } from './commands/completion.ts';
 import { configCheck } from './commands/config-check.ts';
@@ -73,6 +76,9 @@ export const COMMANDS: readonly Command[] = [
   unlock,
   maintenanceOn,
   maintenanceOff,
+  certAdd,
+  certLs,
+  certRm,
   audit,
   completion,
   complete,

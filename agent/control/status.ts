@@ -20,6 +20,7 @@ import type { Listen } from '../runner/runner.ts';
 import { ailingJobs } from './cron-findings.ts';
 import { crowdedWorkers, drift } from './haproxy-findings.ts';
 import { undelivered } from './outbox-findings.ts';
+import { appTls, certificateFindings } from './tls-findings.ts';
 
 /** Everything about one app at a glance. */
 export async function appStatus(
@@ -39,6 +40,7 @@ export async function appStatus(
       stopped === null ? null : { release: stopped.release, owner: stopped.owner, at: stopped.at },
     scaled: config === null ? [] : scaledProcesses(config, state),
     routes: config === null ? [] : routesOf(config).map(routeText),
+    tls: config === null ? null : appTls(host, routesOf(config)),
     deployment:
       deployment === null
         ? null
@@ -213,6 +215,7 @@ export async function attention(host: Host, signal: AbortSignal): Promise<Findin
     ...instancesDown(host),
     ...undelivered(host),
     ...ailingJobs(host),
+    ...certificateFindings(host),
   ];
 }
 

@@ -4,6 +4,7 @@ import { entranceOf } from '../haproxy/entrance.ts';
 import { createProxy } from '../haproxy/haproxy.ts';
 import type { Host } from '../pipeline/host.ts';
 import { DriftWatch } from '../pipeline/keep-true.ts';
+import { openTlsBooks } from '../pipeline/tls/books.ts';
 import { Traffic } from '../pipeline/traffic.ts';
 import type { NotifyEntry } from '../protocol/notify.ts';
 import { createProcessRunner } from '../runner/process/process-runner.ts';
@@ -11,6 +12,7 @@ import type { InstanceSpec, Runner } from '../runner/runner.ts';
 import { createSystemdRunner } from '../runner/systemd/systemd-runner.ts';
 import { createArtifactStore } from '../store/artifact/artifacts.ts';
 import { Audit } from '../store/audit.ts';
+import { Certificates } from '../store/certificates.ts';
 import { CronRuns } from '../store/cron.ts';
 import { Drops } from '../store/drops.ts';
 import { Environments } from '../store/environment.ts';
@@ -53,6 +55,7 @@ export function composeHost(
     environments: new Environments(database),
     outbox: new Outbox<NotifyEntry>(database, steadyNow),
     cron: new CronRuns(database),
+    tls: openTlsBooks(new Certificates(database), () => settings.current.certificates),
     artifacts: createArtifactStore({
       dir: layout.artifacts,
       get maxBytes() {
@@ -77,6 +80,7 @@ export function composeHost(
       adminSocketInRegion: haproxy.adminSocketInRegion,
       bind: () => settings.current.haproxy.bind,
       switchBy: () => settings.current.haproxy.switchBy,
+      bindTls: () => settings.current.haproxy.bindTls,
       maxOldWorkers: () => settings.current.haproxy.maxOldWorkers,
       workDir: layout.haproxy,
       accessLog: true,

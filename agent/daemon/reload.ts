@@ -48,7 +48,7 @@ async function enforce(
 ): Promise<void> {
   const back = settings.replace(next);
   try {
-    if (live.includes('haproxy.bind')) {
+    if (live.includes('haproxy.bind') || live.includes('haproxy.bind_tls')) {
       const bounded = AbortSignal.any([signal, AbortSignal.timeout(APPLY_MS)]);
       await host.traffic.apply(host, bounded);
     }

@@ -5,10 +5,12 @@ import type { Configuration } from '../configuration.ts';
 const LIVE = [
   'logLevel',
   'limits',
+  'certificates',
   'ports',
   'path',
   'haproxy.bind',
   'haproxy.switchBy',
+  'haproxy.bindTls',
   'haproxy.maxOldWorkers',
 ] as const;
 
@@ -18,6 +20,7 @@ const NAMES: Readonly<Record<string, string>> = {
   runDir: 'run_dir',
   socketsDir: 'sockets_dir',
   logLevel: 'log_level',
+  'haproxy.bindTls': 'haproxy.bind_tls',
   'haproxy.adminSocket': 'haproxy.admin_socket',
   'haproxy.masterSocket': 'haproxy.master_socket',
   'haproxy.switchBy': 'haproxy.switch',
@@ -51,10 +54,10 @@ export class Settings {
    */
   replace(next: Configuration): () => void {
     const before = this.#current;
-    const { logLevel, limits, ports, path } = next;
-    const { bind, switchBy, maxOldWorkers } = next.haproxy;
-    const haproxy = { ...before.haproxy, bind, switchBy, maxOldWorkers };
-    this.#current = { ...before, logLevel, limits, ports, path, haproxy };
+    const { logLevel, limits, certificates, ports, path } = next;
+    const { bind, bindTls, switchBy, maxOldWorkers } = next.haproxy;
+    const haproxy = { ...before.haproxy, bind, bindTls, switchBy, maxOldWorkers };
+    this.#current = { ...before, logLevel, limits, certificates, ports, path, haproxy };
     return () => {
       this.#current = before;
     };

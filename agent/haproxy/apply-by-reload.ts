@@ -11,6 +11,8 @@ import { reload, requireRoom } from './reload.ts';
 import { type Progress, type Reached, runningRoutes, settled } from './settled.ts';
 import { confirmed } from './steps.ts';
 import { needsReload } from './switch-by.ts';
+import { differingTls, keyMode } from './tls/converge.ts';
+import { writeTlsFiles } from './tls/files.ts';
 import { observeCurrent, WorkerChanged } from './worker.ts';
 
 /** How one state is loaded. */
@@ -76,7 +78,18 @@ async function load(
   const moves =
     plan.raise.length + plan.lower.length > 0 ||
     (maps !== undefined && (present === undefined || routeChanges(present, maps).length > 0));
-  const due = anew || moves || running.shape !== goal.shape || needsReload(plan);
+  const { tls } = goal;
+  if (tls !== undefined && (await writeTlsFiles(options.configPath, tls, keyMode(context)))) {
+    progress.changed = true;
+  }
+  const reshaped = running.shape !== goal.shape;
+  const due =
+    anew ||
+    moves ||
+    reshaped ||
+    needsReload(plan) ||
+    (tls !== undefined &&
+      (await differingTls(context, tls, file.folder, running.pid, signal)).length > 0);
   if (due) requireRoom(await showProcesses(master, signal, options.reloadMs), options);
   const { text: region, shape } = due
     ? renderWith(options, switching.forReload(wanted, running), file)
@@ -91,7 +104,7 @@ async function load(
     progress.changed = true;
   }
   const touched = new Set(running.backends.keys());
-  if (!due) return { running, touched, text, file, maps };
+  if (!due) return { running, touched, text, file, maps, tls };
   const started = performance.now();
   const reloaded = await reload(context, signal);
   progress.changed = true;
@@ -101,7 +114,7 @@ async function load(
     progress.switchMs += performance.now() - started;
   }
   if (reloaded.shape !== shape) throw new WorkerChanged();
-  return { running: reloaded, touched: new Set(reloaded.backends.keys()), text, file, maps };
+  return { running: reloaded, touched: new Set(reloaded.backends.keys()), text, file, maps, tls };
 }
 
 function isSame({ backend, server }: Target): (other: Target) => boolean {

@@ -20,6 +20,8 @@ import type { Applied, DesiredProxy } from './proxy.ts';
 import { reload, requireRoom } from './reload.ts';
 import { acts, type Progress, type Reached, runningRoutes, settled } from './settled.ts';
 import { admit, moveTraffic, retire } from './steps.ts';
+import { keyMode, makeTlsTrue } from './tls/converge.ts';
+import { writeTlsFiles } from './tls/files.ts';
 import { undo } from './undo.ts';
 import { observeCurrent, switchesBy, WorkerChanged } from './worker.ts';
 
@@ -141,7 +143,7 @@ async function reach(
   const { options } = context;
   const file = extra.present?.file ?? (await recallConfigFile(options));
   const rendered = renderWith(options, desired, file);
-  const { maps } = rendered;
+  const { maps, tls } = rendered;
   let running = extra.present?.running ?? (await observeCurrent(context, signal));
   if (maps !== undefined && (running.shape !== rendered.shape || !hasMaps(file))) {
     const present = await runningRoutes(context, running, file.folder, signal);
@@ -149,6 +151,9 @@ async function reach(
     if (await writeMaps(options.configPath, carried)) progress.changed = true;
   }
   if (rendered.holds && (await writeHoldScript(options.configPath, file))) progress.changed = true;
+  if (tls !== undefined && (await writeTlsFiles(options.configPath, tls, keyMode(context)))) {
+    progress.changed = true;
+  }
   const text = replaceRegion(file.text, rendered.text);
   if (text !== file.stands) {
     await writeConfig(options.configPath, text, options.binary, signal, file.stands ?? '');
@@ -191,8 +196,13 @@ async function reach(
       progress.reloaded = true;
     }
   }
+  if (tls !== undefined) {
+    const done = await makeTlsTrue(context, tls, file.folder, running.pid, signal);
+    progress.changed ||= done !== 'nothing';
+    progress.reloaded ||= done === 'reloaded';
+  }
   const touched = new Set(Object.values(plan).flatMap(backendsIn));
-  return { running, touched, text, file, maps };
+  return { running, touched, text, file, maps, tls };
 }
 
 function backendsIn(steps: readonly Target[]): readonly string[] {

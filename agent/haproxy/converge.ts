@@ -124,6 +124,7 @@ export function stage(
   );
   if (!unconfirmed && !(willReload && (moves.length > 0 || leaves))) return undefined;
   return {
+    ...desired,
     apps: desired.apps.map((app) => ({
       ...app,
       ...(app.hold === undefined ? {} : { hold: { ...app.hold, on: isHeld(app, running) } }),
@@ -162,7 +163,7 @@ export function withoutMisplaced(
       return false;
     }),
   }));
-  return misplaced === 0 ? undefined : { apps };
+  return misplaced === 0 ? undefined : { ...desired, apps };
 }
 
 /**

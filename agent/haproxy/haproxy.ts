@@ -19,6 +19,8 @@ import type { Endpoint } from './runtime.ts';
 import { readCounters } from './stats.ts';
 import { StreamsCache } from './streams-cache.ts';
 import { Switching } from './switch-by.ts';
+import { requireTls } from './tls/room.ts';
+import { tryCertificate } from './tls/trial.ts';
 import { observeCurrent, switchesBy } from './worker.ts';
 
 export { stopEmbedded } from './embedded.ts';
@@ -103,6 +105,8 @@ export function createProxy(given: ProxyOptions): Haproxy {
         }),
       ),
     inspect: (desired, signal) => inspectProxy(context, desired, signal),
+    requireTls: () => requireTls(options),
+    tryCertificate: (pem, signal) => tryCertificate(options.binary, pem, signal),
     preview: (desired) => previewRegion(context, desired),
     connections: (app, servers, signal) => countConnections(context, app, servers, signal),
     openConnections: (app, servers, signal) => listConnections(context, app, servers, signal),

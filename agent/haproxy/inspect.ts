@@ -16,6 +16,7 @@ import { planServers, type Target, withoutMisplaced } from './converge.ts';
 import { type Running, serverOf } from './observe.ts';
 import type { DesiredProxy, Difference } from './proxy.ts';
 import { observeRoutes } from './routes.ts';
+import { differingTls } from './tls/converge.ts';
 import { observeCurrent, onWorker, switchesBy } from './worker.ts';
 
 /**
@@ -82,6 +83,10 @@ export async function inspectProxy(
   }
   if (rendered.maps !== undefined) {
     said.push(...(await differingRoutes(context, file, rendered.maps, running, signal)));
+  }
+  // Of another shape than wanted it may know no certificates of ours, and that has been said.
+  if (rendered.tls !== undefined && running.shape === rendered.shape) {
+    said.push(...(await differingTls(context, rendered.tls, file.folder, running.pid, signal)));
   }
   return said.map((what) => ({ what }));
 }

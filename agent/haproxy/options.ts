@@ -24,6 +24,8 @@ export interface ProxyOptions {
   readonly bind: () => readonly string[];
   /** How traffic moves; `auto`, the default: at runtime where HAProxy lets the agent. */
   readonly switchBy?: () => SwitchBy | 'auto';
+  /** Where it takes TLS, once there is some: `*:443`. Default: nowhere. */
+  readonly bindTls?: () => readonly string[];
   /** Folder for the embedded HAProxy's process record and output. */
   readonly workDir: string;
   /** Have every request told to the agent; see `access-log/`. Default false. */
@@ -60,6 +62,7 @@ export function resolveOptions(
 ): ResolvedOptions {
   return {
     ...options,
+    bindTls: options.bindTls ?? (() => []),
     adminSocketInRegion: options.adminSocketInRegion ?? false,
     accessLog: options.accessLog ?? false,
     now: options.now ?? Date.now,

@@ -7,6 +7,7 @@ import type { AppSignals } from './access-log/book.ts';
 
 import type { Access, Redirect } from '../protocol/access.ts';
 import type { Route } from '../protocol/routes.ts';
+import type { Hsts } from './config/tls.ts';
 
 /** Where HAProxy finds an instance. */
 export type ServerAddress =
@@ -50,6 +51,8 @@ export interface DesiredApp {
   readonly hold?: DesiredHold;
   /** Its users can be divided: see `DesiredSplit`. Left out: they cannot, and no rule asks for it. */
   readonly split?: DesiredSplit;
+  /** Browsers that came with TLS once are told to come without it no more. */
+  readonly hsts?: Hsts | undefined;
   /** Default: off, as `MAINTENANCE_DEFAULTS` says. Going on and off is no change of shape. */
   readonly maintenance?: DesiredMaintenance;
 }
@@ -98,8 +101,29 @@ export interface DesiredMaintenance {
   readonly retryAfterS: number;
 }
 
+/** A certificate, and the names it is shown for. */
+export interface DesiredCertificate {
+  /** `certificateId(pem)` */
+  readonly id: string;
+  /** Certificate, chain and key. A secret: it goes into the file and HAProxy, nowhere else. */
+  readonly pem: string;
+  /** SHA-1 of the certificate itself, as HAProxy tells it: 40 hex digits. */
+  readonly fingerprint: string;
+  /** No other certificate has one of them. */
+  readonly names: readonly string[];
+}
+
+/** What is shown to clients that come with TLS. */
+export interface DesiredTls {
+  readonly certificates: readonly DesiredCertificate[];
+  /** What an ACME server is answered: token -> text. */
+  readonly challenges: ReadonlyMap<string, string>;
+}
+
 export interface DesiredProxy {
   readonly apps: readonly DesiredApp[];
+  /** undefined: the agent's frontend takes no TLS. */
+  readonly tls?: DesiredTls | undefined;
 }
 
 export interface Applied {
@@ -208,6 +232,14 @@ export interface Haproxy {
   apply(desired: DesiredProxy | (() => DesiredProxy), signal: AbortSignal): Promise<Applied>;
   /** What differs between `desired`, the file and the running process. Changes nothing. */
   inspect(desired: DesiredProxy, signal: AbortSignal): Promise<readonly Difference[]>;
+  /** @throws ZDD_TLS_UNAVAILABLE where the agent's frontend cannot take TLS, and why */
+  requireTls(): Promise<void>;
+  /**
+   * Whether HAProxy itself can use a certificate; changes nothing.
+   * @param pem certificate, chain and key
+   * @throws ZDD_HAPROXY_CONFIG_INVALID with its own words
+   */
+  tryCertificate(pem: string, signal: AbortSignal): Promise<void>;
   /** What the file says now and would say for `desired`. Asks nobody, changes nothing. */
   preview(desired: DesiredProxy): Promise<RegionPreview>;
   connections(

@@ -53,10 +53,10 @@ export async function converse<T>(
     const ask = (command: string): Promise<string> => {
       if (Buffer.byteLength(command) > MAX_COMMAND_BYTES) {
         throw new ZddError('ZDD_HAPROXY_COMMAND', 'The command is longer than HAProxy reads.', {
-          evidence: [['command', `${command.slice(0, 200)}...`]],
+          evidence: [['command', `${firstLine(command).slice(0, 200)}...`]],
         });
       }
-      return line.exchange(command, command);
+      return line.exchange(command, firstLine(command));
     };
     return await talk(conversationOf(ask));
   } finally {
@@ -73,6 +73,11 @@ export function conversationOf(ask: Conversation['ask']): Conversation {
       if (answer !== '' && !SUCCESS.has(answer)) throw commandError(command, answer);
     },
   };
+}
+
+/** What follows it may be a key. */
+function firstLine(command: string): string {
+  return command.split('\n', 1)[0] ?? '';
 }
 
 /** Whether an error says that nobody listens at a socket's path, or that it is not there. */

@@ -5,8 +5,10 @@ import type { Context } from './context.ts';
 import { type Plan, planServers } from './converge.ts';
 import { showProcesses } from './master.ts';
 import { observeBackends, type Running, serverOf } from './observe.ts';
-import type { DesiredProxy } from './proxy.ts';
+import type { DesiredProxy, DesiredTls } from './proxy.ts';
 import { observeRoutes } from './routes.ts';
+import { differingTls } from './tls/converge.ts';
+import { sweepTlsFiles } from './tls/files.ts';
 import { onWorker } from './worker.ts';
 
 /** What one apply has done so far. */
@@ -28,6 +30,7 @@ export interface Reached {
   readonly text: string;
   readonly file: Pick<ConfigFile, 'chroot' | 'folder'>;
   readonly maps: RouteMaps | undefined;
+  readonly tls: DesiredTls | undefined;
 }
 
 /** Whether a plan is more than servers that could not be deleted yet. */
@@ -43,7 +46,7 @@ export function acts(plan: Plan, running: Running): boolean {
 export async function settled(
   context: Context,
   desired: DesiredProxy,
-  { running: seen, touched, text, file, maps }: Reached,
+  { running: seen, touched, text, file, maps, tls }: Reached,
   differs: (plan: Plan, running: Running) => boolean,
   signal: AbortSignal,
 ): Promise<boolean> {
@@ -57,6 +60,11 @@ export async function settled(
   });
   if ((await readConfig(context.options.configPath)) !== text) return false;
   if (differs(planServers(desired, running, file.chroot), running)) return false;
+  if (tls !== undefined) {
+    const left = await differingTls(context, tls, file.folder, seen.pid, signal);
+    if (left.length > 0) return false;
+  }
+  await sweepTlsFiles(file.folder, tls);
   if (maps === undefined) return true;
   const routes = await runningRoutes(context, running, file.folder, signal);
   if (routes === undefined || routeChanges(routes, maps).length > 0) return false;

@@ -120,6 +120,12 @@ export function logEvent(log: Logger, event: ZddEvent): void {
     case 'drift':
       log.warn({ ...fields, repaired: event.repaired }, `drift found: ${event.what}`);
       return;
+    case 'certificate_changed': {
+      const { change, names, origin, source, notAfter } = event;
+      const until = new Date(notAfter).toISOString();
+      log.info({ ...fields, names, origin, source, until }, `certificate ${change}`);
+      return;
+    }
     case 'environment_changed': {
       const { owner, set, unset } = event;
       log.info({ ...fields, owner, set, unset }, 'environment changed');

@@ -21,6 +21,7 @@ import type { Outbox } from '../store/outbox.ts';
 import type { Releases } from '../store/releases.ts';
 import type { SlotRecord, Slots } from '../store/slots.ts';
 import type { Pace } from './pace.ts';
+import type { TlsBooks } from './tls/books.ts';
 
 /** Limits that protect the disk; see `agent.yaml`. */
 export interface DiskLimits {
@@ -64,6 +65,7 @@ export interface Host {
   readonly environments: Environments;
   readonly outbox: Outbox<NotifyEntry>;
   readonly cron: CronRuns;
+  readonly tls: TlsBooks;
   readonly artifacts: ArtifactStore;
   readonly layout: Layout;
   /** The folder of `agent.yaml`: `apps/<app>.yaml` in it fixes or overrides keys of `zdd.yaml`. */
@@ -82,7 +84,7 @@ export interface Host {
 }
 
 /** What the host remembers: enough to tell what traffic it wants. */
-export type Books = Pick<Host, 'journal' | 'maintenance' | 'releases' | 'slots'>;
+export type Books = Pick<Host, 'journal' | 'maintenance' | 'releases' | 'slots' | 'tls'>;
 
 export type HostSlot = SlotRecord<InstanceSpec>;
 

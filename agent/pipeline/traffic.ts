@@ -31,6 +31,8 @@ import { pause } from './pause.ts';
 /** How often is looked whether requests of another app still wait, ms. */
 const LOOK_EVERY_MS = 200;
 
+import { desiredTls } from './tls/books.ts';
+
 /**
  * What HAProxy shall do, read off the journal: always the whole of it, so that file and running
  * process can be made true from any state, by whoever comes first.
@@ -86,7 +88,8 @@ export function desiredProxy(host: Books): DesiredProxy {
     const desired = desiredApp(host, host.journal.state(app));
     return desired === null ? [] : [desired];
   });
-  return { apps };
+  const expected = false;
+  return { apps, tls: desiredTls(host.tls, expected) };
 }
 
 function desiredApp(host: Books, state: AppState): DesiredApp | null {
@@ -106,7 +109,7 @@ function desiredApp(host: Books, state: AppState): DesiredApp | null {
     ),
   );
   assertServed(state, servers);
-  const { access, redirect } = config;
+  const { access, redirect, tls } = config;
   const maintenance = host.maintenance.find(state.app);
   const split = splitOf(host, state, leading);
   return {
@@ -114,6 +117,7 @@ function desiredApp(host: Books, state: AppState): DesiredApp | null {
     routes: routesOf(config),
     access,
     redirect,
+    hsts: tls.hsts,
     keepsRoutes: standingRelease(state) !== null,
     check: commonCheck(host, state),
     servers,

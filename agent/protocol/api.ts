@@ -140,6 +140,10 @@ export const appStatus = z.object({
   /** Process types whose number of instances is not that of zdd.yaml. */
   scaled: z.array(scaledProcess).optional(),
   routes: z.array(z.string()),
+  /** The certificate of its hosts that ends first; null: it has none. */
+  tls: z
+    .object({ notAfter: z.number(), expiry: z.enum(['good', 'soon', 'very_soon', 'expired']) })
+    .nullish(),
   deployment: z
     .object({
       id: z.int(),

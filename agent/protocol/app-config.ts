@@ -10,6 +10,7 @@ import { routes, routesOf } from './routes.ts';
 import { size } from './size.ts';
 import { smoke } from './smoke.ts';
 import { PRESETS, preview, strategy, tier, type WrittenStrategy } from './strategy.ts';
+import { tls } from './tls.ts';
 
 const name = z
   .string()
@@ -119,6 +120,7 @@ export const appConfig = z
     routes: routes.describe('The hosts and paths this app answers for; "*" is every host.'),
     access: access.describe('Who may use the app. Default: everybody.'),
     redirect: redirect.describe('Where clients are sent that ask by http, or another host.'),
+    tls: tls.describe('How it is reached by https.'),
     environments: z
       .record(name, z.strictObject({ hosts: z.array(z.string()).min(1) }))
       .default({})

@@ -228,6 +228,18 @@ export const event = z.discriminatedUnion('type', [
     until: z.number().nullable(),
     reloaded: z.boolean(),
   }),
+  /** A certificate came or went; never its key. */
+  z.object({
+    ...base,
+    type: z.literal('certificate_changed'),
+    change: z.enum(['added', 'replaced', 'removed']),
+    names: z.array(z.string()),
+    origin: z.enum(['pushed', 'file', 'acme']),
+    /** Who pushed or removed it, its file, or the directory of the ACME server. */
+    source: z.string(),
+    /** When it ends, ms since the epoch. */
+    notAfter: z.number(),
+  }),
   /** Variables that the host keeps for the app; never their values. */
   z.object({
     ...base,

@@ -162,6 +162,17 @@ const MIGRATIONS: readonly string[] = [
     PRIMARY KEY (app, job, due_at)
   ) STRICT;
   `,
+  // Certificates.
+  `
+  CREATE TABLE certificates (
+    id TEXT PRIMARY KEY,
+    pem TEXT NOT NULL,
+    details TEXT NOT NULL,
+    origin TEXT NOT NULL,
+    source TEXT NOT NULL,
+    added_at INTEGER NOT NULL
+  ) STRICT;
+  `,
 ];
 
 /**

@@ -1,7 +1,9 @@
 import type { DatabaseSync } from 'node:sqlite';
 import { type AppState, type Generation, newApp } from '../../agent/core/model.ts';
 import type { Books } from '../../agent/pipeline/host.ts';
+import { openTlsBooks } from '../../agent/pipeline/tls/books.ts';
 import type { InstanceSpec } from '../../agent/runner/runner.ts';
+import { Certificates } from '../../agent/store/certificates.ts';
 import { Journal } from '../../agent/store/journal.ts';
 import { Maintenances } from '../../agent/store/maintenance.ts';
 import { Releases } from '../../agent/store/releases.ts';
@@ -36,6 +38,7 @@ export function manyApps(
     maintenance: new Maintenances(database, Date.now),
     releases: new Releases(database),
     slots: new Slots<InstanceSpec>(database),
+    tls: openTlsBooks(new Certificates(database), () => []),
   };
   const sockets: string[] = [];
   const write = (state: AppState): void =>

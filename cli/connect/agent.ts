@@ -22,6 +22,13 @@ import {
 } from '../../agent/protocol/api.ts';
 import { type AuditReply, auditReply } from '../../agent/protocol/audit.ts';
 import {
+  type CertificateReply,
+  type CertificateRequest,
+  type CertificatesReply,
+  certificateReply,
+  certificatesReply,
+} from '../../agent/protocol/certificates.ts';
+import {
   type EnvironmentChange,
   type EnvironmentChanged,
   type EnvironmentReply,
@@ -131,6 +138,9 @@ export interface Agent {
     query: { readonly app?: string; readonly since: number; readonly lines: number },
     signal: AbortSignal,
   ): Promise<AuditReply>;
+  certificates(signal: AbortSignal): Promise<CertificatesReply>;
+  addCertificate(body: CertificateRequest): Promise<CertificateReply>;
+  removeCertificate(name: string, owner: string): Promise<CertificateReply>;
   environment(app: string, withValues: boolean, signal: AbortSignal): Promise<EnvironmentReply>;
   changeEnvironment(app: string, change: EnvironmentChange): Promise<EnvironmentChanged>;
   /** A connection that speaks frames: see protocol/exec.ts. */
@@ -154,6 +164,8 @@ const laterEvent = z.looseObject({
   type: z.string().refine((type) => !KNOWN_EVENTS.has(type)),
 });
 const FOLLOW = { query: { follow: true }, patient: true };
+/** A change that may need a reload of HAProxy, and that may have to wait for one, ms. */
+const CHANGE_MS = 100_000;
 /** How many lines are asked for again after a drop, to find the place where it was. */
 const LOG_OVERLAP = 10_000;
 
@@ -239,6 +251,17 @@ export function agentOver(connection: Connection): Agent {
     deployment: (app, id, signal) =>
       get(`${appPath(app)}/deployments/${id}`, deploymentDetail, signal),
     doctor: (signal) => get('/v1/doctor', doctorReply, signal),
+    certificates: (signal) => get('/v1/certificates', certificatesReply, signal),
+    async addCertificate(body) {
+      await ready();
+      const options = { body, deadlineMs: CHANGE_MS };
+      return connection.request('POST', '/v1/cert-add', certificateReply, options);
+    },
+    async removeCertificate(name, owner) {
+      await ready();
+      const options = { body: { name, owner }, deadlineMs: CHANGE_MS };
+      return connection.request('POST', '/v1/cert-rm', certificateReply, options);
+    },
     environment: (app, withValues, signal) =>
       get(`${appPath(app)}/environment${withValues ? '?values=1' : ''}`, environmentReply, signal),
     async changeEnvironment(app, body) {

@@ -23,6 +23,7 @@ export interface Run {
 /** Verbs that change nothing: a host out of reach is no reason not to ask the next one. */
 const READING: ReadonlySet<string> = new Set([
   'audit',
+  'cert ls',
   'doctor',
   'env list',
   'drain',

@@ -7,6 +7,7 @@ import {
   statusReply,
 } from '../../agent/protocol/api.ts';
 import { auditReply } from '../../agent/protocol/audit.ts';
+import { certificateReply, certificatesReply } from '../../agent/protocol/certificates.ts';
 import { environmentChanged, environmentReply } from '../../agent/protocol/environment.ts';
 import { errorBody } from '../../agent/protocol/errors.ts';
 import { event, receipt } from '../../agent/protocol/events.ts';
@@ -121,6 +122,7 @@ const configShow = z.object({
 });
 
 const gate = [gateReply.extend(ofHost), outcomes];
+const certChange = [certificateReply.extend(ofHost), outcomes];
 const envChange = [environmentChanged.extend(ofHost), ...deployment];
 
 /** What each verb prints with `--json`: one of these on each line of stdout. */
@@ -160,6 +162,9 @@ const LINES: Readonly<Record<string, readonly z.ZodType[]>> = {
   unlock: gate,
   'maintenance on': gate,
   'maintenance off': gate,
+  'cert add': certChange,
+  'cert ls': [certificatesReply.extend(ofHost)],
+  'cert rm': certChange,
   audit: [auditReply.extend(ofHost)],
   notify: [notifyReply.extend(ofHost), outcomes],
 };

@@ -33,6 +33,11 @@ export function age(ms: number): string {
   return `${Math.floor(hours / 24)}d`;
 }
 
+/** How long a certificate is still valid: `61d`. */
+export function leftText({ notAfter }: { readonly notAfter: number }, now: number): string {
+  return notAfter <= now ? 'expired' : age(notAfter - now);
+}
+
 /** Local time of day: `18:40`. @param at ms since the epoch */
 export function clock(at: number): string {
   return dateTime(at).slice(11, 16);

@@ -92,6 +92,11 @@ function told(event: ZddEvent): Told {
       return ['attention', `recovered: ${event.decision}, ${event.reason}`];
     case 'drift':
       return ['attention', `drift: ${event.what}${event.repaired ? ', repaired' : ''}`];
+    case 'certificate_changed': {
+      const { change, names, source, notAfter } = event;
+      const until = change === 'removed' ? '' : `, until ${dateTime(notAfter)}`;
+      return ['plain', `certificate for ${names.join(', ')} ${change}: ${source}${until}`];
+    }
     case 'environment_changed': {
       const { owner, set, unset } = event;
       const what = [...set, ...unset.map((name) => `${name} (unset)`)].join(', ');

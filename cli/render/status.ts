@@ -5,7 +5,7 @@ import type {
   StatusReply,
 } from '../../agent/protocol/api.ts';
 import { formatDuration } from '../../agent/protocol/duration.ts';
-import { age, counted, shortRelease } from './amounts.ts';
+import { age, counted, leftText, shortRelease } from './amounts.ts';
 import { findingLines } from './findings.ts';
 import type { Screen } from './screen.ts';
 import { clean, table } from './text.ts';
@@ -57,6 +57,7 @@ export function appCells(app: AppStatus, now: number) {
     instances: instancesText(live),
     since: app.since === null ? NONE : age(now - app.since),
     warm: warmText(app, now) || NONE,
+    tls: app.tls ? leftText(app.tls, now) : NONE,
   };
 }
 
@@ -66,12 +67,16 @@ export function isAiling({ generations }: AppStatus): boolean {
 }
 
 function appTable(screen: Screen, apps: readonly AppStatus[], now: number): string[] {
+  const withTls = apps.some(({ tls }) => tls);
   const rows = apps.map((app) => {
-    const { name, live, traffic, instances, since, warm } = appCells(app, now);
-    return [name, live, traffic, instances, since, warm];
+    const { name, live, traffic, instances, since, warm, tls } = appCells(app, now);
+    return [name, live, traffic, instances, since, warm, ...(withTls ? [tls] : [])];
   });
   const ailing = apps.map(isAiling);
-  return table(HEAD, rows, (text, column, row) => {
+  return table(withTls ? [...HEAD, 'tls'] : HEAD, rows, (text, column, row) => {
+    if (column === 6 && apps[row]?.tls && apps[row].tls.expiry !== 'good') {
+      return screen.out.yellow(text);
+    }
     if (column === 3 && ailing[row]) return screen.out.yellow(text);
     if (column === 2 && text === 'stopped') return screen.out.yellow(text);
     return column === 1 && apps[row]?.live ? screen.out.green(text) : text;

@@ -3,6 +3,7 @@ import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import type { Daemon } from '../daemon.ts';
 import { auditRoutes } from './audit.ts';
 import { canaryRoutes } from './canary.ts';
+import { certificateRoutes } from './certificates.ts';
 import { deployRoutes } from './deploy.ts';
 import { environmentRoutes } from './environment.ts';
 import { everydayRoutes } from './everyday.ts';
@@ -23,6 +24,7 @@ export async function registerRoutes(scope: FastifyInstance, daemon: Daemon): Pr
   everydayRoutes(server, daemon);
   gateRoutes(server, daemon);
   auditRoutes(server, daemon);
+  certificateRoutes(server, daemon);
   environmentRoutes(server, daemon);
   uploadRoutes(server, daemon);
   previewRoutes(server, daemon);

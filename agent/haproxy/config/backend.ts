@@ -4,6 +4,7 @@ import { holdRule } from './hold.ts';
 import { maintenanceRule } from './maintenance.ts';
 import { addressText, backendOf } from './names.ts';
 import { splitRules } from './split.ts';
+import { hstsRules } from './tls.ts';
 import { PLAIN, quote } from './words.ts';
 
 /**
@@ -35,6 +36,7 @@ export function backend(
     `backend ${backendOf(app.app)}`,
     ...backendSettings(),
     ...maintenanceRule(app),
+    ...hstsRules(app.hsts),
     ...accessRules(app),
     ...splitRules(app, mapFolder),
     '  # A request that is not idempotent is never sent to an instance twice.',

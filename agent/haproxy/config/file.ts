@@ -110,13 +110,19 @@ async function keepPrevious(target: string, before: string, kept: string): Promi
 /**
  * Puts a file that `haproxy.cfg` names in place in one rename, durable, with its mode and owner.
  * @param config the `haproxy.cfg` it stands beside
+ * @param mode of its own, for what holds a secret
  * @throws ZDD_HAPROXY_CONFIG_INVALID when the folder may not be written
  */
-export async function writeBeside(config: string, path: string, text: string): Promise<void> {
+export async function writeBeside(
+  config: string,
+  path: string,
+  text: string,
+  mode?: number,
+): Promise<void> {
   const folder = dirname(path);
   const temporary = temporaryFor(path);
   try {
-    await writeDurably(temporary, text, await targetOf(config));
+    await writeDurably(temporary, text, await targetOf(config), mode);
     await rename(temporary, path);
     await syncAt(folder);
   } catch (error) {
@@ -139,7 +145,7 @@ export async function sweepConfig(path: string): Promise<void> {
   const folder = dirname(target);
   const left = (await readdir(folder).catch(() => [])).filter((name) => {
     const of = /^\.(.+)\.[0-9a-f]{12}\.tmp/.exec(name)?.[1];
-    return of === basename(target) || (of !== undefined && /^zdd-[a-z]+\.(map|lua)$/.test(of));
+    return of === basename(target) || (of !== undefined && /^zdd-[a-z]+\.(map|lua|list)$/.test(of));
   });
   for (const name of left) await rm(join(folder, name), { force: true });
 }
@@ -155,24 +161,29 @@ export async function targetOf(path: string): Promise<string> {
   }
 }
 
-async function writeDurably(path: string, text: string, like: string): Promise<void> {
-  await writeLike(path, text, like);
+async function writeDurably(
+  path: string,
+  text: string,
+  like: string,
+  mode?: number,
+): Promise<void> {
+  await writeLike(path, text, like, mode);
   await syncAt(path);
 }
 
 /** A new file with mode and owner of another, if that is there; not on disk yet. */
-async function writeLike(path: string, text: string, like: string): Promise<void> {
+async function writeLike(path: string, text: string, like: string, mode?: number): Promise<void> {
   const owner = await stat(like).catch((error: unknown) => {
     if (isMissing(error)) return undefined;
     throw error;
   });
-  await writeFile(path, text, { flag: 'wx', mode: DEFAULT_MODE });
+  await writeFile(path, text, { flag: 'wx', mode: mode ?? DEFAULT_MODE });
   if (owner === undefined) return;
   const made = await stat(path);
   const isOther = owner.uid !== made.uid || owner.gid !== made.gid;
   // Only root may give a file away; after an admin's editor the owner of the old one is root.
   if (isOther && process.geteuid?.() === 0) await chown(path, owner.uid, owner.gid);
-  await chmod(path, owner.mode & 0o7777);
+  await chmod(path, mode ?? owner.mode & 0o7777);
 }
 
 /** A file or a folder. */

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { LogPlace } from '../access-log/format.ts';
-import type { DesiredApp, DesiredProxy } from '../proxy.ts';
+import type { DesiredApp, DesiredProxy, DesiredTls } from '../proxy.ts';
 import { userlist } from './access.ts';
 import { backend } from './backend.ts';
 import { frontend, nobody } from './frontend.ts';
@@ -13,6 +13,8 @@ import { type RouteMaps, routeMaps } from './maps.ts';
 export interface RenderOptions {
   /** Where the frontend listens; empty: no frontend of ours, the admin's route to `zdd_<app>`. */
   readonly bind: readonly string[];
+  /** Where it listens for TLS, once there is some. */
+  readonly bindTls?: readonly string[] | undefined;
   /** The admin socket, when the region opens it itself; undefined: the admin's part does. */
   readonly adminSocket?: string | undefined;
   /** `chroot` of the file's global section. */
@@ -33,6 +35,8 @@ export interface Rendered {
   readonly maps: RouteMaps | undefined;
   /** An app lets requests wait, by the script beside the file. */
   readonly holds: boolean;
+  /** The certificates it shows; undefined: it takes no TLS, for want of it or of a frontend. */
+  readonly tls: DesiredTls | undefined;
 }
 
 /** Names the running worker's shape: `show env ZDD_SHAPE`. */
@@ -41,15 +45,18 @@ export const SHAPE_VARIABLE = 'ZDD_SHAPE';
 /** Renders the managed region. Pure: equal input, equal bytes. */
 export function renderRegion(desired: DesiredProxy, options: RenderOptions): Rendered {
   const apps = [...desired.apps].sort((a, b) => (a.app < b.app ? -1 : a.app > b.app ? 1 : 0));
-  const shapeText = render(apps, options, '', false);
+  const { bind, bindTls = [] } = options;
+  const tls = bind.length > 0 && bindTls.length > 0 ? desired.tls : undefined;
+  const shapeText = render(apps, options, '', false, tls !== undefined);
   const shape = createHash('sha256').update(shapeText).digest('hex').slice(0, 16);
-  const routes = options.bind.length > 0 && apps.length > 0;
+  const routes = bind.length > 0 && apps.length > 0;
   const splits = apps.some(({ split }) => split !== undefined);
   return {
-    text: render(apps, options, shape, true),
+    text: render(apps, options, shape, true, tls !== undefined),
     shape,
     maps: routes || splits ? routeMaps(desired, routes) : undefined,
     holds: holds(apps),
+    tls,
   };
 }
 
@@ -58,8 +65,10 @@ function render(
   options: RenderOptions,
   shape: string,
   withServers: boolean,
+  takesTls: boolean,
 ): string {
-  const { bind, chroot, mapFolder, accessLog } = options;
+  const { bind, bindTls = [], chroot, mapFolder, accessLog } = options;
+  const tls = takesTls ? { bind: bindTls, folder: mapFolder } : undefined;
   const noApps = apps.length === 0;
   const sections = [
     [
@@ -72,7 +81,7 @@ function render(
     ...(accessLog === undefined ? [] : [logRing(accessLog)]),
     ...(bind.length === 0
       ? []
-      : [frontend(bind, noApps ? undefined : mapFolder, accessLog), nobody(noApps)]),
+      : [frontend(bind, noApps ? undefined : mapFolder, accessLog, tls), nobody(noApps)]),
     ...apps.map(userlist).filter((lines) => lines.length > 0),
     ...apps.flatMap((app) => [
       backend(app, chroot, withServers, mapFolder),
