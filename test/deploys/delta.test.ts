@@ -45,7 +45,7 @@ test('--dry-run of a first push tells of it and changes nothing', async () => {
 });
 
 test('the first push sends everything, the next one only what is new, and both are whole', async () => {
-  expect(await push()).toMatch(/send +30 files, \d+\.\d kB sent/);
+  expect(await push()).toMatch(/send +31 files, \d+\.\d kB sent/);
   await writeFile(at('new.txt'), 'new');
   await rm(at('README.md'));
   await chmod(at('large.bin'), 0o755);
@@ -68,7 +68,7 @@ test('a whole tarball of the same folder, and --whole, are the very same release
   expect(packed.code).toBe(0);
   await settled(host);
   expect(await live()).toBe(before);
-  expect(await push('--whole')).toMatch(/send +30 files, 4\d\d\.\d kB sent/);
+  expect(await push('--whole')).toMatch(/send +31 files, 4\d\d\.\d kB sent/);
   expect(await live()).toBe(before);
 });
 
