@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { address } from './access.ts';
-import { duration, parseDuration } from './duration.ts';
+import { duration, formatDuration, parseDuration } from './duration.ts';
 
 /** How a release comes to have all traffic: `strategy` and `tier` of a `zdd.yaml`. */
 
@@ -89,6 +89,25 @@ const step = z
 const steps = z.array(step).min(1, 'expected at least one step').max(100);
 /** One step of a canary, as it was meant. */
 export type WrittenStep = z.output<typeof step>;
+
+/** One step in a few words: `5 %`, `hold 2m00s`. */
+export function stepText(step: WrittenStep): string {
+  switch (step.do) {
+    case 'weight':
+      return `${step.percent} %`;
+    case 'hold':
+      return `hold ${formatDuration(step.ms)}`;
+    case 'ramp':
+      return `${step.from} % to ${step.to} % over ${formatDuration(step.ms)}`;
+    case 'analyse':
+    case 'smoke':
+      return step.do;
+    case 'approval':
+      return 'gate: manual';
+    case 'webhook':
+      return `gate: ${new URL(step.url).host}`;
+  }
+}
 
 /** How traffic moves, as it was meant. */
 export type WrittenStrategy =

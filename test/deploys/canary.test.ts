@@ -173,3 +173,18 @@ test('SIGKILL at each step of a canary: it goes on, and nobody goes back', async
   await settled(host);
   nobodyWentBack(release);
 });
+
+test('by flag, for one deployment; one that cannot be read changes nothing', async () => {
+  const { path } = await shop(host, { behaviour: { version: 'v2' }, config: { bake: '300ms' } });
+  const before = await host.app('shop');
+  const refused = await host.cli(['push', path, '--strategy', '[{ wait: 5m }]']);
+  expect(refused.stderr).toContain('ZDD_CONFIG_INVALID');
+  expect(refused.stderr).toContain('unknown key "wait"');
+  expect((await host.app('shop'))?.deployment).toEqual(before?.deployment);
+  const pushed = await host.cli(['push', path, '--strategy', '[weight: 40%, hold: 1s]']);
+  expect(pushed.code, pushed.stderr).toBe(0);
+  const live = (await host.app('shop'))?.live ?? '';
+  expect(pushed.stderr).toContain(`canary     40 % of the users on ${live}`);
+  await settled(host);
+  nobodyWentBack(live);
+});
