@@ -4,8 +4,16 @@ import { pushBench } from './push/push.ts';
 import { scaleBench } from './scale/scale.ts';
 import { signalsBench } from './signals/signals.ts';
 import { switchBench } from './switch/switch.ts';
+import { verdictsBench } from './verdicts/verdicts.ts';
 
-const BENCHES: readonly Bench[] = [switchBench, pushBench, drainBench, scaleBench, signalsBench];
+const BENCHES: readonly Bench[] = [
+  switchBench,
+  pushBench,
+  drainBench,
+  scaleBench,
+  signalsBench,
+  verdictsBench,
+];
 
 function list(): string {
   const lines = BENCHES.flatMap((bench) => [

@@ -1,6 +1,7 @@
 import type { Effect } from '../core/effects.ts';
 import type { AppEvent } from '../core/events.ts';
 import type { CanaryStep } from '../core/strategy.ts';
+import { analyse } from '../core/verdict/analysis.ts';
 import { tell, type Verdict } from '../core/verdict/verdict.ts';
 import { formatDuration } from '../protocol/duration.ts';
 import { askWebhook } from './go-webhook.ts';
@@ -76,8 +77,17 @@ function goalOf(
     case 'analyse':
       return async (seen) => {
         if (!watch.takesTraffic) return done('takes no traffic');
-        if (watch.isSettled) return held(watch, seen, false);
-        return seen.now < since + step.withinMs ? null : undecided(watch, seen);
+        const { evidence, verdicts } = seen;
+        const analysis = analyse(evidence, watch.limits, verdicts, watch.isSettled);
+        switch (analysis.says) {
+          case 'wait':
+            return seen.now < since + step.withinMs ? null : undecided(watch, seen);
+          case 'pause':
+            return stay(watch, analysis.why, analysis.verdicts);
+          case 'proceed':
+            watch.report(analysis.verdicts);
+            return done(watch.summary(evidence));
+        }
       };
     case 'smoke': {
       let passed: string | null = null;

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { address } from './access.ts';
-import { duration, parseDuration } from './duration.ts';
+import { duration, formatDuration, parseDuration } from './duration.ts';
 
 /** How a release comes to have all traffic: `strategy` and `tier` of a `zdd.yaml`. */
 
@@ -12,6 +12,13 @@ const percent = z
   .regex(/^\d{1,3}(\.\d{1,2})?%$/, PERCENT)
   .transform((text) => Number.parseFloat(text))
   .refine((share) => share <= 100, 'expected at most 100%');
+
+/** One of a few words. Another type than text is another form's to refuse: see zdd-yaml-problems.ts. */
+const word = <const T extends string>(words: readonly T[], expected: string) =>
+  z
+    .string()
+    .meta({ enum: words })
+    .pipe(z.enum(words, { error: expected }));
 
 const RAMP = /^(\d{1,3}(?:\.\d{1,2})?)%\s*\.\.\s*(\d{1,3}(?:\.\d{1,2})?)%\s+over\s+(\S+)$/;
 
@@ -38,9 +45,7 @@ const webhook = z
 /** One step as it is written: a word, or a map of one key. */
 const step = z
   .union([
-    z.enum(['analyse', 'smoke', 'shadow'], {
-      error: 'expected weight, hold, analyse, smoke, gate or ramp',
-    }),
+    word(['analyse', 'smoke', 'shadow'], 'expected weight, hold, analyse, smoke, gate or ramp'),
     z
       .strictObject({
         weight: percent.optional().describe('Share of the users on the new release: "5%".'),
@@ -54,7 +59,7 @@ const step = z
           .optional()
           .describe('Until the sequential test has decided.'),
         gate: z
-          .union([z.enum(['manual'], { error: 'expected manual, or a map with webhook' }), webhook])
+          .union([word(['manual'], 'expected manual, or a map with webhook'), webhook])
           .optional()
           .describe('Until somebody says `zdd-agent promote`, or a URL answers 2xx.'),
         ramp: ramp.optional().describe('From one share to another: "5%..100% over 10m".'),
@@ -85,6 +90,25 @@ const steps = z.array(step).min(1, 'expected at least one step').max(100);
 /** One step of a canary, as it was meant. */
 export type WrittenStep = z.output<typeof step>;
 
+/** One step in a few words: `5 %`, `hold 2m00s`. */
+export function stepText(step: WrittenStep): string {
+  switch (step.do) {
+    case 'weight':
+      return `${step.percent} %`;
+    case 'hold':
+      return `hold ${formatDuration(step.ms)}`;
+    case 'ramp':
+      return `${step.from} % to ${step.to} % over ${formatDuration(step.ms)}`;
+    case 'analyse':
+    case 'smoke':
+      return step.do;
+    case 'approval':
+      return 'gate: manual';
+    case 'webhook':
+      return `gate: ${new URL(step.url).host}`;
+  }
+}
+
 /** How traffic moves, as it was meant. */
 export type WrittenStrategy =
   | { readonly type: 'blue-green' }
@@ -100,13 +124,15 @@ const USUAL_STEPS: readonly WrittenStep[] = [
   { do: 'hold', ms: 120_000 },
 ];
 
+const EXPECTED = 'expected blue-green, canary or a list of steps (rolling is not available yet)';
+
 /** `strategy` of a `zdd.yaml`, and of `push --strategy`. */
 export const strategy = z
   .union([
-    z.enum(['blue-green', 'canary']).transform((type) => ({ type, steps: undefined })),
+    word(['blue-green', 'canary'], EXPECTED).transform((type) => ({ type, steps: undefined })),
     steps.transform((list) => ({ type: 'canary' as const, steps: list })),
     z.strictObject({
-      type: z.enum(['blue-green', 'canary']),
+      type: word(['blue-green', 'canary'], EXPECTED),
       steps: steps.optional().describe('Of a canary. Default: 5 %, 25 % and 50 %, 2 minutes each.'),
     }),
   ])

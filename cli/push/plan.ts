@@ -3,6 +3,7 @@ import { type AppConfig, listenOf } from '../../agent/protocol/app-config.ts';
 import { formatDuration } from '../../agent/protocol/duration.ts';
 import { routesOf, routeText } from '../../agent/protocol/routes.ts';
 import { smokeName } from '../../agent/protocol/smoke.ts';
+import { stepText } from '../../agent/protocol/strategy.ts';
 import { rows } from '../render/error.ts';
 
 /** What a deploy of this config will do, as far as the config alone can tell. */
@@ -45,6 +46,9 @@ export function planLines(
   }
   if (config.smoke.length > 0) {
     steps.push(['smoke', config.smoke.map(smokeName).join(', ')]);
+  }
+  if (config.strategy.type === 'canary') {
+    steps.push(['canary', config.strategy.steps.map(stepText).join(', ')]);
   }
   steps.push(
     ['bake', formatDuration(overrides.bakeMs ?? config.bake)],

@@ -116,7 +116,25 @@ function deploying(app: AppStatus, now: number): string[] {
   const release = deployment.release === null ? '' : ` ${deployment.release}`;
   const since = age(now - deployment.startedAt);
   return [
-    `${app.app} #${deployment.id}${what}${release} ${deployment.phase}, ${since}, by ${deployment.owner}`,
+    `${app.app} #${deployment.id}${what}${release} ${deployment.phase}${canaryText(app)}, ${since}, by ${deployment.owner}`,
+    ...pausedText(app),
+  ];
+}
+
+/** ` 25 % (4 of 7: hold 2m)` */
+function canaryText({ deployment }: AppStatus): string {
+  const canary = deployment?.canary;
+  if (canary === undefined) return '';
+  const { percent, step, steps, doing, paused } = canary;
+  return ` ${percent} % (${step} of ${steps}: ${paused === null ? clean(doing) : 'paused'})`;
+}
+
+function pausedText({ app, deployment }: AppStatus): string[] {
+  const paused = deployment?.canary?.paused ?? null;
+  if (paused === null) return [];
+  return [
+    `  ${clean(paused)}`,
+    `  Try: zdd-agent resume --app ${app}      or: zdd-agent abort --app ${app}`,
   ];
 }
 

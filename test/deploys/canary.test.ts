@@ -34,12 +34,17 @@ async function begin(
   return Number(JSON.parse(stdout.trim().split('\n').at(-1) ?? '').deployment);
 }
 
-/** Waits until this step is under way, and all users have been there since. */
-async function inStep(step: number): Promise<string> {
-  const release = await host.until(`step ${step}`, 20_000, async () => {
+/** Waits until this step, or one after it, is under way. Returns the candidate. */
+async function reaches(step: number): Promise<string> {
+  return await host.until(`step ${step}`, 20_000, async () => {
     const deployment = (await host.app('shop'))?.deployment;
-    return deployment?.canary?.step === step && (deployment.release ?? false);
+    return (deployment?.canary?.step ?? 0) >= step && (deployment?.release ?? false);
   });
+}
+
+/** The same, and all users have been there since. */
+async function inStep(step: number): Promise<string> {
+  const release = await reaches(step);
   const before = crowd.users.map(({ visits }) => visits.length);
   await host.until('all users to have been there', 20_000, async () =>
     crowd.users.every(({ visits }, index) => visits.length > (before[index] ?? 0) + 1),
@@ -143,13 +148,43 @@ test('the team sees the candidate before anybody else', async () => {
   expect((await user.visit(host.url, { 'x-preview': 'let-me-see' })).status).toBe(200);
 });
 
-test('SIGKILL in the middle of a canary: it goes on, and nobody goes back', async () => {
-  const id = await begin([{ weight: '30%' }, { hold: '2s' }, { weight: '70%' }, { hold: '2s' }]);
-  const release = await inStep(2);
+test('SIGKILL at each step of a canary: it goes on, and nobody goes back', async () => {
+  const id = await begin([
+    { weight: '30%' },
+    { hold: '2s' },
+    { weight: '70%' },
+    { gate: 'manual' },
+    { hold: '1s' },
+  ]);
+  let release = '';
+  for (const step of [1, 2, 3, 4]) {
+    release = await reaches(step);
+    await host.stopDaemon('SIGKILL');
+    await host.startDaemon();
+  }
+  const paused = async () => (await host.app('shop'))?.deployment?.canary?.paused ?? null;
+  await host.until('the gate to pause it', 10_000, async () => (await paused()) !== null);
   await host.stopDaemon('SIGKILL');
   await host.startDaemon();
-  expect(crowd.shareOf(release)).toBeGreaterThan(0.15);
+  expect(await paused()).toContain('manual');
+  expect(crowd.shareOf(release)).toBeGreaterThan(0.5);
+  expect((await host.cli(['promote', '--app', 'shop'])).code).toBe(0);
   expect((await host.receipt('shop', id)).outcome).toBe('succeeded');
   await settled(host);
   nobodyWentBack(release);
+});
+
+test('by flag, for one deployment; one that cannot be read changes nothing', async () => {
+  const { path } = await shop(host, { behaviour: { version: 'v2' }, config: { bake: '300ms' } });
+  const before = await host.app('shop');
+  const refused = await host.cli(['push', path, '--strategy', '[{ wait: 5m }]']);
+  expect(refused.stderr).toContain('ZDD_CONFIG_INVALID');
+  expect(refused.stderr).toContain('unknown key "wait"');
+  expect((await host.app('shop'))?.deployment).toEqual(before?.deployment);
+  const pushed = await host.cli(['push', path, '--strategy', '[weight: 40%, hold: 1s]']);
+  expect(pushed.code, pushed.stderr).toBe(0);
+  const live = (await host.app('shop'))?.live ?? '';
+  expect(pushed.stderr).toContain(`canary     40 % of the users on ${live}`);
+  await settled(host);
+  nobodyWentBack(live);
 });

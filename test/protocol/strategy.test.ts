@@ -1,0 +1,84 @@
+import { expect, test } from 'vitest';
+import { ZddError } from '../../agent/protocol/errors.ts';
+import { parseAppConfig } from '../../agent/protocol/zdd-yaml.ts';
+
+const base = 'app: shop\nprocesses:\n  web: { run: node server.js }\n';
+
+function problems(text: string): string[] {
+  try {
+    parseAppConfig(base + text, 'zdd.yaml');
+    return [];
+  } catch (error) {
+    if (!(error instanceof ZddError)) throw error;
+    return error.evidence.map(([, what]) => what);
+  }
+}
+
+const moves = (text: string) => parseAppConfig(base + text, 'zdd.yaml').strategy;
+
+test('all at once unless told otherwise; one word is enough', () => {
+  expect(moves('')).toEqual({ type: 'blue-green' });
+  expect(moves('strategy: canary')).toMatchObject({
+    type: 'canary',
+    steps: [{ do: 'weight', percent: 5 }, { do: 'hold', ms: 120_000 }, {}, {}, {}, {}],
+  });
+  expect(moves('strategy: { type: canary }')).toEqual(moves('strategy: canary'));
+});
+
+test('a list is a canary of these steps', () => {
+  const steps = moves(`strategy:
+  - weight: 2.5%
+  - hold: 2m
+  - analyse
+  - analyse: { within: 1h }
+  - smoke
+  - gate: manual
+  - gate: { webhook: "https://ci.example.com/go" }
+  - ramp: 5%..100% over 10m
+`);
+  expect(steps).toEqual({
+    type: 'canary',
+    steps: [
+      { do: 'weight', percent: 2.5 },
+      { do: 'hold', ms: 120_000 },
+      { do: 'analyse', within: 600_000 },
+      { do: 'analyse', within: 3_600_000 },
+      { do: 'smoke' },
+      { do: 'approval' },
+      { do: 'webhook', url: 'https://ci.example.com/go', within: 3_600_000 },
+      { do: 'ramp', from: 5, to: 100, ms: 600_000 },
+    ],
+  });
+});
+
+test('a tier says how careful to be, what is written wins', () => {
+  const critical = parseAppConfig(`${base}tier: critical`, 'zdd.yaml');
+  expect(critical).toMatchObject({ strategy: { type: 'canary' }, bake: 600_000 });
+  const internal = parseAppConfig(`${base}tier: internal`, 'zdd.yaml');
+  expect(internal).toMatchObject({ strategy: { type: 'blue-green' }, bake: 10_000 });
+  const mixed = parseAppConfig(`${base}tier: critical\nstrategy: blue-green\nbake: 5s`, 'zdd.yaml');
+  expect(mixed).toMatchObject({ strategy: { type: 'blue-green' }, bake: 5_000 });
+});
+
+test.each([
+  ['strategy: rolling', /rolling is not available yet/],
+  ['strategy: [shadow]', /shadow traffic is not available yet/],
+  ['strategy: [wait]', /expected weight, hold, analyse, smoke, gate or ramp/],
+  ['strategy: [{ weight: 120% }]', /expected at most 100%/],
+  ['strategy: [{ weight: 5 }]', /expected text/],
+  ['strategy: [{ wieght: 5% }]', /did you mean "weight"/],
+  ['strategy: [{ weight: 5%, hold: 2m }]', /expected one of weight, hold, analyse, gate or ramp/],
+  ['strategy: [{ ramp: 5% to 50% }]', /expected a ramp such as/],
+  ['strategy: [{ gate: { webhook: ftp://x } }]', /expected a URL/],
+  ['strategy: []', /at least one step/],
+  ['preview: {}', /expected header, cookie or ips/],
+  [`preview: { header: "X-P: a'b" }`, /expected the name of a header/],
+  ['preview: { ips: [here] }', /expected an address or network/],
+])('%s is refused in words', (text, words) => {
+  expect(problems(text).join('\n')).toMatch(words);
+});
+
+test('who may not run twice has no canary', () => {
+  const text = 'app: shop\nprocesses:\n  web: { run: x, overlap: false }\nstrategy: canary\n';
+  expect(() => parseAppConfig(text, 'zdd.yaml')).toThrow(/1 problem/);
+});

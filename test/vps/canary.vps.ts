@@ -1,0 +1,61 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { Load } from '../../load/load.ts';
+import { Crowd } from '../deploys/users.ts';
+import { DISTRIBUTIONS, VpsHost } from './lab/host.ts';
+import { goesOn, Shop } from './lab/shop.ts';
+
+describe.each(DISTRIBUTIONS)('a canary, on %s', (distribution) => {
+  let host: VpsHost;
+  let shop: Shop;
+  let load: Load;
+  let crowd: Crowd;
+
+  beforeAll(async () => {
+    host = await VpsHost.installed(distribution, 'canary');
+    shop = new Shop(host);
+    await shop.deploy('first');
+    load = await shop.load();
+    crowd = new Crowd(host.url, 100, 300);
+  });
+  afterAll(async () => {
+    await crowd?.stop();
+    await load?.stop();
+    await host?.down();
+  });
+
+  test('a share of the users grows, sends nobody back, and loses nothing', async () => {
+    const { code, stdout, stderr } = await shop.push({
+      behaviour: { version: 'second' },
+      config: {
+        strategy: [{ weight: '30%' }, { hold: '3s' }, { weight: '70%' }, { hold: '2s' }],
+      },
+    });
+    expect(code, stdout + stderr).toBe(0);
+    const live = (await shop.app())?.live;
+    let onCanary = 0;
+    for (const { visits } of crowd.users) {
+      expect(visits.every(({ status }) => status === 200)).toBe(true);
+      const first = visits.findIndex(({ release }) => release === live);
+      if (first < 0) continue;
+      onCanary += 1;
+      expect(visits.slice(first).every(({ release }) => release === live)).toBe(true);
+    }
+    expect(onCanary).toBeGreaterThan(50);
+    await shop.settled();
+    await goesOn(load);
+    expect(load.snapshot()).toMatchObject({ lost: 0, appErrors: 0, websocketsCutEarly: 0 });
+  });
+
+  test('one that fails comes back by itself', async () => {
+    const live = (await shop.app())?.live;
+    const { code, stdout, stderr } = await shop.push({
+      behaviour: { version: 'bad', failAfterRequests: 0, failMethod: 'POST' },
+      config: { strategy: [{ weight: '30%' }, { hold: '5m' }] },
+    });
+    expect(code, stdout + stderr).toBe(21);
+    expect(stderr).toContain('at 30 % of the users');
+    expect((await shop.app())?.live).toBe(live);
+    await goesOn(load);
+    expect(load.snapshot().lost).toBe(0);
+  });
+});
