@@ -21,8 +21,9 @@ const SHELL_SCRIPTS = [
 ];
 
 /**
- * `npm test [FILES]`: type check, lint (the shell scripts by shellcheck), then every test, those on real hosts too; the last line
- * counts them. `npm test -- --haproxy 3.0 [FILES]`: the tests of HAProxy alone, against that version.
+ * `npm test [FILES]`: type check, lint (the shell scripts by shellcheck), then every test, those on real hosts too, and a soak of two minutes; the
+ * last line counts the tests. `npm test -- --haproxy 3.0 [FILES]`: the tests of HAProxy alone, against that version. `--switch reload`: with
+ * hosts that switch by reload.
  */
 
 function step(title: string, args: readonly string[]): void {
@@ -53,10 +54,21 @@ function runAgainst(version: string, files: readonly string[]): void {
   process.exit(counts.ok ? 0 : 1);
 }
 
+/** Two minutes of everything at once; its seed stands in its first line. */
+function soak(): boolean {
+  process.stderr.write('\n> soak\n');
+  const main = join(import.meta.dirname, '../soak/main.ts');
+  const { status } = spawnSync(process.execPath, [main, '--minutes', '2', '--json'], {
+    stdio: 'inherit',
+  });
+  return status === 0;
+}
+
 const { values, positionals: files } = parseArgs({
-  options: { haproxy: { type: 'string' } },
+  options: { haproxy: { type: 'string' }, switch: { type: 'string' } },
   allowPositionals: true,
 });
+if (values.switch !== undefined) process.env['ZDD_TEST_SWITCH'] = values.switch;
 if (values.haproxy !== undefined) runAgainst(values.haproxy, files);
 step('types', [join(MODULES, 'typescript/bin/tsc'), '--noEmit']);
 step('lint', [join(MODULES, '@biomejs/biome/bin/biome'), 'check', '.']);
@@ -73,5 +85,6 @@ if (files.length === 0) {
   else process.stdout.write(`NOT RUN: the tests on real hosts (test/vps): ${why}\n`);
 }
 
+const soaked = files.length > 0 || soak();
 process.stdout.write(sumUp(counts));
-process.exitCode = counts.every(({ ok }) => ok) ? 0 : 1;
+process.exitCode = soaked && counts.every(({ ok }) => ok) ? 0 : 1;
