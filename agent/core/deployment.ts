@@ -71,6 +71,15 @@ function reduce(state: AppState, event: AppEvent, now: number): Reduced {
       return same(state.deployment === null ? { ...state, scale: event.scale } : state);
     case 'resumed':
       return state.deployment === null ? same(state) : resumed(state, state.deployment, now);
+    case 'lingered':
+      return same({
+        ...state,
+        retiring: state.retiring.map((retirement) => {
+          if (!sameGeneration(retirement.generation, event.generation)) return retirement;
+          const { lingersUntil: _, ...moved } = retirement;
+          return { ...moved, lingered: true };
+        }),
+      });
     case 'drained':
       return same({
         ...state,
@@ -213,6 +222,7 @@ function succeed(
             admitted: true,
             warmUntil: phase.switchedAt + policy.warmMs,
             ...goodbye(policy, phase.switchedAt, now),
+            ...linger(deployment, phase.switchedAt),
             good: true,
           },
         ];
@@ -420,6 +430,17 @@ function reject(
     ...goodbye(policy, now, now),
     good: false,
   };
+}
+
+/** Users who stay have requests that begin after the switch: these have their own time. */
+function linger(
+  deployment: Deployment,
+  switchedAt: number,
+): Partial<Pick<Retirement, 'lingersUntil' | 'requestsUntil'>> {
+  const { lingerMs, requestsMs } = deployment.policy;
+  if (lingerMs === undefined || isExclusive(deployment)) return {};
+  const lingersUntil = switchedAt + lingerMs;
+  return { lingersUntil, requestsUntil: lingersUntil + requestsMs };
 }
 
 /** How the connections of a generation end that takes no new requests since `switchedAt`. */

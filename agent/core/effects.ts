@@ -64,6 +64,7 @@ export type Effect =
   | { readonly do: 'close'; readonly deployment: number; readonly leaving: Generation }
   | { readonly do: 'empty'; readonly deployment: number; readonly retirement: Retirement }
   | { readonly do: 'halt'; readonly deployment: number; readonly leaving: Generation }
+  | { readonly do: 'linger'; readonly generation: Generation; readonly until: number }
   | { readonly do: 'drain'; readonly retirement: Retirement }
   | { readonly do: 'stop'; readonly generation: Generation }
   | { readonly do: 'tidy'; readonly departures: number };
@@ -77,11 +78,10 @@ export function effectsOf(state: AppState): Effect[] {
   const effects: Effect[] = [];
   if (state.deployment !== null) effects.push(...deploymentEffects(state, state.deployment));
   for (const retirement of state.retiring) {
-    effects.push(
-      retirement.phase === 'draining'
-        ? { do: 'drain', retirement }
-        : { do: 'stop', generation: retirement.generation },
-    );
+    const { generation, phase, lingersUntil } = retirement;
+    if (phase === 'stopping') effects.push({ do: 'stop', generation });
+    else if (lingersUntil === undefined) effects.push({ do: 'drain', retirement });
+    else effects.push({ do: 'linger', generation, until: lingersUntil });
   }
   if (state.tidied < state.departures) {
     effects.push({ do: 'tidy', departures: state.departures });

@@ -64,6 +64,8 @@ export type AppEvent =
   | { readonly type: 'scaled'; readonly scale: Scale }
   /** The daemon is back, in the middle of a deployment that goes on. */
   | { readonly type: 'resumed' }
+  /** The time is over in which its users could stay. */
+  | { readonly type: 'lingered'; readonly generation: Generation }
   | { readonly type: 'drained'; readonly generation: Generation }
   | { readonly type: 'stopped'; readonly generation: Generation }
   | { readonly type: 'tidied'; readonly departures: number };

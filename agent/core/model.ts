@@ -52,6 +52,8 @@ export interface Policy {
    * not run side by side. Absent: they may.
    */
   readonly holdMs?: number;
+  /** How long its present users may stay on the replaced release. Absent: they move at once. */
+  readonly lingerMs?: number;
   /** Absent in what an agent before 0.2 has journaled: all at once. */
   readonly strategy?: Strategy;
 }
@@ -178,6 +180,10 @@ export interface Retirement {
   /** From here WebSockets and streams are closed, `pacePerSecond` of them a second. */
   readonly closeFrom: number;
   readonly pacePerSecond: number;
+  /** Until then its users stay on it. Absent: they have moved. */
+  readonly lingersUntil?: number;
+  /** They have just been told to move: HAProxy has to hear of it before the last one can be seen off. */
+  readonly lingered?: boolean;
   /** Whether it ever served as stable: a rejected candidate is no target for a rollback. */
   readonly good: boolean;
 }
@@ -295,6 +301,7 @@ export function hasten(
       ...retirement,
       warmUntil: Math.min(retirement.warmUntil, soon.warmUntil),
       closeFrom: Math.min(retirement.closeFrom, soon.closeFrom),
+      ...(retirement.lingersUntil === undefined ? {} : { lingersUntil: now }),
     };
   });
 }

@@ -4,6 +4,7 @@ import {
   candidateOf,
   type Generation,
   isAdmitted,
+  isExclusive,
   sameGeneration,
 } from './model.ts';
 
@@ -100,6 +101,17 @@ export function servingGeneration(state: AppState): Generation | null {
     default:
       return state.stable;
   }
+}
+
+/** Generations that take no new users, and keep those they have for a while. */
+export function lingering({ stable, deployment, retiring }: AppState): Generation[] {
+  const left = retiring.filter(({ lingersUntil }) => lingersUntil !== undefined);
+  const generations = left.map(({ generation }) => generation);
+  if (stable === null || deployment === null || isExclusive(deployment)) return generations;
+  const replaced = ['switching', 'baking', 'promoting'].includes(deployment.phase.name);
+  return replaced && deployment.policy.lingerMs !== undefined
+    ? [...generations, stable]
+    : generations;
 }
 
 /** The share of the users that a candidate has in its canary; null when there is none. */

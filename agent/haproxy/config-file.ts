@@ -73,10 +73,10 @@ export async function writeHoldScript(config: string, file: ConfigFile): Promise
 
 /** The map files of a folder. @throws ZDD_HAPROXY_CONFIG_INVALID when one may not be read */
 export async function readMaps(folder: string): Promise<MapTexts> {
-  const [hosts, wildcards, shares] = await Promise.all(
+  const [hosts, wildcards, shares, stays] = await Promise.all(
     MAP_NAMES.map((name) => readConfig(mapPath(folder, name))),
   );
-  return { hosts, wildcards, shares };
+  return { hosts, wildcards, shares, stays };
 }
 
 /**

@@ -53,6 +53,11 @@ export interface DesiredApp {
   readonly split?: DesiredSplit;
   /** Browsers that came with TLS once are told to come without it no more. */
   readonly hsts?: Hsts | undefined;
+  /** Its users stay with the server that answered them. Left out: any may answer. */
+  readonly sticky?: {
+    /** Servers without a weight, whose users may stay all the same. No change of shape. */
+    readonly lingering: readonly string[];
+  };
   /** Default: off, as `MAINTENANCE_DEFAULTS` says. Going on and off is no change of shape. */
   readonly maintenance?: DesiredMaintenance;
 }

@@ -26,8 +26,9 @@ export async function observeRoutes(
   }
   if (Object.keys(found).length === 0) return undefined;
   // One that no rule names is as good as empty: there are shares only where users can be divided.
-  const { hosts = new Map(), wildcards = new Map(), shares = new Map() } = found;
-  return { hosts, wildcards, shares };
+  const none: RouteMap = new Map();
+  const { hosts = none, wildcards = none, shares = none, stays = none } = found;
+  return { hosts, wildcards, shares, stays };
 }
 
 /**

@@ -446,6 +446,7 @@ export function policyOf(
     pacePerSecond: config.drain.pace,
     onSwitch: config.drain.on_switch,
     ...(hold === null ? {} : { holdMs: hold.within }),
+    ...(config.sticky?.until === 'drain' ? { lingerMs: config.drain.websockets } : {}),
   };
 }
 

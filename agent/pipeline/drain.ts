@@ -20,7 +20,9 @@ const DEFAULT_REQUESTS_MS = 600_000;
  * never closed. While it waits the generation is warm.
  */
 export async function drain(host: Host, task: Task, retirement: Retirement): Promise<string> {
-  const { generation, warmUntil, closeFrom } = retirement;
+  const { generation, warmUntil, closeFrom, lingered = false } = retirement;
+  // Before the look for the last one: whose users may stay is not empty, however idle it is.
+  if (lingered) await host.traffic.apply(host, task.signal, task.app);
   const servers = trafficSlots(host, task.app, generation).map(({ name }) => name);
   if (servers.length > 0) giveNotice(host, task, retirement);
   const tell = storyteller(task, generation.release, closeFrom);
@@ -40,6 +42,15 @@ export async function drain(host: Host, task: Task, retirement: Retirement): Pro
     const closing = await closer.close(left);
     const { least, spread } = CLOSE_EVERY_MS;
     await pause(closing ? least + Math.random() * spread : LOOK_EVERY_MS, task.signal);
+  }
+}
+
+/** Waits while the users of a replaced release may stay on it. */
+export async function linger(host: Host, { signal }: Task, until: number): Promise<void> {
+  for (;;) {
+    const leftMs = until - host.now();
+    if (leftMs <= 0) return;
+    await pause(Math.min(leftMs, TELL_EVERY_MS), signal);
   }
 }
 

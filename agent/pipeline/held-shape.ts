@@ -50,12 +50,14 @@ function shapeOf({ servers: _, routes: __, keepsRoutes: ___, ...app }: DesiredAp
     ...app,
     maintenance: { ...app.maintenance, on: false },
     hold: app.hold === undefined ? null : { ...app.hold, on: false },
+    split: app.split === undefined ? null : { ...app.split, share: null },
+    sticky: app.sticky !== undefined,
   });
 }
 
 function flagsOf(
   before: DesiredApp,
-  { keepsRoutes, maintenance, hold }: DesiredApp,
+  { keepsRoutes, maintenance, hold, split, sticky }: DesiredApp,
 ): Partial<DesiredApp> {
   return {
     ...(keepsRoutes === undefined ? {} : { keepsRoutes }),
@@ -63,5 +65,9 @@ function flagsOf(
       ? {}
       : { maintenance: { ...before.maintenance, on: maintenance?.on ?? false } }),
     ...(before.hold === undefined ? {} : { hold: { ...before.hold, on: hold?.on ?? false } }),
+    ...(before.split === undefined
+      ? {}
+      : { split: { ...before.split, share: split?.share ?? null } }),
+    ...(before.sticky === undefined ? {} : { sticky: sticky ?? { lingering: [] } }),
   };
 }

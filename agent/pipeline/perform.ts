@@ -3,7 +3,7 @@ import type { AppEvent } from '../core/events.ts';
 import { bake } from './bake.ts';
 import { canary } from './canary.ts';
 import { close } from './close.ts';
-import { drain } from './drain.ts';
+import { drain, linger } from './drain.ts';
 import { clear, comeBack, hold, inTime } from './hold.ts';
 import type { Host, Task } from './host.ts';
 import { untilDone } from './pause.ts';
@@ -117,6 +117,9 @@ export async function perform(host: Host, task: Task, effect: Effect): Promise<P
       const said = await persist(host, task, 'stop', () => halt(host, task, effect.leaving));
       return done(effect.deployment, 'stopping', said);
     }
+    case 'linger':
+      await linger(host, task, effect.until);
+      return quietly({ type: 'lingered', generation: effect.generation });
     case 'drain':
       await persist(host, task, 'drain', () => drain(host, task, effect.retirement));
       return quietly({ type: 'drained', generation: effect.retirement.generation });

@@ -9,6 +9,7 @@ import {
   canaryShare,
   isHeld,
   leadingGeneration,
+  lingering,
   servingGeneration,
   trafficOf,
 } from '../core/traffic.ts';
@@ -21,6 +22,7 @@ import type {
   Difference,
   ServerAddress,
 } from '../haproxy/proxy.ts';
+import type { AppConfig } from '../protocol/app-config.ts';
 import { holdOf } from '../protocol/hold.ts';
 import { routesOf } from '../protocol/routes.ts';
 import type { Listen } from '../runner/runner.ts';
@@ -123,6 +125,7 @@ function desiredApp(host: Books, state: AppState): DesiredApp | null {
     servers,
     refused: noticePaths(host, state),
     ...holdFor(host, state),
+    ...stickyFor(host, state, config),
     ...(split === null ? {} : { split }),
     ...(maintenance === null ? {} : { maintenance }),
   };
@@ -193,6 +196,19 @@ function knownGenerations(state: AppState): readonly Generation[] {
   return known.some((generation) => sameGeneration(generation, coming))
     ? known
     : [...known, coming];
+}
+
+/** With which servers users may stay beside those that take new ones. */
+function stickyFor(
+  host: Books,
+  state: AppState,
+  { sticky }: AppConfig,
+): Pick<DesiredApp, 'sticky'> {
+  if (sticky === undefined) return {};
+  const names = lingering(state).flatMap((generation) =>
+    trafficSlots(host, state.app, generation).map(({ name }) => name),
+  );
+  return { sticky: { lingering: names } };
 }
 
 /** How requests wait, where one of the releases may not run beside another. */

@@ -9,6 +9,7 @@ import { notify } from './notify.ts';
 import { routes, routesOf } from './routes.ts';
 import { size } from './size.ts';
 import { smoke } from './smoke.ts';
+import { sticky } from './sticky.ts';
 import { PRESETS, preview, strategy, tier, type WrittenStrategy } from './strategy.ts';
 import { tls } from './tls.ts';
 
@@ -187,6 +188,7 @@ export const appConfig = z
           .describe('How the old release is told that it drains, so that it can say goodbye.'),
       })
       .prefault({}),
+    sticky: sticky.describe('cookie: users stay with the instance that answered them.'),
     hold: hold.describe('How requests wait for a web with overlap: false while it is switched.'),
     env: z.record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/), z.string()).default({}),
     sandbox: z

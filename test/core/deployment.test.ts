@@ -14,6 +14,7 @@ import { type Observed, recover } from '../../agent/core/recover.ts';
 import {
   canaryShare,
   isHeld,
+  lingering,
   percentOf,
   servingGeneration,
   trafficOf,
@@ -28,6 +29,7 @@ import {
   PHASE_OF,
   POLICY,
   requested,
+  STAYING,
   STEPS,
   settle,
   stopRequested,
@@ -141,7 +143,7 @@ function eventOf(state: AppState, made: Move, id: number): AppEvent | null {
     case 'push':
       return {
         ...(made.canary ? canaryRequested(id) : requested(id)),
-        ...(made.alone ? { policy: ALONE } : {}),
+        ...(made.alone ? { policy: ALONE } : id % 2 === 0 ? { policy: STAYING } : {}),
       };
     case 'rollback': {
       const { generation } = state.retiring[made.pick % Math.max(1, state.retiring.length)] ?? {};
@@ -302,6 +304,30 @@ describe('whatever happens, in whatever order, crashes included', () => {
       { numRuns: 500 },
     );
     expect(moved).toBeGreaterThan(30);
+  });
+
+  test('whose users may stay is not seen off before they were told to move', () => {
+    let lingered = 0;
+    fc.assert(
+      fc.property(moves, (made) => {
+        walk(made, (before, after, event) => {
+          const stay = lingering(before).filter((one) => !sameGeneration(one, before.stable));
+          for (const generation of stay) {
+            lingered += 1;
+            const draining = effectsOf(before).filter(
+              (effect) =>
+                effect.do === 'drain' && sameGeneration(effect.retirement.generation, generation),
+            );
+            expect(draining).toEqual([]);
+            const left = after.retiring.every((one) => !sameGeneration(one.generation, generation));
+            // Taken up again by a rollback, or told to move first.
+            if (left) expect(event).toMatchObject({ type: 'requested', target: { kind: 'warm' } });
+          }
+        });
+      }),
+      { numRuns: 500 },
+    );
+    expect(lingered).toBeGreaterThan(10);
   });
 
   test('numbers of instances change by the success of a scale, and by nothing else', () => {

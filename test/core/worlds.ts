@@ -31,6 +31,8 @@ export function success(effect: Effect): AppEvent {
         release: `r${effect.deployment}-abcdef0`,
         hasReleaseCommand: effect.deployment % 2 === 0,
       };
+    case 'linger':
+      return { type: 'lingered', generation: effect.generation };
     case 'drain':
       return { type: 'drained', generation: effect.retirement.generation };
     case 'stop':
@@ -49,6 +51,7 @@ export function success(effect: Effect): AppEvent {
 /** The event that an effect comes back with when it fails; null for those that never report one. */
 export function failing(effect: Effect): AppEvent | null {
   switch (effect.do) {
+    case 'linger':
     case 'drain':
     case 'stop':
     case 'tidy':
@@ -85,6 +88,8 @@ export const PHASE_OF = {
 
 /** Of what may not run beside another release. */
 export const ALONE: Policy = { ...POLICY, holdMs: 30_000 };
+/** Of what lets its users stay on the release they are on. */
+export const STAYING: Policy = { ...POLICY, lingerMs: 600_000 };
 
 export function requested(
   id: number,

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import {
   carriedMaps,
   changeText,
+  MAP_NAMES,
   mapText,
   type RouteMaps,
   readMapText,
@@ -32,7 +33,7 @@ const value = fc.constantFrom<string>('zdd_a', 'zdd_b', 'zdd_c/1');
 const table = fc
   .uniqueArray(fc.tuple(key, value), { selector: ([of]) => of })
   .map((entries) => new Map(entries));
-const tables = fc.record({ hosts: table, wildcards: table, shares: table });
+const tables = fc.record({ hosts: table, wildcards: table, shares: table, stays: table });
 
 describe('the maps', () => {
   it('say which app a route leads to, and what is taken off the path', () => {
@@ -52,6 +53,7 @@ describe('the maps', () => {
         ['/y/', 'zdd_api'],
       ]),
       shares: new Map(),
+      stays: new Map(),
     });
   });
 
@@ -80,12 +82,13 @@ describe('the maps', () => {
           hosts: new Map(from.hosts),
           wildcards: new Map(from.wildcards),
           shares: new Map(from.shares),
+          stays: new Map(from.stays),
         };
         for (const change of routeChanges(from, to)) {
           expect(now[change.map].get(change.key)).toBe(change.from);
           if (change.to === undefined) now[change.map].delete(change.key);
           else now[change.map].set(change.key, change.to);
-          for (const name of ['hosts', 'wildcards', 'shares'] as const) {
+          for (const name of MAP_NAMES) {
             for (const kept of from[name].keys()) {
               if (to[name].has(kept)) expect(now[name].has(kept)).toBe(true);
             }

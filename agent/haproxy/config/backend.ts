@@ -4,6 +4,7 @@ import { holdRule } from './hold.ts';
 import { maintenanceRule } from './maintenance.ts';
 import { addressText, backendOf } from './names.ts';
 import { splitRules } from './split.ts';
+import { stickyRules } from './sticky.ts';
 import { hstsRules } from './tls.ts';
 import { PLAIN, quote } from './words.ts';
 
@@ -39,6 +40,7 @@ export function backend(
     ...hstsRules(app.hsts),
     ...accessRules(app),
     ...splitRules(app, mapFolder),
+    ...stickyRules(app, mapFolder),
     '  # A request that is not idempotent is never sent to an instance twice.',
     '  http-request disable-l7-retry unless { method GET HEAD OPTIONS PUT DELETE TRACE }',
     // The path as the app would see it: our frontend has taken off what a route strips.

@@ -2,12 +2,13 @@ import { type Route, segmentsOf } from '../../protocol/routes.ts';
 import type { DesiredProxy } from '../proxy.ts';
 import { appOf, backendOf } from './names.ts';
 import { shareText } from './share.ts';
+import { stays } from './sticky.ts';
 
 /**
- * The map files: exact hosts, hosts below a domain or all there are, and which share of an app's users
- * a candidate has.
+ * The map files: exact hosts, hosts below a domain or all there are, which share of an app's users
+ * a candidate has, and with which servers users may stay.
  */
-export const MAP_NAMES = ['hosts', 'wildcards', 'shares'] as const;
+export const MAP_NAMES = ['hosts', 'wildcards', 'shares', 'stays'] as const;
 export type MapName = (typeof MAP_NAMES)[number];
 
 /**
@@ -42,10 +43,12 @@ export function routeMaps(desired: DesiredProxy, routed = true): RouteMaps {
     hosts: new Map<string, string>(),
     wildcards: new Map<string, string>(),
     shares: new Map<string, string>(),
+    stays: new Map<string, string>(),
   };
   for (const app of desired.apps) {
     const share = shareText(app);
     if (share !== null) maps.shares.set(backendOf(app.app), share);
+    for (const server of stays(app)) maps.stays.set(server, '1');
   }
   if (!routed) return maps;
   for (const { app, routes, servers, keepsRoutes = false } of desired.apps) {
@@ -73,13 +76,18 @@ export function carriedMaps(
   const carried = (name: MapName): RouteMap => {
     const kept = new Map<string, string>();
     for (const [key, value] of running[name]) {
-      const backend = name === 'shares' ? key : backendIn(value);
+      const backend = backendIn(name === 'shares' || name === 'stays' ? key : value);
       const lasting = backends.has(backend) ? value : wanted[name].get(key);
       if (lasting !== undefined) kept.set(key, lasting);
     }
     return kept;
   };
-  return { hosts: carried('hosts'), wildcards: carried('wildcards'), shares: carried('shares') };
+  return {
+    hosts: carried('hosts'),
+    wildcards: carried('wildcards'),
+    shares: carried('shares'),
+    stays: carried('stays'),
+  };
 }
 
 /** What has to change, in an order in which no request falls between: what goes, goes last. */
@@ -103,6 +111,9 @@ export function changeText({ map, key, from, to }: RouteChange): string {
   if (map === 'shares') {
     const share = `share of ${appOf(key) ?? key}`;
     return `${share}: ${from ?? 'none'}, wanted ${to ?? 'none'}`;
+  }
+  if (map === 'stays') {
+    return `users of ${nameOf(key)} on ${key.split('/')[1]}: ${to === undefined ? 'may stay, not wanted' : 'may not stay, wanted'}`;
   }
   const route = `route ${routeOfKey(map, key)}`;
   if (from === undefined) return `${route}: missing at runtime`;
@@ -140,6 +151,7 @@ const HEADERS: Readonly<Record<MapName, readonly string[]>> = {
   shares: [
     'Users of an app that are on its candidate: backend, how many of 10,000 / instances / turn / servers.',
   ],
+  stays: ['Servers with which the users of an app may stay whose cookie names them.'],
 };
 
 function placeOf({ host, path }: Route): { map: 'hosts' | 'wildcards'; key: string } {
@@ -149,7 +161,7 @@ function placeOf({ host, path }: Route): { map: 'hosts' | 'wildcards'; key: stri
   return { map: 'hosts', key: `${host}${below}` };
 }
 
-function routeOfKey(map: Exclude<MapName, 'shares'>, key: string): string {
+function routeOfKey(map: 'hosts' | 'wildcards', key: string): string {
   const host = map === 'hosts' ? '' : key.startsWith('/') ? '*' : '*.';
   return `${host}${key.replace(/\/$/, '')}`;
 }

@@ -50,7 +50,7 @@ export function renderRegion(desired: DesiredProxy, options: RenderOptions): Ren
   const shapeText = render(apps, options, '', false, tls !== undefined);
   const shape = createHash('sha256').update(shapeText).digest('hex').slice(0, 16);
   const routes = bind.length > 0 && apps.length > 0;
-  const splits = apps.some(({ split }) => split !== undefined);
+  const splits = apps.some(({ split, sticky }) => split !== undefined || sticky !== undefined);
   return {
     text: render(apps, options, shape, true, tls !== undefined),
     shape,

@@ -42,8 +42,13 @@ export function splitRules(app: DesiredApp, folder: string): string[] {
       'set-var(txn.zdd_server) var(txn.zdd_share),field(4,/),concat(,txn.zdd_index) if zdd_shared zdd_chosen',
     ),
     '  use-server %[var(txn.zdd_server)] if { var(txn.zdd_server) -m found }',
-    `  http-response add-header Set-Cookie "${COOKIE}=%[var(txn.zdd_new_user)]; Path=/; Max-Age=${COOKIE_SECONDS}; HttpOnly; SameSite=Lax" if { var(txn.zdd_new_user) -m found } !{ res.hdr(cache-control) -m sub -i public }`,
+    setCookie('', '!{ ssl_fc }'),
+    setCookie('; Secure', '{ ssl_fc }'),
   ];
+}
+
+function setCookie(attributes: string, condition: string): string {
+  return `  http-response add-header Set-Cookie "${COOKIE}=%[var(txn.zdd_new_user)]; Path=/; Max-Age=${COOKIE_SECONDS}; HttpOnly; SameSite=Lax${attributes}" if { var(txn.zdd_new_user) -m found } !{ res.hdr(cache-control) -m sub -i public } ${condition}`;
 }
 
 /** Conditions of one name are alternatives. */
