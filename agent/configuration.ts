@@ -62,6 +62,14 @@ const schema = z.strictObject({
       }),
     )
     .default([]),
+  /** Who issues certificates for apps that ask for it. */
+  acme: z
+    .strictObject({
+      directory: z.url().default('https://acme-v02.api.letsencrypt.org/directory'),
+      /** Whom the ACME server may write to. */
+      email: z.email().optional(),
+    })
+    .prefault({}),
   limits: z
     .strictObject({
       artifact_bytes: z
@@ -109,6 +117,7 @@ export interface Configuration {
     readonly cert: string;
     readonly key?: string | undefined;
   }>;
+  readonly acme: { readonly directory: string; readonly email?: string | undefined };
   readonly limits: {
     readonly artifactBytes: number;
     readonly unpackedBytes: number;
@@ -170,6 +179,7 @@ function derive(data: z.output<typeof schema>): Configuration {
       maxOldWorkers: haproxy.max_old_workers,
     },
     certificates: data.certificates,
+    acme: data.acme,
     limits: {
       artifactBytes: limits.artifact_bytes,
       unpackedBytes: limits.unpacked_bytes,

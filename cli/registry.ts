@@ -4,6 +4,7 @@ import { attach } from './commands/attach.ts';
 import { audit } from './commands/audit.ts';
 import { certAdd } from './commands/cert-add.ts';
 import { certLs } from './commands/cert-ls.ts';
+import { certRenew } from './commands/cert-renew.ts';
 import { certRm } from './commands/cert-rm.ts';
 import { complete } from './commands/complete.ts';
 import { completion } from './commands/completion.ts';
@@ -78,6 +79,7 @@ export const COMMANDS: readonly Command[] = [
   maintenanceOff,
   certAdd,
   certLs,
+  certRenew,
   certRm,
   audit,
   completion,

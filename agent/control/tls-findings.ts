@@ -1,6 +1,7 @@
 import { expiryOf, namesServed } from '../core/certificates.ts';
 import type { Host } from '../pipeline/host.ts';
 import { certificateFor } from '../pipeline/tls/books.ts';
+import { isBrought, issuedFor, wantedHosts } from '../pipeline/tls/wanted.ts';
 import type { AppStatus, Finding } from '../protocol/api.ts';
 import type { Route } from '../protocol/routes.ts';
 import type { CertificateRecord } from '../store/certificates.ts';
@@ -11,11 +12,18 @@ const DAY_MS = 86_400_000;
 export function certificateFindings(host: Host): Finding[] {
   const known = host.tls.certificates.list();
   const served = namesServed(known);
+  const wanted = wantedHosts(host);
+  // Nobody renews what no app asks for any more, on purpose.
+  const matters = ({ origin }: CertificateRecord, names: readonly string[]): boolean =>
+    origin !== 'acme' || names.some((name) => wanted.has(name));
   return [
     ...known.flatMap((certificate) => {
       const names = served.get(certificate.id);
-      return names === undefined ? [] : ending(certificate, names, host.now());
+      return names === undefined || !matters(certificate, names)
+        ? []
+        : ending(certificate, names, host.now());
     }),
+    ...notIssued(host),
     ...[...host.tls.problems].map(([path, { code, message, evidence, tries }]): Finding => {
       const details = evidence.map(([label, text]) => `${label}: ${text}`).join('; ');
       return {
@@ -26,6 +34,26 @@ export function certificateFindings(host: Host): Finding[] {
       };
     }),
   ];
+}
+
+/** Hosts whose last try to have a certificate issued failed. */
+function notIssued(host: Host): Finding[] {
+  const wanted = wantedHosts(host);
+  return host.tls.acme.store.failures().flatMap(({ name, count, error }): Finding[] => {
+    const app = wanted.get(name);
+    if (app === undefined || isBrought(host, name)) return [];
+    const details = error.evidence.map(([label, text]) => `${label}: ${text}`).join('; ');
+    const present = issuedFor(host, name);
+    const left = present === undefined ? 'it has none' : `the one before is shown on`;
+    return [
+      {
+        level: present === undefined ? 'error' : 'warning',
+        code: error.code,
+        what: `${app}: ${error.message} (${count} ${count === 1 ? 'try' : 'tries'}, ${left}). ${details}`,
+        tries: [...error.tries],
+      },
+    ];
+  });
 }
 
 function ending(certificate: CertificateRecord, names: readonly string[], now: number): Finding[] {

@@ -10,6 +10,7 @@ import type { NotifyEntry } from '../protocol/notify.ts';
 import { createProcessRunner } from '../runner/process/process-runner.ts';
 import type { InstanceSpec, Runner } from '../runner/runner.ts';
 import { createSystemdRunner } from '../runner/systemd/systemd-runner.ts';
+import { AcmeStore } from '../store/acme.ts';
 import { createArtifactStore } from '../store/artifact/artifacts.ts';
 import { Audit } from '../store/audit.ts';
 import { Certificates } from '../store/certificates.ts';
@@ -55,7 +56,10 @@ export function composeHost(
     environments: new Environments(database),
     outbox: new Outbox<NotifyEntry>(database, steadyNow),
     cron: new CronRuns(database),
-    tls: openTlsBooks(new Certificates(database), () => settings.current.certificates),
+    tls: openTlsBooks(new Certificates(database), () => settings.current.certificates, {
+      store: new AcmeStore(database),
+      settings: () => settings.current.acme,
+    }),
     artifacts: createArtifactStore({
       dir: layout.artifacts,
       get maxBytes() {

@@ -19,6 +19,7 @@ import { endInTime } from '../pipeline/maintenance.ts';
 import { sendNotifications } from '../pipeline/notifications.ts';
 import { pause } from '../pipeline/pause.ts';
 import { reconcile } from '../pipeline/reconcile.ts';
+import { keepIssued } from '../pipeline/tls/acme.ts';
 import { keepCertificateFiles } from '../pipeline/tls/files.ts';
 import { keepFewWorkers } from '../pipeline/workers.ts';
 import { EXIT } from '../protocol/errors.ts';
@@ -101,6 +102,7 @@ export async function serve(file: string, configuration: Configuration): Promise
       sendNotifications(host, signals.stop),
       keepSchedules(host, signals.stop),
       keepCertificateFiles(host, signals.stop),
+      keepIssued(host, signals.stop),
     ]);
     if (!signals.stop.aborted) await once(signals.stop, 'abort');
     log.info('agent stopping; apps run on');

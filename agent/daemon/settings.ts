@@ -6,6 +6,7 @@ const LIVE = [
   'logLevel',
   'limits',
   'certificates',
+  'acme',
   'ports',
   'path',
   'haproxy.bind',
@@ -54,10 +55,10 @@ export class Settings {
    */
   replace(next: Configuration): () => void {
     const before = this.#current;
-    const { logLevel, limits, certificates, ports, path } = next;
+    const { logLevel, limits, certificates, acme, ports, path } = next;
     const { bind, bindTls, switchBy, maxOldWorkers } = next.haproxy;
     const haproxy = { ...before.haproxy, bind, bindTls, switchBy, maxOldWorkers };
-    this.#current = { ...before, logLevel, limits, certificates, ports, path, haproxy };
+    this.#current = { ...before, logLevel, limits, certificates, acme, ports, path, haproxy };
     return () => {
       this.#current = before;
     };

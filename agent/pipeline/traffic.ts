@@ -34,6 +34,7 @@ import { pause } from './pause.ts';
 const LOOK_EVERY_MS = 200;
 
 import { desiredTls } from './tls/books.ts';
+import { mayRedirect, wantedHosts } from './tls/wanted.ts';
 
 /**
  * What HAProxy shall do, read off the journal: always the whole of it, so that file and running
@@ -90,8 +91,7 @@ export function desiredProxy(host: Books): DesiredProxy {
     const desired = desiredApp(host, host.journal.state(app));
     return desired === null ? [] : [desired];
   });
-  const expected = false;
-  return { apps, tls: desiredTls(host.tls, expected) };
+  return { apps, tls: desiredTls(host.tls, wantedHosts(host).size > 0) };
 }
 
 function desiredApp(host: Books, state: AppState): DesiredApp | null {
@@ -118,7 +118,7 @@ function desiredApp(host: Books, state: AppState): DesiredApp | null {
     app: state.app,
     routes: routesOf(config),
     access,
-    redirect,
+    redirect: { ...redirect, https: redirect.https && mayRedirect(host, config) },
     hsts: tls.hsts,
     keepsRoutes: standingRelease(state) !== null,
     check: commonCheck(host, state),

@@ -226,6 +226,13 @@ export const appConfig = z
         message: 'a canary needs both releases side by side: web has overlap: false',
       });
     }
+    if (config.tls.acme && acmeHosts(config).length === 0) {
+      context.addIssue({
+        code: 'custom',
+        path: ['tls'],
+        message: 'acme needs a route with a host such as "shop.example.com": not "*", no wildcard',
+      });
+    }
     const { canonical } = config.redirect;
     if (canonical !== undefined && !leadsTo(canonical, routesOf(config))) {
       context.addIssue({
@@ -267,6 +274,16 @@ export type AppConfig = z.output<typeof appConfig>;
 export type ProcessType = AppConfig['processes'][string];
 /** How an instance is probed. */
 export type Health = NonNullable<ProcessType['health']>;
+
+/** The hosts of an app that certificates are issued for: a wildcard cannot be proven by HTTP. */
+export function acmeHosts(config: {
+  readonly tls: z.output<typeof tls>;
+  readonly routes: z.output<typeof routes>;
+}): readonly string[] {
+  if (!config.tls.acme) return [];
+  const hosts = routesOf(config).map(({ host }) => host);
+  return [...new Set(hosts)].filter((host) => !host.includes('*') && host.includes('.'));
+}
 
 /** How the instances of a process type get their place to listen. */
 export function listenOf(name: string, type: ProcessType): 'socket' | 'port' | 'fd' | 'none' {

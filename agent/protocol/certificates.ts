@@ -20,6 +20,11 @@ export type CertificateRequest = z.input<typeof certificateRequest>;
 /** `POST /v1/cert-rm`: the certificate that serves this name. */
 export const certificateRemoval = z.strictObject({ owner, name: z.string().min(1).max(255) });
 
+/** `POST /v1/cert-renew`: a host whose last try to have a certificate issued failed. */
+export const certificateRetry = z.strictObject({ owner, name: z.string().min(1).max(255) });
+export const certificateRetryReply = z.object({ result: z.literal('due'), name: z.string() });
+export type CertificateRetryReply = z.infer<typeof certificateRetryReply>;
+
 /** One certificate of the host. Never its key. */
 export const certificateStatus = z.object({
   id: z.string(),

@@ -149,6 +149,10 @@ export const ERRORS = {
   ZDD_CERT_KEY_ENCRYPTED: { exit: EXIT.config, means: 'the key has a passphrase' },
   ZDD_CERT_EXPIRED: { exit: EXIT.config, means: 'the certificate is not valid now' },
   ZDD_CERT_UNKNOWN: { exit: EXIT.usage, means: 'no such certificate to take away on this host' },
+  ZDD_ACME_FAILED: {
+    exit: EXIT.failedTrafficUntouched,
+    means: 'an ACME server issued no certificate; it is tried again',
+  },
   ZDD_TLS_UNAVAILABLE: {
     exit: EXIT.config,
     means: "the agent's frontend takes no TLS on this host",

@@ -31,4 +31,15 @@ const hsts = z
   );
 
 /** How an app is reached by https. */
-export const tls = z.strictObject({ hsts }).prefault({});
+export const tls = z
+  .union([
+    z.literal('acme').transform(() => ({ acme: true, hsts: undefined })),
+    z.strictObject({
+      acme: z
+        .boolean()
+        .default(false)
+        .describe('Certificates for its hosts are issued and renewed by an ACME server.'),
+      hsts,
+    }),
+  ])
+  .prefault({});

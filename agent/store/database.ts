@@ -173,6 +173,20 @@ const MIGRATIONS: readonly string[] = [
     added_at INTEGER NOT NULL
   ) STRICT;
   `,
+  // Certificates that are issued.
+  `
+  CREATE TABLE acme_accounts (
+    directory TEXT PRIMARY KEY,
+    key TEXT NOT NULL,
+    url TEXT
+  ) STRICT;
+  CREATE TABLE acme_failures (
+    name TEXT PRIMARY KEY,
+    count INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    error TEXT NOT NULL
+  ) STRICT;
+  `,
 ];
 
 /**

@@ -3,6 +3,7 @@ import { type AppState, type Generation, newApp } from '../../agent/core/model.t
 import type { Books } from '../../agent/pipeline/host.ts';
 import { openTlsBooks } from '../../agent/pipeline/tls/books.ts';
 import type { InstanceSpec } from '../../agent/runner/runner.ts';
+import { AcmeStore } from '../../agent/store/acme.ts';
 import { Certificates } from '../../agent/store/certificates.ts';
 import { Journal } from '../../agent/store/journal.ts';
 import { Maintenances } from '../../agent/store/maintenance.ts';
@@ -38,7 +39,10 @@ export function manyApps(
     maintenance: new Maintenances(database, Date.now),
     releases: new Releases(database),
     slots: new Slots<InstanceSpec>(database),
-    tls: openTlsBooks(new Certificates(database), () => []),
+    tls: openTlsBooks(new Certificates(database), () => [], {
+      store: new AcmeStore(database),
+      settings: () => ({ directory: '' }),
+    }),
   };
   const sockets: string[] = [];
   const write = (state: AppState): void =>

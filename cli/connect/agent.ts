@@ -24,8 +24,10 @@ import { type AuditReply, auditReply } from '../../agent/protocol/audit.ts';
 import {
   type CertificateReply,
   type CertificateRequest,
+  type CertificateRetryReply,
   type CertificatesReply,
   certificateReply,
+  certificateRetryReply,
   certificatesReply,
 } from '../../agent/protocol/certificates.ts';
 import {
@@ -141,6 +143,7 @@ export interface Agent {
   certificates(signal: AbortSignal): Promise<CertificatesReply>;
   addCertificate(body: CertificateRequest): Promise<CertificateReply>;
   removeCertificate(name: string, owner: string): Promise<CertificateReply>;
+  renewCertificate(name: string, owner: string): Promise<CertificateRetryReply>;
   environment(app: string, withValues: boolean, signal: AbortSignal): Promise<EnvironmentReply>;
   changeEnvironment(app: string, change: EnvironmentChange): Promise<EnvironmentChanged>;
   /** A connection that speaks frames: see protocol/exec.ts. */
@@ -261,6 +264,11 @@ export function agentOver(connection: Connection): Agent {
       await ready();
       const options = { body: { name, owner }, deadlineMs: CHANGE_MS };
       return connection.request('POST', '/v1/cert-rm', certificateReply, options);
+    },
+    async renewCertificate(name, owner) {
+      await ready();
+      const body = { name, owner };
+      return connection.request('POST', '/v1/cert-renew', certificateRetryReply, { body });
     },
     environment: (app, withValues, signal) =>
       get(`${appPath(app)}/environment${withValues ? '?values=1' : ''}`, environmentReply, signal),

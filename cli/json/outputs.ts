@@ -7,7 +7,11 @@ import {
   statusReply,
 } from '../../agent/protocol/api.ts';
 import { auditReply } from '../../agent/protocol/audit.ts';
-import { certificateReply, certificatesReply } from '../../agent/protocol/certificates.ts';
+import {
+  certificateReply,
+  certificateRetryReply,
+  certificatesReply,
+} from '../../agent/protocol/certificates.ts';
 import { environmentChanged, environmentReply } from '../../agent/protocol/environment.ts';
 import { errorBody } from '../../agent/protocol/errors.ts';
 import { event, receipt } from '../../agent/protocol/events.ts';
@@ -164,6 +168,7 @@ const LINES: Readonly<Record<string, readonly z.ZodType[]>> = {
   'maintenance off': gate,
   'cert add': certChange,
   'cert ls': [certificatesReply.extend(ofHost)],
+  'cert renew': [certificateRetryReply.extend(ofHost), outcomes],
   'cert rm': certChange,
   audit: [auditReply.extend(ofHost)],
   notify: [notifyReply.extend(ofHost), outcomes],

@@ -1,3 +1,4 @@
+import { tryAgain } from '../../pipeline/tls/acme.ts';
 import {
   addCertificate,
   listCertificates,
@@ -8,6 +9,8 @@ import {
   certificateRemoval,
   certificateReply,
   certificateRequest,
+  certificateRetry,
+  certificateRetryReply,
   certificatesReply,
 } from '../../protocol/certificates.ts';
 import type { Daemon } from '../daemon.ts';
@@ -26,6 +29,20 @@ export function certificateRoutes(server: RouteServer, { host, signal }: Daemon)
     { schema: { body: certificateRequest, response } },
     async ({ body: { certificate, key, owner } }) =>
       await addCertificate(host, { certificate, key, origin: 'pushed', source: owner }, signal),
+  );
+
+  server.post(
+    '/v1/cert-renew',
+    {
+      schema: {
+        body: certificateRetry,
+        response: { 200: certificateRetryReply, '4xx': errorReply },
+      },
+    },
+    ({ body: { name } }) => {
+      tryAgain(host, name);
+      return { result: 'due' as const, name };
+    },
   );
 
   server.post(

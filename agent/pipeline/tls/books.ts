@@ -1,6 +1,7 @@
 import { covers, namesServed } from '../../core/certificates.ts';
 import type { DesiredTls } from '../../haproxy/proxy.ts';
 import type { ZddError } from '../../protocol/errors.ts';
+import type { AcmeStore } from '../../store/acme.ts';
 import type { CertificateRecord, Certificates } from '../../store/certificates.ts';
 
 /** What the host remembers of TLS. */
@@ -12,6 +13,20 @@ export interface TlsBooks {
   files(): readonly CertificateFile[];
   /** Those of them that cannot be used, by `cert`, and why. */
   readonly problems: Map<string, ZddError>;
+  readonly acme: Acme;
+}
+
+/** Who issues certificates, and what is kept of it. */
+export interface Acme {
+  readonly store: AcmeStore;
+  settings(): AcmeSettings;
+}
+
+/** Of agent.yaml. */
+export interface AcmeSettings {
+  readonly directory: string;
+  /** Whom the ACME server may write to. */
+  readonly email?: string | undefined;
 }
 
 /** Files of the host; without `key` it stands in `cert`. */
@@ -24,8 +39,9 @@ export interface CertificateFile {
 export function openTlsBooks(
   certificates: Certificates,
   files: () => readonly CertificateFile[],
+  acme: Acme,
 ): TlsBooks {
-  return { certificates, challenges: new Map(), files, problems: new Map() };
+  return { certificates, challenges: new Map(), files, problems: new Map(), acme };
 }
 
 /**

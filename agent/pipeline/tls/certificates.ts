@@ -8,6 +8,7 @@ import { ZddError } from '../../protocol/errors.ts';
 import type { CertificateRecord, Origin } from '../../store/certificates.ts';
 import type { Host } from '../host.ts';
 import { type Pair, readPair } from './pem.ts';
+import { wantedHosts } from './wanted.ts';
 
 /** How long HAProxy has for a change, ms. */
 const APPLY_MS = 30_000;
@@ -110,6 +111,13 @@ export async function removeCertificate(
         evidence: [['file', found.source]],
         traffic: 'untouched',
         tries: ['take it out of certificates in agent.yaml, then: systemctl reload zdd-agentd'],
+      });
+    }
+    const app = wantedHosts(host).get(name);
+    if (found.origin === 'acme' && app !== undefined) {
+      throw new ZddError('ZDD_CERT_UNKNOWN', `the app ${app} has it issued, and would again`, {
+        traffic: 'untouched',
+        tries: ['take acme out of tls in its zdd.yaml, then: zdd-agent push'],
       });
     }
     const certificate = statusOf(host, found);
