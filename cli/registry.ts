@@ -11,6 +11,7 @@ import { configCheck } from './commands/config-check.ts';
 import { configSchema } from './commands/config-schema.ts';
 import { configShow } from './commands/config-show.ts';
 import { consoleVerb } from './commands/console.ts';
+import { contract } from './commands/contract.ts';
 import { doctor } from './commands/doctor.ts';
 import { drain } from './commands/drain.ts';
 import { envImport } from './commands/env-import.ts';
@@ -20,6 +21,7 @@ import { envUnset } from './commands/env-unset.ts';
 import { events } from './commands/events.ts';
 import { exec } from './commands/exec.ts';
 import { init } from './commands/init.ts';
+import { lint } from './commands/lint.ts';
 import { lock } from './commands/lock.ts';
 import { logs } from './commands/logs.ts';
 import { maintenanceOff, maintenanceOn } from './commands/maintenance.ts';
@@ -54,6 +56,7 @@ export const COMMANDS: readonly Command[] = [
   resume,
   abort,
   rollback,
+  contract,
   restart,
   scale,
   stop,
@@ -72,6 +75,7 @@ export const COMMANDS: readonly Command[] = [
   exec,
   consoleVerb,
   doctor,
+  lint,
   lock,
   unlock,
   maintenanceOn,

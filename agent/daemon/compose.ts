@@ -13,6 +13,7 @@ import { createSystemdRunner } from '../runner/systemd/systemd-runner.ts';
 import { createArtifactStore } from '../store/artifact/artifacts.ts';
 import { Audit } from '../store/audit.ts';
 import { Certificates } from '../store/certificates.ts';
+import { Contracts } from '../store/contracts.ts';
 import { CronRuns } from '../store/cron.ts';
 import { Drops } from '../store/drops.ts';
 import { Environments } from '../store/environment.ts';
@@ -56,6 +57,7 @@ export function composeHost(
     outbox: new Outbox<NotifyEntry>(database, steadyNow),
     cron: new CronRuns(database),
     tls: openTlsBooks(new Certificates(database), () => settings.current.certificates),
+    contracts: new Contracts(database),
     artifacts: createArtifactStore({
       dir: layout.artifacts,
       get maxBytes() {

@@ -8,6 +8,7 @@ import {
 } from '../../agent/protocol/api.ts';
 import { auditReply } from '../../agent/protocol/audit.ts';
 import { certificateReply, certificatesReply } from '../../agent/protocol/certificates.ts';
+import { contractReply } from '../../agent/protocol/contract.ts';
 import { environmentChanged, environmentReply } from '../../agent/protocol/environment.ts';
 import { errorBody } from '../../agent/protocol/errors.ts';
 import { event, receipt } from '../../agent/protocol/events.ts';
@@ -121,6 +122,22 @@ const configShow = z.object({
     .optional(),
 });
 
+const lint = z.object({
+  schemaVersion: z.literal(1),
+  files: z.int(),
+  warnings: z.array(
+    z.object({
+      file: z.string(),
+      line: z.int(),
+      rule: z.string(),
+      what: z.string(),
+      why: z.string(),
+      instead: z.string(),
+    }),
+  ),
+  unread: z.array(z.object({ file: z.string(), line: z.int(), error: z.string() })),
+});
+
 const gate = [gateReply.extend(ofHost), outcomes];
 const certChange = [certificateReply.extend(ofHost), outcomes];
 const envChange = [environmentChanged.extend(ofHost), ...deployment];
@@ -166,6 +183,8 @@ const LINES: Readonly<Record<string, readonly z.ZodType[]>> = {
   'cert ls': [certificatesReply.extend(ofHost)],
   'cert rm': certChange,
   audit: [auditReply.extend(ofHost)],
+  contract: [contractReply.extend(ofHost), ...events, outcomes],
+  lint: [lint],
   notify: [notifyReply.extend(ofHost), outcomes],
 };
 
