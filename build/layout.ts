@@ -52,6 +52,12 @@ const FIXED: readonly Placed[] = [
   { to: `${HOME}/lib/zdd-agent.mjs`, mode: 0o644, made: 'zdd-agent.mjs' },
   { to: `${HOME}/lib/zdd-agentd.mjs`, mode: 0o644, made: 'zdd-agentd.mjs' },
   { to: `${HOME}/lib/notify.node`, mode: 0o644, made: 'notify.node' },
+  // Where its loader in zdd-agent.mjs looks for it.
+  {
+    to: `${HOME}/lib/libpg-query.wasm`,
+    mode: 0o644,
+    from: 'node_modules/libpg-query/wasm/libpg-query.wasm',
+  },
   { to: `${HOME}/VERSION`, mode: 0o644, made: 'VERSION' },
   { to: `${HOME}/install.sh`, mode: 0o755, from: 'install.sh' },
   { to: 'usr/bin/zdd-agent', link: '../lib/zdd-agent/bin/zdd-agent' },

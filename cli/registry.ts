@@ -12,6 +12,7 @@ import { configCheck } from './commands/config-check.ts';
 import { configSchema } from './commands/config-schema.ts';
 import { configShow } from './commands/config-show.ts';
 import { consoleVerb } from './commands/console.ts';
+import { contract } from './commands/contract.ts';
 import { doctor } from './commands/doctor.ts';
 import { drain } from './commands/drain.ts';
 import { envImport } from './commands/env-import.ts';
@@ -21,6 +22,7 @@ import { envUnset } from './commands/env-unset.ts';
 import { events } from './commands/events.ts';
 import { exec } from './commands/exec.ts';
 import { init } from './commands/init.ts';
+import { lint } from './commands/lint.ts';
 import { lock } from './commands/lock.ts';
 import { logs } from './commands/logs.ts';
 import { maintenanceOff, maintenanceOn } from './commands/maintenance.ts';
@@ -55,6 +57,7 @@ export const COMMANDS: readonly Command[] = [
   resume,
   abort,
   rollback,
+  contract,
   restart,
   scale,
   stop,
@@ -73,6 +76,7 @@ export const COMMANDS: readonly Command[] = [
   exec,
   consoleVerb,
   doctor,
+  lint,
   lock,
   unlock,
   maintenanceOn,

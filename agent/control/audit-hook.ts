@@ -21,6 +21,8 @@ const KEPT_FIELDS: ReadonlySet<string> = new Set([
   'source',
   'release',
   'force',
+  'acrossContract',
+  'now',
   'message',
   'forMs',
   'on',

@@ -17,6 +17,7 @@ import type { AppConfig } from '../protocol/app-config.ts';
 import { formatDuration } from '../protocol/duration.ts';
 import { routesOf, routeText } from '../protocol/routes.ts';
 import type { Listen } from '../runner/runner.ts';
+import { failedContracts } from './contract-findings.ts';
 import { ailingJobs } from './cron-findings.ts';
 import { crowdedWorkers, drift } from './haproxy-findings.ts';
 import { undelivered } from './outbox-findings.ts';
@@ -216,6 +217,7 @@ export async function attention(host: Host, signal: AbortSignal): Promise<Findin
     ...undelivered(host),
     ...ailingJobs(host),
     ...certificateFindings(host),
+    ...failedContracts(host),
   ];
 }
 

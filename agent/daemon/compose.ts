@@ -14,6 +14,7 @@ import { AcmeStore } from '../store/acme.ts';
 import { createArtifactStore } from '../store/artifact/artifacts.ts';
 import { Audit } from '../store/audit.ts';
 import { Certificates } from '../store/certificates.ts';
+import { Contracts } from '../store/contracts.ts';
 import { CronRuns } from '../store/cron.ts';
 import { Drops } from '../store/drops.ts';
 import { Environments } from '../store/environment.ts';
@@ -60,6 +61,7 @@ export function composeHost(
       store: new AcmeStore(database),
       settings: () => settings.current.acme,
     }),
+    contracts: new Contracts(database),
     artifacts: createArtifactStore({
       dir: layout.artifacts,
       get maxBytes() {

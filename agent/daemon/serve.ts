@@ -11,6 +11,7 @@ import { activity } from '../observe/activity.ts';
 import { LifeSign } from '../observe/life-sign.ts';
 import { createLog, logEvent } from '../observe/log.ts';
 import { watchdogIntervalMs } from '../observe/notify.ts';
+import { keepContracts } from '../pipeline/contract.ts';
 import { keepSchedules } from '../pipeline/cron.ts';
 import { Deploys } from '../pipeline/deploys.ts';
 import type { Host } from '../pipeline/host.ts';
@@ -103,6 +104,7 @@ export async function serve(file: string, configuration: Configuration): Promise
       keepSchedules(host, signals.stop),
       keepCertificateFiles(host, signals.stop),
       keepIssued(host, signals.stop),
+      keepContracts(host, deploys, signals.stop),
     ]);
     if (!signals.stop.aborted) await once(signals.stop, 'abort');
     log.info('agent stopping; apps run on');

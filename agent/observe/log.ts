@@ -89,6 +89,13 @@ export function logEvent(log: Logger, event: ZddEvent): void {
       else log.warn(told, `drain notice (${event.how}) could not be given: ${event.error}`);
       return;
     }
+    case 'contract': {
+      const { release, owner, outcome, detail } = event;
+      const told = { ...fields, release, owner };
+      if (outcome === 'failed') log.error(told, `contract failed: ${detail}`);
+      else log.info(told, outcome === 'ok' ? 'contract done' : 'contract begun');
+      return;
+    }
     case 'cron': {
       const { job, release, outcome, detail } = event;
       const ran = { ...fields, job, release };

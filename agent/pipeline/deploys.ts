@@ -15,6 +15,7 @@ import type { AppConfig } from '../protocol/app-config.ts';
 import { type ErrorCode, ZddError } from '../protocol/errors.ts';
 import { holdOf } from '../protocol/hold.ts';
 import { routesOf, routeText } from '../protocol/routes.ts';
+import { refuseAcrossContract } from './contract.ts';
 import { hasPresentEnvironment } from './environment.ts';
 import { configOf, type Host } from './host.ts';
 import { assertUnlocked } from './lock.ts';
@@ -132,12 +133,15 @@ export class Deploys {
     );
   }
 
-  /** @throws ZDD_APP_UNKNOWN, ZDD_NOTHING_TO_ROLL_BACK, ZDD_RELEASE_UNKNOWN, ZDD_LOCKED */
+  /**
+   * @throws ZDD_APP_UNKNOWN, ZDD_NOTHING_TO_ROLL_BACK, ZDD_RELEASE_UNKNOWN, ZDD_LOCKED,
+   * ZDD_CONTRACT_CROSSED
+   */
   async rollback(
     app: string,
     wanted: string | undefined,
     owner: string,
-    force = false,
+    { force = false, acrossContract = false } = {},
   ): Promise<DeploymentReply> {
     const { state } = this.known(app);
     const { deployment } = state;
@@ -150,6 +154,7 @@ export class Deploys {
       return { app, deployment: 0, result: 'already_live', since: this.#host.journal.lastSeq() };
     }
     const release = target.kind === 'warm' ? target.generation.release : target.release;
+    if (!acrossContract) refuseAcrossContract(this.#host, app, release);
     const config = configOf(this.#host, app, { release, deployment: 0 });
     await this.refuseWithoutHaproxy(config);
     this.#refuseRouteConflicts(config);
@@ -254,6 +259,19 @@ export class Deploys {
   #holding({ app, stable }: AppState, policy: Policy): Policy {
     const hold = stable === null ? null : holdOf(configOf(this.#host, app, stable));
     return hold === null ? policy : { ...policy, holdMs: hold.within };
+  }
+
+  /**
+   * From here on nobody begins a deployment of an app.
+   * @returns gives it free again
+   * @throws ZDD_LOCKED while one runs, ZDD_AGENT_BUSY
+   */
+  claim(app: string): () => void {
+    this.assertOpen();
+    const { state } = this.run(app);
+    if (state.deployment !== null || this.#claimed.has(app)) throw this.locked(state);
+    this.#claimed.add(app);
+    return () => this.#claimed.delete(app);
   }
 
   /** Steers the running deployment. Told twice, or too late, it says so and changes nothing. */
@@ -411,7 +429,7 @@ export class Deploys {
     const now = this.#host.now();
     const who =
       deployment === null
-        ? `${app} is being deployed`
+        ? `${app} is being deployed, or its contract is run`
         : `${app} is being ${DOING[deployment.kind]} by ${deployment.owner} (#${deployment.id}, ${deployment.phase.name}, ${Math.round((now - deployment.startedAt) / 1_000)}s ago)`;
     return new ZddError('ZDD_LOCKED', who, {
       tries: [

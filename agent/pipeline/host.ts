@@ -10,6 +10,7 @@ import { parseAppConfig } from '../protocol/zdd-yaml.ts';
 import type { InstanceSpec, Runner } from '../runner/runner.ts';
 import type { ArtifactStore } from '../store/artifact/artifacts.ts';
 import type { Audit } from '../store/audit.ts';
+import type { Contracts } from '../store/contracts.ts';
 import type { CronRuns } from '../store/cron.ts';
 import type { Drops } from '../store/drops.ts';
 import type { Environments } from '../store/environment.ts';
@@ -66,6 +67,7 @@ export interface Host {
   readonly outbox: Outbox<NotifyEntry>;
   readonly cron: CronRuns;
   readonly tls: TlsBooks;
+  readonly contracts: Contracts;
   readonly artifacts: ArtifactStore;
   readonly layout: Layout;
   /** The folder of `agent.yaml`: `apps/<app>.yaml` in it fixes or overrides keys of `zdd.yaml`. */

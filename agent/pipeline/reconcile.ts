@@ -10,6 +10,7 @@ import { recover } from '../core/recover.ts';
 import { isStableDown } from '../core/traffic.ts';
 import { removeTree } from '../store/atomic-file.ts';
 import { sweepReleases } from '../store/release-folder/release-folder.ts';
+import { contractCommandsOf } from './contract.ts';
 import type { Deploys } from './deploys.ts';
 import type { Host, HostSlot } from './host.ts';
 import { startSlots } from './instances.ts';
@@ -67,7 +68,8 @@ async function forgetReleaseCommands(
 ): Promise<void> {
   for (const state of states) {
     const name = releaseCommandOf(state);
-    await host.runner.forgetOnce(state.app, new Set(name === null ? [] : [name]), signal);
+    const kept = [...(name === null ? [] : [name]), ...contractCommandsOf(host, state.app)];
+    await host.runner.forgetOnce(state.app, new Set(kept), signal);
   }
 }
 

@@ -74,6 +74,8 @@ export const rollbackRequest = z.strictObject({
   release: z.string().optional(),
   /** Although the app is locked by hand. */
   force: z.boolean().default(false),
+  /** Although a contract was run that the release may not live with. */
+  acrossContract: z.boolean().default(false),
   owner: z.string().max(200).default('unknown'),
 });
 export type RollbackRequest = z.input<typeof rollbackRequest>;

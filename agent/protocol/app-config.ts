@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { access, leadsTo, redirect } from './access.ts';
+import { contract } from './contract.ts';
 import { cron } from './cron.ts';
 import { duration } from './duration.ts';
 import { MOST_INSTANCES } from './everyday.ts';
@@ -138,6 +139,12 @@ export const appConfig = z
       .transform((value) => ({ timeout: 600_000, ...value }))
       .optional()
       .describe('Run once, before traffic: migrations.'),
+    contract,
+    migrations: path
+      .optional()
+      .describe(
+        'A folder of SQL files: `zdd-agent lint` and `push --dry-run` warn of what is in it.',
+      ),
     console: command.optional().describe('What `zdd-agent console` runs; default: a shell.'),
     smoke,
     tier: tier

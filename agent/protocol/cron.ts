@@ -115,11 +115,15 @@ export function calendarsOf({ schedule: text, zone: timezone }: Schedule): strin
   const [minutes, hours, days, months, weekdays] = fields.map((values, index) =>
     index === 4 ? weekdayText(values) : listText(values, FIELDS[index]),
   );
-  const line = (weekday: string, day: string): string =>
-    `${weekday}*-${months}-${day} ${hours}:${minutes}:00 ${timezone}`;
-  if (weekdays === '*') return [line('', days ?? '*')];
-  if (days === '*') return [line(`${weekdays} `, '*')];
-  return [line('', days ?? '*'), line(`${weekdays} `, '*')];
+  const line = (weekday = '*', day = '*'): string => {
+    const prefix = weekday === '*' ? '' : `${weekday} `;
+    return `${prefix}*-${months}-${day} ${hours}:${minutes}:00 ${timezone}`;
+  };
+  // As cron has it, "every day" is a star and nothing else: 0-6 is a choice of days.
+  const [, , day, , weekday] = partsOf(text);
+  if (weekday === '*') return [line('*', days)];
+  if (day === '*') return [line(weekdays, '*')];
+  return [line('*', days), line(weekdays, '*')];
 }
 
 function listText(values: readonly number[], field: Field | undefined): string {
@@ -138,11 +142,15 @@ function weekdayText(values: readonly number[]): string {
 
 /** The values of each field, sorted; null for what is no schedule of five fields. */
 function fieldsOf(text: string): number[][] | null {
-  const parts = (NICKNAMES[text] ?? text).trim().split(/\s+/);
+  const parts = partsOf(text);
   if (parts.length !== FIELDS.length) return null;
   const read = FIELDS.map((field, index) => valuesOf(parts[index] ?? '', field));
   const whole = read.filter((values) => values !== null);
   return whole.length === FIELDS.length ? whole : null;
+}
+
+function partsOf(text: string): string[] {
+  return (NICKNAMES[text] ?? text).trim().split(/\s+/);
 }
 
 function valuesOf(text: string, field: Field): number[] | null {

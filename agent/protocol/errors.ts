@@ -55,6 +55,14 @@ export const ERRORS = {
   ZDD_APP_UNKNOWN: { exit: EXIT.usage, means: 'no such app on this host' },
   ZDD_RELEASE_UNKNOWN: { exit: EXIT.usage, means: 'no such release of this app' },
   ZDD_NOTHING_TO_ROLL_BACK: { exit: EXIT.usage, means: 'there is no earlier good release' },
+  ZDD_CONTRACT_EARLY: {
+    exit: EXIT.usage,
+    means: 'an older release could still come back, and could not after the contract',
+  },
+  ZDD_CONTRACT_CROSSED: {
+    exit: EXIT.usage,
+    means: 'a contract was run that the older release may not live with',
+  },
   ZDD_STOPPED: { exit: EXIT.usage, means: 'the app is stopped' },
   ZDD_SCALE_INVALID: {
     exit: EXIT.usage,

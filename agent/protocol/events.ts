@@ -190,6 +190,16 @@ export const event = z.discriminatedUnion('type', [
     ms: z.number().nullable(),
     detail: z.string(),
   }),
+  /** The contract command of a release: no older one comes back from its start on. */
+  z.object({
+    ...base,
+    type: z.literal('contract'),
+    release: z.string(),
+    owner: z.string(),
+    outcome: z.enum(['started', 'ok', 'failed']),
+    /** Why it failed, and the last it said. */
+    detail: z.string(),
+  }),
   z.object({
     ...base,
     type: z.literal('recovered'),

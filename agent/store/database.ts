@@ -187,6 +187,20 @@ const MIGRATIONS: readonly string[] = [
     error TEXT NOT NULL
   ) STRICT;
   `,
+  // Contracts of migrations.
+  `
+  CREATE TABLE contracts (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    app TEXT NOT NULL,
+    release TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    owner TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    outcome TEXT NOT NULL,
+    detail TEXT NOT NULL
+  ) STRICT;
+  CREATE INDEX contracts_by_app ON contracts (app, id);
+  `,
 ];
 
 /**

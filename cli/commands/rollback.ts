@@ -16,6 +16,10 @@ export const rollback: Command = {
   options: [
     { flags: '-i, --interactive', description: 'choose the release from a list' },
     { flags: '--force', description: 'although somebody has locked the app' },
+    {
+      flags: '--across-contract',
+      description: 'although a contract was run that it may not live with',
+    },
     { flags: '--detach', description: 'return once it has started' },
   ],
   async run(input, context) {
@@ -35,6 +39,7 @@ export const rollback: Command = {
       wish: {
         ...(release === undefined ? {} : { release }),
         ...(input.flag('force') ? { force: true } : {}),
+        ...(input.flag('across-contract') ? { acrossContract: true } : {}),
       },
       detach: input.flag('detach'),
     });

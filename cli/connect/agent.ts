@@ -30,6 +30,7 @@ import {
   certificateRetryReply,
   certificatesReply,
 } from '../../agent/protocol/certificates.ts';
+import { type ContractReply, contractReply } from '../../agent/protocol/contract.ts';
 import {
   type EnvironmentChange,
   type EnvironmentChanged,
@@ -102,6 +103,8 @@ export interface SteeringBody {
   readonly force?: boolean;
   /** A promotion past all steps of a canary and the bake. */
   readonly full?: boolean;
+  /** A rollback although a contract was run. */
+  readonly acrossContract?: boolean;
   readonly processes?: Readonly<Record<string, number | null>>;
   readonly bakeMs?: number;
   readonly probeTimeoutMs?: number;
@@ -132,6 +135,10 @@ export interface Agent {
     verb: 'lock' | 'unlock' | 'maintenance',
     body: Readonly<Record<string, unknown>>,
   ): Promise<GateReply>;
+  contract(
+    app: string,
+    body: { readonly owner: string; readonly now: boolean },
+  ): Promise<ContractReply>;
   notify(
     app: string,
     body: { readonly owner: string; readonly deployment?: number },
@@ -306,6 +313,10 @@ export function agentOver(connection: Connection): Agent {
     async gate(app, verb, body) {
       await ready();
       return connection.request('POST', `${appPath(app)}/${verb}`, gateReply, { body });
+    },
+    async contract(app, body) {
+      await ready();
+      return connection.request('POST', `${appPath(app)}/contract`, contractReply, { body });
     },
     async notify(app, body) {
       await ready();

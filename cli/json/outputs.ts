@@ -12,6 +12,7 @@ import {
   certificateRetryReply,
   certificatesReply,
 } from '../../agent/protocol/certificates.ts';
+import { contractReply } from '../../agent/protocol/contract.ts';
 import { environmentChanged, environmentReply } from '../../agent/protocol/environment.ts';
 import { errorBody } from '../../agent/protocol/errors.ts';
 import { event, receipt } from '../../agent/protocol/events.ts';
@@ -125,6 +126,22 @@ const configShow = z.object({
     .optional(),
 });
 
+const lint = z.object({
+  schemaVersion: z.literal(1),
+  files: z.int(),
+  warnings: z.array(
+    z.object({
+      file: z.string(),
+      line: z.int(),
+      rule: z.string(),
+      what: z.string(),
+      why: z.string(),
+      instead: z.string(),
+    }),
+  ),
+  unread: z.array(z.object({ file: z.string(), line: z.int(), error: z.string() })),
+});
+
 const gate = [gateReply.extend(ofHost), outcomes];
 const certChange = [certificateReply.extend(ofHost), outcomes];
 const envChange = [environmentChanged.extend(ofHost), ...deployment];
@@ -171,6 +188,8 @@ const LINES: Readonly<Record<string, readonly z.ZodType[]>> = {
   'cert renew': [certificateRetryReply.extend(ofHost), outcomes],
   'cert rm': certChange,
   audit: [auditReply.extend(ofHost)],
+  contract: [contractReply.extend(ofHost), ...events, outcomes],
+  lint: [lint],
   notify: [notifyReply.extend(ofHost), outcomes],
 };
 

@@ -77,8 +77,30 @@ export async function dryRun(
     lines.push(...rows([['plan', 'the agent reads zdd.yaml from the archive']]));
   }
   if (preview !== null) lines.push(...rows(endOf(preview, status)));
+  lines.push(...(await migrationLines(config?.migrations, load, preview)));
   screen.data(lines.join('\n'));
   return 0;
+}
+
+/** What new migrations would do to the release that still runs. */
+async function migrationLines(
+  folder: string | undefined,
+  load: Load,
+  preview: PreviewReply | null,
+): Promise<string[]> {
+  if (folder === undefined || load.kind === 'archive') return [];
+  const [{ lintTree }, { lintLines }] = await Promise.all([
+    import('../lint/files.ts'),
+    import('../lint/lint.ts'),
+  ]);
+  // Where there are many files that differ, the agent does not name them all.
+  const differing = preview?.live == null ? [] : [preview.files.added, preview.files.changed];
+  const named = differing.flatMap(({ some }) => some);
+  const all = differing.length === 0 || differing.some(({ count, some }) => count > some.length);
+  return [
+    '',
+    ...lintLines(await lintTree(load.tree, folder, (path) => all || named.includes(path))),
+  ];
 }
 
 /** A host out of reach is no reason not to show the rest. */

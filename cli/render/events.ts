@@ -66,6 +66,12 @@ function told(event: ZddEvent): Told {
       return event.error === null
         ? ['plain', `${event.slot} was told that it drains (${event.how})`]
         : ['attention', `${event.slot} could not be told that it drains: ${event.error}`];
+    case 'contract': {
+      const { release, owner, outcome, detail } = event;
+      if (outcome === 'failed') return ['failed', `contract of ${release} failed: ${detail}`];
+      const what = outcome === 'ok' ? 'is done' : `begun by ${owner}`;
+      return ['attention', `contract of ${release} ${what}: no older release comes back`];
+    }
     case 'cron': {
       const { job, outcome, dueAt, detail } = event;
       const due = `${job}, due ${dateTime(dueAt)}`;

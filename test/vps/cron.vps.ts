@@ -58,7 +58,7 @@ describe('jobs as timers of systemd, on bookworm', () => {
     );
     const { stdout } = await host.as('deploy', 'zdd-agent status');
     expect(stdout).toContain('tiny: the job tick, due ');
-  });
+  }, 420_000);
 
   test('its times come back with a boot, and go with the job', async () => {
     await host.reboot();

@@ -57,10 +57,11 @@ export function deployRoutes(server: RouteServer, daemon: Daemon): void {
     { schema: { params: inApp, body: rollbackRequest, response: steered } },
     async (request, reply) => {
       const { app } = request.params;
-      const { release, owner, force } = request.body;
+      const { release, owner, force, acrossContract } = request.body;
+      const although = { force, acrossContract };
       return reply
         .status(202)
-        .send(await once(request, () => deploys.rollback(app, release, owner, force)));
+        .send(await once(request, () => deploys.rollback(app, release, owner, although)));
     },
   );
 

@@ -4,6 +4,7 @@ import type { Daemon } from '../daemon.ts';
 import { auditRoutes } from './audit.ts';
 import { canaryRoutes } from './canary.ts';
 import { certificateRoutes } from './certificates.ts';
+import { contractRoutes } from './contract.ts';
 import { deployRoutes } from './deploy.ts';
 import { environmentRoutes } from './environment.ts';
 import { everydayRoutes } from './everyday.ts';
@@ -29,4 +30,5 @@ export async function registerRoutes(scope: FastifyInstance, daemon: Daemon): Pr
   uploadRoutes(server, daemon);
   previewRoutes(server, daemon);
   notifyRoutes(server, daemon);
+  contractRoutes(server, daemon);
 }
