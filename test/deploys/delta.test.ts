@@ -38,7 +38,7 @@ test('--dry-run of a first push tells of it and changes nothing', async () => {
   const { stdout, code } = await host.cli(['push', project, '--dry-run']);
   expect(code).toBe(0);
   expect(stdout).toContain('would be      r1-');
-  expect(stdout).toMatch(/files +30 added/);
+  expect(stdout).toMatch(/files +31 added/);
   expect(stdout).toContain('+ backend zdd_shop'.replace('+ ', '+'));
   expect(await readdir(artifactsDir()).catch(() => [])).toEqual([]);
   expect((await host.app('shop'))?.live).toBe(undefined);
