@@ -9,6 +9,8 @@ export interface Field {
   readonly releases: readonly string[];
   /** Artifacts of another app, with other routes each. */
   readonly neighbours: readonly string[];
+  /** Certificates for the same name, each with its key: the files that `cert add` takes. */
+  readonly certificates: ReadonlyArray<readonly [certificate: string, key: string]>;
 }
 
 /** Something that a person does to the host while it serves. A new kind is one more row. */
@@ -44,5 +46,11 @@ export const CHANGES: readonly Change[] = [
     name: 'routes',
     often: 2,
     run: ({ host, random, neighbours }) => host.cli(['push', random.oneOf(neighbours)]),
+  },
+  {
+    name: 'certificate',
+    often: 2,
+    run: ({ host, random, certificates }) =>
+      host.cli(['cert', 'add', ...random.oneOf(certificates)]),
   },
 ];

@@ -6,12 +6,17 @@ import { buildRelease, type ConfigOverrides } from '../examples/build-release.ts
 import { type Load, startLoad } from '../load/load.ts';
 import { now } from '../load/outcome.ts';
 import type { LoadReport } from '../load/report.ts';
+import { type Authority, authority, writePair } from '../test/haproxy/certificates.ts';
+import { freePort } from '../test/haproxy/harness.ts';
 import { CHANGES, type Field } from './changes.ts';
 import { DISTURBANCES, type Disturbance, type Outage, processesOf } from './disturbances.ts';
 import { type CloseCause, closeJudge, metOutage } from './judge.ts';
 import { Random } from './random.ts';
+import { TlsClients } from './tls.ts';
 import { Watch } from './watch.ts';
 
+/** The name that is asked for by https. */
+const TLS_NAME = 'shop.example.com';
 const RATE = 150;
 const WEBSOCKETS = 20;
 /** As many old workers as may stand, and what may exceed it: the current one, and admins who do not ask. */
@@ -70,19 +75,28 @@ export interface SoakResult {
 
 /** One run on a host of its own, which is gone afterwards. */
 export async function soak(options: SoakOptions): Promise<SoakResult> {
+  const tlsPort = await freePort();
+  const ca = await authority();
   const host = await PrivateHost.start({
-    haproxy: { switch: options.switchBy, max_old_workers: MAX_OLD_WORKERS },
+    haproxy: {
+      switch: options.switchBy,
+      max_old_workers: MAX_OLD_WORKERS,
+      bind_tls: [`127.0.0.1:${tlsPort}`],
+    },
   });
   try {
-    return await new Run(host, options).play();
+    return await new Run(host, options, ca, tlsPort).play();
   } finally {
     await host.remove();
+    await ca.remove();
   }
 }
 
 class Run {
   readonly #host: PrivateHost;
   readonly #options: SoakOptions;
+  readonly #ca: Authority;
+  readonly #tlsPort: number;
   readonly #watch = new Watch();
   readonly #outages: Outage[] = [];
   readonly #disturbed: { readonly name: Disturbance['name']; readonly outage: Outage }[] = [];
@@ -90,16 +104,23 @@ class Run {
   readonly #broken: string[] = [];
   #changesHit = 0;
 
-  constructor(host: PrivateHost, options: SoakOptions) {
+  constructor(host: PrivateHost, options: SoakOptions, ca: Authority, tlsPort: number) {
     this.#host = host;
     this.#options = options;
+    this.#ca = ca;
+    this.#tlsPort = tlsPort;
   }
 
   async play(): Promise<SoakResult> {
     const { minutes, seed, signal } = this.#options;
     const field = await this.#lay(seed);
     const [first = ''] = field.releases;
+    const [certificate = []] = field.certificates;
     await this.#must(await this.#host.cli(['push', first]), 'the first push');
+    await this.#must(
+      await this.#host.cli(['cert', 'add', ...certificate]),
+      'the first certificate',
+    );
     const load = startLoad({
       url: this.#host.url,
       rate: RATE,
@@ -107,6 +128,7 @@ class Run {
       ledger: join(this.#host.dir, 'ledger'),
       maxRequests: 5_000_000,
     });
+    const tls = new TlsClients(this.#tlsPort, TLS_NAME, this.#ca.root);
     const ended = new AbortController();
     const watching = this.#watch.run(this.#host, ended.signal);
     try {
@@ -116,9 +138,11 @@ class Run {
       signal.throwIfAborted();
       await this.#settle();
       const report = await load.stop();
-      return await this.#result(report, load);
+      await tls.stop();
+      return await this.#result(report, load, tls);
     } finally {
       ended.abort();
+      await tls.stop();
       await load.stop(0);
       await watching;
     }
@@ -132,6 +156,8 @@ class Run {
       (await buildRelease(folder, { behaviour: { version }, config: { ...TIMES, ...config } }))
         .path;
     const shop = (version: string, config: ConfigOverrides) => build(version, { env, ...config });
+    const certificate = async (name: string) =>
+      writePair(this.#ca.folder, name, await this.#ca.issue([TLS_NAME]));
     const neighbour = (version: string, routes: readonly string[]) =>
       build(version, { app: 'blog', routes, processes: { worker: null } });
     return {
@@ -147,6 +173,8 @@ class Run {
         neighbour('blog-a', ['blog.example.com']),
         neighbour('blog-b', ['blog.example.com', '*.blog.example.com']),
       ]),
+      // One after the other: what issues them numbers them.
+      certificates: [await certificate('one'), await certificate('two')],
     };
   }
 
@@ -209,10 +237,11 @@ class Run {
     });
   }
 
-  async #result(report: LoadReport, load: Load): Promise<SoakResult> {
+  async #result(report: LoadReport, load: Load, tls: TlsClients): Promise<SoakResult> {
     const { minutes, seed, switchBy } = this.#options;
     const events = await this.#host.events();
-    const lost = report.losses.filter((loss) => !metOutage(loss, this.#outages));
+    const everyLoss = [...report.losses, ...tls.losses];
+    const lost = everyLoss.filter((loss) => !metOutage(loss, this.#outages));
     const causeOf = closeJudge(events, this.#outages, this.#watch.seen, MAX_OLD_WORKERS);
     const closes = load.websocketCloses.filter(({ byClient }) => !byClient);
     const caused = (cause: CloseCause): number =>
@@ -235,7 +264,7 @@ class Run {
       `agent ${agentRssMaxMb} MB (bound ${AGENT_RSS_BOUND_MB})`,
     );
     return {
-      requests: report.requests,
+      requests: report.requests + tls.requests,
       lost: lost.length,
       wsOpened: report.websockets.opened,
       wsCutEarly: early.length,
@@ -244,7 +273,7 @@ class Run {
       haproxyKills: times('haproxyKill'),
       workersMax,
       agentRssMaxMb,
-      lostAtKills: report.lost - lost.length,
+      lostAtKills: everyLoss.length - lost.length,
       wsCutAtKills: caused('outage'),
       wsClosedForRoom: caused('room'),
       changes: Object.fromEntries(this.#changes),

@@ -58,9 +58,9 @@ function runAgainst(version: string, files: readonly string[]): void {
 function soak(): boolean {
   process.stderr.write('\n> soak\n');
   const main = join(import.meta.dirname, '../soak/main.ts');
-  const { status } = spawnSync(process.execPath, [main, '--minutes', '2', '--json'], {
-    stdio: 'inherit',
-  });
+  const by = values.switch ?? 'runtime';
+  const args = [main, '--minutes', '2', '--switch', by, '--json'];
+  const { status } = spawnSync(process.execPath, args, { stdio: 'inherit' });
   return status === 0;
 }
 
