@@ -87,11 +87,12 @@ export class Traffic implements TrafficControl {
 
 /** The traffic of every app of the host. */
 export function desiredProxy(host: Books): DesiredProxy {
-  const apps = host.journal.apps().flatMap((app) => {
-    const desired = desiredApp(host, host.journal.state(app));
+  const states = host.journal.apps().map((app) => host.journal.state(app));
+  const apps = states.flatMap((state) => {
+    const desired = desiredApp(host, state);
     return desired === null ? [] : [desired];
   });
-  return { apps, tls: desiredTls(host.tls, wantedHosts(host).size > 0) };
+  return { apps, tls: desiredTls(host.tls, wantedHosts(host, states).size > 0) };
 }
 
 function desiredApp(host: Books, state: AppState): DesiredApp | null {

@@ -1,18 +1,24 @@
 import { namesServed } from '../../core/certificates.ts';
-import { standingRelease } from '../../core/model.ts';
+import { type AppState, standingRelease } from '../../core/model.ts';
 import { type AppConfig, acmeHosts } from '../../protocol/app-config.ts';
 import type { CertificateRecord } from '../../store/certificates.ts';
 import { type Books, configOf } from '../host.ts';
 import { certificateFor } from './books.ts';
 
-/** Hosts that a certificate is to be issued for, and the app that asks for each. */
-export function wantedHosts(host: Books): ReadonlyMap<string, string> {
+/**
+ * Hosts that a certificate is to be issued for, and the app that asks for each.
+ * @param states of all apps, where they were read just now
+ */
+export function wantedHosts(
+  host: Books,
+  states: readonly AppState[] = host.journal.apps().map((app) => host.journal.state(app)),
+): ReadonlyMap<string, string> {
   const wanted = new Map<string, string>();
-  for (const app of host.journal.apps()) {
-    const release = standingRelease(host.journal.state(app));
+  for (const state of states) {
+    const release = standingRelease(state);
     if (release === null) continue;
-    for (const name of acmeHosts(configOf(host, app, { release, deployment: 0 }))) {
-      wanted.set(name, app);
+    for (const name of acmeHosts(configOf(host, state.app, { release, deployment: 0 }))) {
+      wanted.set(name, state.app);
     }
   }
   return wanted;
