@@ -17,6 +17,7 @@ import { start } from './start.ts';
 import { emptyOut, halt, stop } from './stop.ts';
 import { admit, moveTraffic } from './switch.ts';
 import { together } from './together.ts';
+import { watchTriggers } from './triggers.ts';
 import { unpack } from './unpack.ts';
 
 /** What an effect comes back with: the event to feed back, and a line for the story. */
@@ -81,7 +82,11 @@ export async function perform(host: Host, task: Task, effect: Effect): Promise<P
       return done(effect.deployment, 'admitting', said);
     }
     case 'canary':
-      return await canary(host, task, effect);
+      return await together(
+        task.signal,
+        (signal) => canary(host, { ...task, signal }, effect),
+        (signal, ended) => watchTriggers(host, { ...task, signal }, effect.candidate, ended),
+      );
     case 'switch':
       return done(effect.deployment, 'switching', await moveTraffic(host, task));
     case 'bake': {
@@ -92,6 +97,7 @@ export async function perform(host: Host, task: Task, effect: Effect): Promise<P
         task.signal,
         (signal) => bake(host, { ...task, signal }, effect.candidate, effect.until),
         (signal) => smokeAfter(host, { ...task, signal }, effect.candidate),
+        (signal, ended) => watchTriggers(host, { ...task, signal }, effect.candidate, ended),
       );
       return done(effect.deployment, 'baking', said);
     }

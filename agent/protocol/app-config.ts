@@ -13,6 +13,7 @@ import { smoke } from './smoke.ts';
 import { sticky } from './sticky.ts';
 import { PRESETS, preview, strategy, tier, type WrittenStrategy } from './strategy.ts';
 import { tls } from './tls.ts';
+import { triggers } from './triggers.ts';
 
 const name = z
   .string()
@@ -166,6 +167,7 @@ export const appConfig = z
       .describe('How long after the switch the old release stays up for an instant rollback.'),
     gates,
     notify,
+    triggers,
     drain: z
       .strictObject({
         requests: duration()
