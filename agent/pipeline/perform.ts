@@ -36,15 +36,17 @@ export async function perform(host: Host, task: Task, effect: Effect): Promise<P
       const { app, deployment } = task;
       const { release: name, reused, files, hasReleaseCommand, overriddenBy } = unpacked;
       const fixed = overriddenBy === null ? '' : `, configured by ${overriddenBy}`;
+      const releasedElsewhere = state.deployment?.policy.releasedElsewhere === true;
+      const left = releasedElsewhere ? '; the release command was run by another host' : '';
       task.tell({ type: 'release_created', app, deployment, release: name, reused });
       return {
         event: {
           type: 'unpacked',
           deployment: effect.deployment,
           release: name,
-          hasReleaseCommand,
+          hasReleaseCommand: hasReleaseCommand && !releasedElsewhere,
         },
-        summary: `${name}: ${files} files${reused ? ', already on the host' : ''}${fixed}`,
+        summary: `${name}: ${files} files${reused ? ', already on the host' : ''}${fixed}${left}`,
       };
     }
     case 'release':

@@ -116,6 +116,9 @@ const path = z
 
 const BAKE_MS = 120_000;
 
+/** How often a release command runs where there are several hosts. */
+const per = z.enum(['host', 'fleet']);
+
 /** The whole of a `zdd.yaml`. Unknown keys are refused. Durations are read to milliseconds. */
 export const appConfig = z
   .strictObject({
@@ -135,9 +138,15 @@ export const appConfig = z
     release: z
       .union([
         command.transform((run) => ({ run })),
-        z.strictObject({ run: command, timeout: duration().default(600_000) }),
+        z.strictObject({
+          run: command,
+          timeout: duration().default(600_000),
+          per: per
+            .default('host')
+            .describe('host: on each host. fleet: only on the first of several hosts of a push.'),
+        }),
       ])
-      .transform((value) => ({ timeout: 600_000, ...value }))
+      .transform((value) => ({ timeout: 600_000, per: 'host' as z.output<typeof per>, ...value }))
       .optional()
       .describe('Run once, before traffic: migrations.'),
     contract,
