@@ -70,6 +70,15 @@ const schema = z.strictObject({
       email: z.email().optional(),
     })
     .prefault({}),
+  /** A listener for Alertmanager's webhook; none unless it is there. */
+  alerts: z
+    .strictObject({
+      /** `127.0.0.1:9096` */
+      listen: z.string().regex(/^(\d{1,3}(\.\d{1,3}){3}|\[[0-9a-fA-F:]+\]|localhost):\d{1,5}$/),
+      /** A file with the token that Alertmanager sends: `Authorization: Bearer TOKEN`. */
+      token_file: z.string(),
+    })
+    .optional(),
   limits: z
     .strictObject({
       artifact_bytes: z
@@ -118,6 +127,11 @@ export interface Configuration {
     readonly key?: string | undefined;
   }>;
   readonly acme: { readonly directory: string; readonly email?: string | undefined };
+  readonly alerts: {
+    readonly host: string;
+    readonly port: number;
+    readonly tokenFile: string;
+  } | null;
   readonly limits: {
     readonly artifactBytes: number;
     readonly unpackedBytes: number;
@@ -180,6 +194,7 @@ function derive(data: z.output<typeof schema>): Configuration {
     },
     certificates: data.certificates,
     acme: data.acme,
+    alerts: data.alerts === undefined ? null : alertsOf(data.alerts),
     limits: {
       artifactBytes: limits.artifact_bytes,
       unpackedBytes: limits.unpacked_bytes,
@@ -187,6 +202,18 @@ function derive(data: z.output<typeof schema>): Configuration {
       reserveBytes: limits.reserve_bytes,
     },
   };
+}
+
+function alertsOf({
+  listen,
+  token_file: tokenFile,
+}: {
+  listen: string;
+  token_file: string;
+}): Configuration['alerts'] {
+  const at = listen.lastIndexOf(':');
+  const host = listen.slice(0, at).replace(/^\[(.*)\]$/, '$1');
+  return { host, port: Number(listen.slice(at + 1)), tokenFile };
 }
 
 function readIfThere(file: string): string {

@@ -26,6 +26,8 @@ export interface Context {
   readonly screen: Screen;
   readonly interrupts: Interrupts;
   readonly cwd: string;
+  /** Of several hosts, one after another, the first; each of the others comes after a success. */
+  readonly isFirstHost: boolean;
   /**
    * The agent, not yet asked anything: the first request opens the way to it.
    * @param folder whose `zdd.yaml` says where it is; default: the nearest upward from `cwd`

@@ -45,6 +45,8 @@ export interface Policy {
   readonly websocketsMs: number;
   /** Connections closed a second after that. */
   readonly pacePerSecond: number;
+  /** The release command was run by another host, and is for all of them. */
+  readonly releasedElsewhere?: true;
   /** Whether WebSockets and streams stay for `websocketsMs` at all. */
   readonly onSwitch: OnSwitch;
   /**

@@ -11,6 +11,7 @@ import { createProcessRunner } from '../runner/process/process-runner.ts';
 import type { InstanceSpec, Runner } from '../runner/runner.ts';
 import { createSystemdRunner } from '../runner/systemd/systemd-runner.ts';
 import { AcmeStore } from '../store/acme.ts';
+import { Alerts } from '../store/alerts.ts';
 import { createArtifactStore } from '../store/artifact/artifacts.ts';
 import { Audit } from '../store/audit.ts';
 import { Certificates } from '../store/certificates.ts';
@@ -62,6 +63,7 @@ export function composeHost(
       settings: () => settings.current.acme,
     }),
     contracts: new Contracts(database),
+    alerts: new Alerts(database, steadyNow),
     artifacts: createArtifactStore({
       dir: layout.artifacts,
       get maxBytes() {

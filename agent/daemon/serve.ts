@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
+import type { Server } from 'node:http';
 import { dirname } from 'node:path';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
@@ -26,6 +27,7 @@ import { keepFewWorkers } from '../pipeline/workers.ts';
 import { EXIT } from '../protocol/errors.ts';
 import { openDatabase } from '../store/database.ts';
 import { Layout } from '../store/layout.ts';
+import { listenForAlerts } from '../watch/alertmanager.ts';
 import { watchConfigFile } from '../watch/config-file.ts';
 import { Incoming } from '../watch/incoming.ts';
 import { composeHost } from './compose.ts';
@@ -96,6 +98,7 @@ export async function serve(file: string, configuration: Configuration): Promise
       // Read already, by a reload that somebody asked for: told once is enough.
       if (textOf(file) !== read) signals.reload();
     });
+    const alerts = await openAlerts(host, configuration);
     const watching = Promise.allSettled([
       keepTrue(host, deploys, signals.stop, pause),
       keepFewWorkers(host, signals.stop),
@@ -115,6 +118,7 @@ export async function serve(file: string, configuration: Configuration): Promise
       incoming.close(),
       deploys.close(FINISH_MS),
       closeServer(server),
+      alerts?.close(),
     ]);
   } catch (error) {
     if (!signals.stop.aborted) throw error;
@@ -169,4 +173,15 @@ function exitInTime(stop: AbortSignal, log: Logger): void {
       process.exit(EXIT.ok);
     }, STOP_MS).unref();
   });
+}
+
+/** Alerts are one trigger of several: without its listener the daemon does all else. */
+async function openAlerts(host: Host, { alerts }: Configuration): Promise<Server | null> {
+  if (alerts === null) return null;
+  try {
+    return await listenForAlerts(alerts, (told) => host.alerts.take(told));
+  } catch (error) {
+    host.log.error({ err: error }, 'the listener for alerts cannot be opened');
+    return null;
+  }
 }

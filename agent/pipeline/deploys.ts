@@ -31,6 +31,8 @@ export interface DeployWish {
   readonly source: string;
   readonly bakeMs?: number | undefined;
   readonly probeTimeoutMs?: number | undefined;
+  /** Another host of the fleet has run the release command already. */
+  readonly releasedElsewhere?: boolean | undefined;
   /** As `strategy` of zdd.yaml; its own unless given. */
   readonly strategy?: string | undefined;
   /** The only app it may be for; the artifact's own word unless given. */
@@ -452,10 +454,15 @@ const DOING: Readonly<Record<DeploymentKind, string>> = {
 /** The times of a deployment of this release; what the wish says of its own wins. */
 export function policyOf(
   config: AppConfig,
-  { bakeMs, probeTimeoutMs }: { bakeMs?: number | undefined; probeTimeoutMs?: number | undefined },
+  {
+    bakeMs,
+    probeTimeoutMs,
+    releasedElsewhere = false,
+  }: Pick<DeployWish, 'bakeMs' | 'probeTimeoutMs' | 'releasedElsewhere'>,
 ): Policy {
   const hold = holdOf(config);
   return {
+    ...(releasedElsewhere && config.release?.per === 'fleet' ? { releasedElsewhere: true } : {}),
     probeWithinMs: probeTimeoutMs ?? config.processes['web']?.health?.within ?? 30_000,
     bakeMs: bakeMs ?? config.bake,
     warmMs: config.warm,

@@ -8,6 +8,7 @@ import type { NewEvent } from '../protocol/events.ts';
 import type { NotifyEntry } from '../protocol/notify.ts';
 import { parseAppConfig } from '../protocol/zdd-yaml.ts';
 import type { InstanceSpec, Runner } from '../runner/runner.ts';
+import type { Alerts } from '../store/alerts.ts';
 import type { ArtifactStore } from '../store/artifact/artifacts.ts';
 import type { Audit } from '../store/audit.ts';
 import type { Contracts } from '../store/contracts.ts';
@@ -68,6 +69,7 @@ export interface Host {
   readonly cron: CronRuns;
   readonly tls: TlsBooks;
   readonly contracts: Contracts;
+  readonly alerts: Alerts;
   readonly artifacts: ArtifactStore;
   readonly layout: Layout;
   /** The folder of `agent.yaml`: `apps/<app>.yaml` in it fixes or overrides keys of `zdd.yaml`. */

@@ -17,6 +17,7 @@ import { start } from './start.ts';
 import { emptyOut, halt, stop } from './stop.ts';
 import { admit, moveTraffic } from './switch.ts';
 import { together } from './together.ts';
+import { watchTriggers } from './triggers.ts';
 import { unpack } from './unpack.ts';
 
 /** What an effect comes back with: the event to feed back, and a line for the story. */
@@ -35,15 +36,17 @@ export async function perform(host: Host, task: Task, effect: Effect): Promise<P
       const { app, deployment } = task;
       const { release: name, reused, files, hasReleaseCommand, overriddenBy } = unpacked;
       const fixed = overriddenBy === null ? '' : `, configured by ${overriddenBy}`;
+      const releasedElsewhere = state.deployment?.policy.releasedElsewhere === true;
+      const left = releasedElsewhere ? '; the release command was run by another host' : '';
       task.tell({ type: 'release_created', app, deployment, release: name, reused });
       return {
         event: {
           type: 'unpacked',
           deployment: effect.deployment,
           release: name,
-          hasReleaseCommand,
+          hasReleaseCommand: hasReleaseCommand && !releasedElsewhere,
         },
-        summary: `${name}: ${files} files${reused ? ', already on the host' : ''}${fixed}`,
+        summary: `${name}: ${files} files${reused ? ', already on the host' : ''}${fixed}${left}`,
       };
     }
     case 'release':
@@ -81,7 +84,11 @@ export async function perform(host: Host, task: Task, effect: Effect): Promise<P
       return done(effect.deployment, 'admitting', said);
     }
     case 'canary':
-      return await canary(host, task, effect);
+      return await together(
+        task.signal,
+        (signal) => canary(host, { ...task, signal }, effect),
+        (signal, ended) => watchTriggers(host, { ...task, signal }, effect.candidate, ended),
+      );
     case 'switch':
       return done(effect.deployment, 'switching', await moveTraffic(host, task));
     case 'bake': {
@@ -92,6 +99,7 @@ export async function perform(host: Host, task: Task, effect: Effect): Promise<P
         task.signal,
         (signal) => bake(host, { ...task, signal }, effect.candidate, effect.until),
         (signal) => smokeAfter(host, { ...task, signal }, effect.candidate),
+        (signal, ended) => watchTriggers(host, { ...task, signal }, effect.candidate, ended),
       );
       return done(effect.deployment, 'baking', said);
     }

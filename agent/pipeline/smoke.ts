@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto';
 import type { Generation } from '../core/model.ts';
 import { ZddError } from '../protocol/errors.ts';
 import { isDue, type SmokeCheck, smokeName } from '../protocol/smoke.ts';
@@ -123,7 +124,8 @@ function commandBase(
   { moment, headers }: Subject,
 ): Parameters<typeof runCheck>[3] {
   return {
-    name: `${app}.${release.split('-')[0]}-d${deployment}-smoke-${moment}-${index + 1}`,
+    // Never one of before, whose end would be taken for the end of this one.
+    name: `${app}.${release.split('-')[0]}-d${deployment}-smoke-${moment}-${index + 1}-${randomInt(1e9, 1e10)}`,
     app,
     release,
     cwd: host.layout.release(app, release),

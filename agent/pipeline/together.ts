@@ -1,11 +1,12 @@
 /**
- * Does two things at once. The first that fails ends the other, and is what is thrown when both have
- * ended.
+ * Does something, and others beside it. The first that fails ends all, and is what is thrown when
+ * they have ended.
+ * @param beside each is told by `done` that the main thing has come to its end
  */
 export async function together<T>(
   signal: AbortSignal,
   main: (signal: AbortSignal) => Promise<T>,
-  beside: (signal: AbortSignal) => Promise<void>,
+  ...beside: ReadonlyArray<(signal: AbortSignal, done: AbortSignal) => Promise<void>>
 ): Promise<T> {
   const failed = new AbortController();
   const both = AbortSignal.any([signal, failed.signal]);
@@ -17,7 +18,11 @@ export async function together<T>(
       throw error;
     }
   };
-  const [done] = await Promise.allSettled([watched(main(both)), watched(beside(both))]);
+  const finished = new AbortController();
+  const [done] = await Promise.allSettled([
+    watched(main(both)).finally(() => finished.abort()),
+    ...beside.map((work) => watched(work(both, finished.signal))),
+  ]);
   signal.throwIfAborted();
   failed.signal.throwIfAborted();
   if (done.status === 'rejected') throw done.reason;

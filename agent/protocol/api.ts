@@ -43,6 +43,8 @@ export const deployRequest = z.strictObject({
   source: z.string().max(300).default(''),
   /** Time the upload took, ms; shown in the receipt as step `receiving`. */
   receiveMs: z.number().min(0).default(0),
+  /** A release command that is once for the fleet was run by another host of this push. */
+  releasedElsewhere: z.boolean().default(false),
   /** Overrides for this deployment only, ms. */
   bakeMs: z.int().min(0).optional(),
   probeTimeoutMs: z.int().min(1).optional(),

@@ -13,6 +13,7 @@ import { smoke } from './smoke.ts';
 import { sticky } from './sticky.ts';
 import { PRESETS, preview, strategy, tier, type WrittenStrategy } from './strategy.ts';
 import { tls } from './tls.ts';
+import { triggers } from './triggers.ts';
 
 const name = z
   .string()
@@ -115,6 +116,9 @@ const path = z
 
 const BAKE_MS = 120_000;
 
+/** How often a release command runs where there are several hosts. */
+const per = z.enum(['host', 'fleet']);
+
 /** The whole of a `zdd.yaml`. Unknown keys are refused. Durations are read to milliseconds. */
 export const appConfig = z
   .strictObject({
@@ -134,9 +138,15 @@ export const appConfig = z
     release: z
       .union([
         command.transform((run) => ({ run })),
-        z.strictObject({ run: command, timeout: duration().default(600_000) }),
+        z.strictObject({
+          run: command,
+          timeout: duration().default(600_000),
+          per: per
+            .default('host')
+            .describe('host: on each host. fleet: only on the first of several hosts of a push.'),
+        }),
       ])
-      .transform((value) => ({ timeout: 600_000, ...value }))
+      .transform((value) => ({ timeout: 600_000, per: 'host' as z.output<typeof per>, ...value }))
       .optional()
       .describe('Run once, before traffic: migrations.'),
     contract,
@@ -166,6 +176,7 @@ export const appConfig = z
       .describe('How long after the switch the old release stays up for an instant rollback.'),
     gates,
     notify,
+    triggers,
     drain: z
       .strictObject({
         requests: duration()

@@ -201,6 +201,14 @@ const MIGRATIONS: readonly string[] = [
   ) STRICT;
   CREATE INDEX contracts_by_app ON contracts (app, id);
   `,
+  // What Alertmanager says.
+  `
+  CREATE TABLE alerts (
+    fingerprint TEXT PRIMARY KEY,
+    at INTEGER NOT NULL,
+    body TEXT NOT NULL
+  ) STRICT;
+  `,
 ];
 
 /**

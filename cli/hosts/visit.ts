@@ -49,6 +49,7 @@ export function visitHost(
       globals,
       interrupts,
       cwd,
+      isFirstHost: index === 0,
       // Verbs take the screen before they ask for the agent: what they have must know the host too.
       screen: {
         ...run.screen,

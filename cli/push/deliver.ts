@@ -68,6 +68,9 @@ async function startArtifact(
       owner,
       source: prepared.origin,
       receiveMs: sent.ms,
+      ...(context.isFirstHost || prepared.config?.release?.per !== 'fleet'
+        ? {}
+        : { releasedElsewhere: true }),
       ...(wish.bakeMs === undefined ? {} : { bakeMs: wish.bakeMs }),
       ...(wish.strategy === undefined ? {} : { strategy: wish.strategy }),
       ...(wish.probeTimeoutMs === undefined ? {} : { probeTimeoutMs: wish.probeTimeoutMs }),

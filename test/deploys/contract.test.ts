@@ -1,10 +1,12 @@
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
+import { request } from 'node:http';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { z } from 'zod';
 import { PrivateHost } from '../../demo/private-host.ts';
 import type { ConfigOverrides } from '../../examples/build-release.ts';
 import { type Load, startLoad } from '../../load/load.ts';
-import { push, settled } from './shop.ts';
+import { push, settled, shop } from './shop.ts';
 
 let host: PrivateHost;
 let load: Load | undefined;
@@ -101,3 +103,35 @@ test('told so, it follows by itself once no older release can come back', async 
   expect(gone).toBeGreaterThan(-1);
   expect(gone).toBeLessThan(events.findIndex(({ type }) => type === 'contract'));
 });
+
+test('a release command for the fleet is left out where another host has run it', async () => {
+  const file = join(host.dir, 'released');
+  const release = { run: `echo $ZDD_RELEASE >> ${file}`, per: 'fleet' };
+  await deploy('v1', { release });
+  const { path } = await shop(host, { behaviour: { version: 'v2' }, config: { release } });
+  const { artifact } = z
+    .object({ artifact: z.string() })
+    .parse(await ask('/v1/artifacts', await readFile(path), 'application/octet-stream'));
+  const wish = JSON.stringify({ artifact, releasedElsewhere: true });
+  const { deployment } = z
+    .object({ deployment: z.int() })
+    .parse(await ask('/v1/deployments', Buffer.from(wish), 'application/json'));
+  const receipt = await host.receipt('shop', deployment);
+  expect(receipt.outcome).toBe('succeeded');
+  expect(receipt.steps.map(({ phase }) => phase)).not.toContain('releasing');
+  expect(await readFile(file, 'utf8')).toMatch(/^r1-\w+\n$/);
+});
+
+/** Asks the agent itself, as a CLI on another host does. */
+async function ask(path: string, body: Buffer, type: string): Promise<unknown> {
+  const { promise, resolve, reject } = Promise.withResolvers<unknown>();
+  const headers = { 'content-type': type, 'content-length': body.length };
+  request({ socketPath: host.socket, method: 'POST', path, headers }, async (answer) => {
+    const chunks: Buffer[] = [];
+    for await (const chunk of answer) chunks.push(chunk);
+    resolve(JSON.parse(Buffer.concat(chunks).toString()));
+  })
+    .on('error', reject)
+    .end(body);
+  return await promise;
+}

@@ -36,7 +36,9 @@ export type Gate =
   | 'latency'
   | 'sequential'
   | 'relative-latency'
-  | 'business';
+  | 'business'
+  | 'metric'
+  | 'alert';
 
 /** The judgement of one gate, with everything needed to explain it. */
 export interface Verdict {

@@ -18,6 +18,7 @@ function hosts(...names: string[]): FleetHost[] {
   const labels = labelsOf(names);
   return names.map((name, index) => {
     const context: Context = {
+      isFirstHost: true,
       globals: {
         app: undefined,
         hosts: names,

@@ -5,7 +5,15 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { Receipt } from '../../../agent/protocol/events.ts';
 import { cli, startCli, temporaryFolder, tooWide } from '../run-cli.ts';
 import { AT, app, failedReceipt, R41, R42, receipt, storyOf, ZDD_YAML } from '../samples.ts';
-import { refuses, replies, type StandIn, standIn, streams, takesArtifacts } from '../stand-in.ts';
+import {
+  json,
+  refuses,
+  replies,
+  type StandIn,
+  standIn,
+  streams,
+  takesArtifacts,
+} from '../stand-in.ts';
 
 const FORWARD = fileURLToPath(new URL('./forward.ts', import.meta.url));
 const HOSTS = ['deploy@web1.example.com', 'deploy@web2.example.com'] as const;
@@ -78,6 +86,30 @@ test('a push goes to one host after the other and says which of them have what',
   expect(stdout).toMatch(/^deploy@web1\.example\.com +done +shop r42-ab12cd3 is live$/m);
   expect(stdout).toMatch(/^deploy@web2\.example\.com +done +shop r9-ab12cd3 is live$/m);
   expect([pushed(web1), pushed(web2)]).toEqual([1, 1]);
+});
+
+test('a release command for the fleet is run by the first of several hosts', async () => {
+  const yaml = ZDD_YAML.replace(
+    'release: npm run',
+    'release: { per: fleet, run: npm run migrate }\n#',
+  );
+  const fleet = `environments: { production: { hosts: [${HOSTS.join(', ')}] } }\n`;
+  await writeFile(join(project, 'zdd.yaml'), `${yaml}${fleet}`);
+  const wishes: unknown[] = [];
+  for (const [agent, deployment] of [
+    [web1, 57],
+    [web2, 12],
+  ] as const) {
+    ends(agent, receipt({ deployment }));
+    agent.on('POST /v1/deployments', async (request, response) => {
+      const chunks: Buffer[] = [];
+      for await (const chunk of request) chunks.push(chunk);
+      wishes.push(JSON.parse(Buffer.concat(chunks).toString()).releasedElsewhere);
+      json(response, 202, { app: 'shop', deployment, result: 'started', since: 100 });
+    });
+  }
+  expect((await run('push')).code).toBe(0);
+  expect(wishes).toEqual([undefined, true]);
 });
 
 test('the first failure stops it; the one after it was not asked for anything', async () => {
