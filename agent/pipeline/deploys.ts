@@ -457,6 +457,7 @@ export function policyOf(
   const hold = holdOf(config);
   return {
     probeWithinMs: probeTimeoutMs ?? config.processes['web']?.health?.within ?? 30_000,
+    ...(config.shadow === undefined ? {} : { shadowMs: config.shadow.for }),
     bakeMs: bakeMs ?? config.bake,
     warmMs: config.warm,
     requestsMs: config.drain.requests,

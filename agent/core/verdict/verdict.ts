@@ -36,6 +36,7 @@ export type Gate =
   | 'latency'
   | 'sequential'
   | 'relative-latency'
+  | 'shadow'
   | 'business';
 
 /** The judgement of one gate, with everything needed to explain it. */
