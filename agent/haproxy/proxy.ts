@@ -284,7 +284,7 @@ export interface Haproxy {
   signals(app: string, servers: readonly string[], since: number): AppSignals;
   /**
    * Tells of a share of an app's live requests, with how they were answered, until `signal` ends it.
-   * Needs an app with `shadow`. HAProxy waits for nobody.
+   * Needs an app with `shadow`, and a HAProxy that takes commands. HAProxy waits for nobody.
    * @throws what kept it from beginning at all
    */
   mirror(options: MirrorOptions, signal: AbortSignal): Promise<void>;

@@ -71,7 +71,8 @@ export async function shadowFor(
     });
   try {
     let tellAt = from + TELL_EVERY_MS;
-    for (let now = from; now < from + forMs && isOpen(judge(false)); now = host.now()) {
+    for (let now = from; now < from + forMs; now = host.now()) {
+      if (unable.why !== '' || !isOpen(judge(false))) break;
       if (now >= tellAt) {
         tellAt = now + TELL_EVERY_MS;
         const message = summary(copies);

@@ -121,7 +121,7 @@ test('Cookie and Authorization are copied only when they are named', async () =>
   await send({ headers });
   await copiesOf(copies, 1);
   expect(JSON.stringify(copies)).not.toMatch(/secret|cookie|authorization/i);
-  expect(await lab.ask('show events zdd_shadow')).not.toMatch(/cookie|authorization/i);
+  expect(await lab.ask('show events zdd-copies')).not.toMatch(/cookie|authorization/i);
 
   ending.abort();
   await mirroring;
@@ -174,7 +174,7 @@ test('no WebSocket is copied, and no request too long for it', async () => {
 test('a share is a share, and none at all when nobody copies', async () => {
   await lab.proxy.apply(shadowed(), soon());
   await send({});
-  expect(await lab.ask('show events zdd_shadow')).toBe('');
+  expect(await lab.ask('show events zdd-copies')).toBe('');
   const copies = await copying(0.2);
   for (let n = 0; n < 40; n += 1) {
     await Promise.all(Array.from({ length: 10 }, () => send({})));
@@ -213,7 +213,7 @@ test('who copies and is gone leaves nothing on: the share ends by itself', async
 test('a reader that hangs costs nobody an answer', async () => {
   await lab.proxy.apply(shadowed(), soon());
   await lab.ask('set table zdd_shop_shadow key share data.gpc0 10000');
-  const reader = rawLate('show events zdd_shadow -w -n\n', lab.options.adminSocket);
+  const reader = rawLate('show events zdd-copies -w -n\n', lab.options.adminSocket);
   reader.hang();
   const path = `/${'x'.repeat(3_000)}`;
   // Several times what the ring and the socket hold.

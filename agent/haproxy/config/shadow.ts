@@ -2,8 +2,11 @@ import { SHADOW_HEADERS } from '../../protocol/shadow.ts';
 import type { DesiredApp } from '../proxy.ts';
 import { COPY_END, MAX_BODY_BYTES } from '../shadow/line.ts';
 
-/** The ring that copies go through: read by way of the admin socket, by nobody else. */
-export const SHADOW_RING = 'zdd_shadow';
+/**
+ * The ring that copies go through: read by way of the admin socket, by nobody else. No app's backend
+ * has a name like it: from 3.2 on that would be refused.
+ */
+export const SHADOW_RING = 'zdd-copies';
 /** How long a share lasts that nobody renews, s: who renews it may be dead. */
 const SHARE_LASTS_S = 5;
 /** A share of 1. HAProxy throws dice with so many sides. */

@@ -2,6 +2,7 @@ import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SHADOW_RING, shadowTable, WHOLE_SHARE } from '../config/shadow.ts';
 import type { Context } from '../context.ts';
+import { CommandRefused } from '../refusal.ts';
 import { onCurrentWorker } from '../worker.ts';
 import { type MirroredRequest, readCopy } from './line.ts';
 
@@ -25,7 +26,7 @@ export interface MirrorOptions {
  * Has a share of an app's live requests copied until `signal` ends it. HAProxy writes them to a ring,
  * which is read through the admin socket. Who does not read, or is gone, is not waited for: the ring
  * is overwritten, and the share ends by itself within seconds.
- * @throws what kept it from beginning at all; later failures are tried again
+ * @throws what kept it from beginning at all, at the end: all but a refusal is tried again
  */
 export async function mirror(
   context: Context,
@@ -51,6 +52,8 @@ export async function mirror(
         // One that has reached a worker which goes is opened anew in the next turn.
         if (tap?.worker === worker) failure = undefined;
       } catch (error) {
+        // What HAProxy may not be told it will not be told later either.
+        if (error instanceof CommandRefused) throw error;
         failure ??= error;
       }
       const turn = new AbortController();
