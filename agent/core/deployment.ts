@@ -378,10 +378,12 @@ function promoted(deployment: Deployment, full: boolean, now: number): Deploymen
       ? { ...deployment, phase: nextStep(deployment, phase, now) }
       : deployment;
   }
+  const shadowMs = full ? 0 : (policy.shadowMs ?? 0);
+  const past = phase.name === 'canary' || (full && phase.name === 'shadowing');
   return {
     ...deployment,
-    policy: { ...policy, bakeMs: 0, strategy: { kind: 'blue-green' } },
-    phase: phase.name === 'canary' ? { name: 'switching', candidate: phase.candidate } : phase,
+    policy: { ...policy, bakeMs: 0, shadowMs, strategy: { kind: 'blue-green' } },
+    phase: past ? { name: 'switching', candidate: phase.candidate } : phase,
   };
 }
 
