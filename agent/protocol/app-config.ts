@@ -270,6 +270,13 @@ export const appConfig = z
         message: 'shadow traffic needs a web process to copy it to',
       });
     }
+    if (config.shadow !== undefined && holdOf(config) !== null) {
+      context.addIssue({
+        code: 'custom',
+        path: ['shadow'],
+        message: 'shadow traffic needs both releases side by side: web has overlap: false',
+      });
+    }
     if (!web && config.smoke.length > 0) {
       context.addIssue({
         code: 'custom',
