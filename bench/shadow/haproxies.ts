@@ -1,4 +1,4 @@
-import { writeFile } from 'node:fs/promises';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { replaceRegion } from '../../agent/haproxy/config/region.ts';
@@ -99,4 +99,15 @@ export async function ask(folder: string, command: string): Promise<string> {
   let answer = '';
   for await (const chunk of socket) answer += String(chunk);
   return answer;
+}
+
+/** Processor time of the worker so far, all its threads, ms. */
+export async function processorMs(folder: string): Promise<number> {
+  const pid = /^Pid: (\d+)/m.exec(await ask(folder, 'show info'))?.[1] ?? '';
+  const tasks = await readdir(`/proc/${pid}/task`);
+  // Nanoseconds on a processor come first.
+  const times = await Promise.all(
+    tasks.map((task) => readFile(`/proc/${pid}/task/${task}/schedstat`, 'utf8')),
+  );
+  return times.reduce((sum, text) => sum + Number(text.split(' ')[0]) / 1e6, 0);
 }

@@ -7,14 +7,14 @@ import { type Bench, BenchError, type BenchResult } from '../bench.ts';
 import { type Sent, sendFor } from '../signals/load.ts';
 import { openStage, type Program, type Stage } from '../switch/stage.ts';
 import { table } from '../table.ts';
-import { ask, startApps, startLive, type Way } from './haproxies.ts';
+import { ask, processorMs, startApps, startLive, type Way } from './haproxies.ts';
 
 const AGENT = fileURLToPath(new URL('agent.ts', import.meta.url));
 const SPOP = fileURLToPath(new URL('spop.ts', import.meta.url));
 /** Of each of the two HAProxys that are asked at the same time. */
 const RATE = 500;
 const SHARE = 0.1;
-const DEFAULTS = { rounds: 12, seconds: 3 };
+const DEFAULTS = { rounds: 20, seconds: 1 };
 const READY_MS = 15_000;
 
 /** `hung` and `dead`: stopped or killed the moment the load begins. */
@@ -43,16 +43,21 @@ interface Row {
   readonly failed: number;
   readonly p50Ms: number;
   readonly p99Ms: number;
-  readonly p999Ms: number;
   /** Than of the HAProxy without shadow at the same time: the median over rounds. */
   readonly p50MoreMs: number;
   readonly p99MoreMs: number;
+  /** Processor time of HAProxy a request. */
+  readonly haproxyUs: number;
+  readonly haproxyMoreUs: number;
 }
 
 interface Round {
   readonly own: Sent;
   /** What a HAProxy without shadow did meanwhile. */
   readonly beside: Sent;
+  /** Processor time of the two, ms. */
+  readonly ownMs: number;
+  readonly besideMs: number;
 }
 
 /** What copying a share of live requests costs those requests. */
@@ -115,9 +120,13 @@ async function measure(
   if (agent !== undefined && state === 'hung') process.kill(agent.pid, 'SIGSTOP');
   if (agent !== undefined && state === 'dead') process.kill(agent.pid, 'SIGKILL');
   try {
-    const send = ({ port }: Place): Promise<Sent> => sendFor(port, seconds, RATE, stage.signal);
+    const send = async ({ folder, port }: Place): Promise<{ sent: Sent; ms: number }> => {
+      const before = await processorMs(folder);
+      const sent = await sendFor(port, seconds, RATE, stage.signal);
+      return { sent, ms: (await processorMs(folder)) - before };
+    };
     const [own, other] = await Promise.all([send(place), send(beside)]);
-    return { own, beside: other };
+    return { own: own.sent, beside: other.sent, ownMs: own.ms, besideMs: other.ms };
   } finally {
     if (agent !== undefined && state === 'hung') process.kill(agent.pid, 'SIGKILL');
     await agent?.stop();
@@ -157,15 +166,22 @@ function rowOf(name: string, rounds: readonly Round[]): Row {
       0.5,
     );
   };
+  const total = (of: (round: Round) => number): number =>
+    rounds.reduce((all, round) => all + of(round), 0);
+  const requests = sum(({ requests: n }) => n);
+  const besideUs =
+    (1_000 * total(({ besideMs }) => besideMs)) / total(({ beside }) => beside.requests);
+  const haproxyUs = (1_000 * total(({ ownMs }) => ownMs)) / requests;
   return {
     case: name,
-    requests: sum(({ requests }) => requests),
+    requests,
     failed: sum(({ failed }) => failed),
     p50Ms: at(waits, 0.5),
     p99Ms: at(waits, 0.99),
-    p999Ms: at(waits, 0.999),
     p50MoreMs: more(0.5),
     p99MoreMs: more(0.99),
+    haproxyUs,
+    haproxyMoreUs: haproxyUs - besideUs,
   };
 }
 
@@ -193,16 +209,17 @@ function numbersOf(args: readonly string[]): typeof DEFAULTS {
 function textOf(rows: readonly Row[]): string {
   const ms = (value: number): string => value.toFixed(2);
   return table(
-    ['', 'requests', 'failed', 'p50 ms', 'p99 ms', 'p99.9 ms', 'p50 more', 'p99 more'],
+    ['', 'requests', 'failed', 'p50 ms', 'p99 ms', 'p50 more', 'p99 more', 'HAProxy µs', 'µs more'],
     rows.map((row) => [
       row.case,
       row.requests,
       row.failed,
       ms(row.p50Ms),
       ms(row.p99Ms),
-      ms(row.p999Ms),
       ms(row.p50MoreMs),
       ms(row.p99MoreMs),
+      row.haproxyUs,
+      row.haproxyMoreUs,
     ]),
   );
 }

@@ -200,6 +200,14 @@ test('it goes on through a reload, which begins with nothing copied', async () =
   expect(copies.at(-1)).toMatchObject({ headers: { 'x-more': 'yes' } });
 });
 
+test('where HAProxy takes no commands it is said at once, and nothing is copied', async () => {
+  await lab.proxy.apply(shadowed(), soon());
+  const looking = lab.again({ switchBy: () => 'reload' });
+  const copying = looking.mirror({ app: 'shop', share: 1, seen: () => undefined }, soon());
+  await expect(copying).rejects.toMatchObject({ code: 'ZDD_HAPROXY_COMMAND' });
+  expect(await flag()).toBe(0);
+});
+
 test('who copies and is gone leaves nothing on: the share ends by itself', async () => {
   await lab.proxy.apply(shadowed(), soon());
   await lab.ask('set table zdd_shop_shadow key share data.gpc0 10000');

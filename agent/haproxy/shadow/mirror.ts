@@ -1,8 +1,8 @@
 import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { ZddError } from '../../protocol/errors.ts';
 import { SHADOW_RING, shadowTable, WHOLE_SHARE } from '../config/shadow.ts';
 import type { Context } from '../context.ts';
-import { CommandRefused } from '../refusal.ts';
 import { onCurrentWorker } from '../worker.ts';
 import { type MirroredRequest, readCopy } from './line.ts';
 
@@ -41,7 +41,8 @@ export async function mirror(
     while (!signal.aborted) {
       const step = AbortSignal.any([signal, AbortSignal.timeout(STEP_MS)]);
       try {
-        const worker = await onCurrentWorker(context, step, async ({ order }, pid) => {
+        const worker = await onCurrentWorker(context, step, async ({ ask, order }, pid) => {
+          if ((await context.switching.by({ ask }, pid)) === 'reload') throw takesNoCommands();
           if (tap?.worker !== pid || tap.ended) {
             tap?.close();
             tap = await openTap(context.admin.path, step, (line) => take(app, line, seen));
@@ -53,7 +54,7 @@ export async function mirror(
         if (tap?.worker === worker) failure = undefined;
       } catch (error) {
         // What HAProxy may not be told it will not be told later either.
-        if (error instanceof CommandRefused) throw error;
+        if (error instanceof ZddError && error.code === 'ZDD_HAPROXY_COMMAND') throw error;
         failure ??= error;
       }
       const turn = new AbortController();
@@ -72,6 +73,14 @@ export async function mirror(
     );
   }
   if (failure !== undefined && tap === undefined) throw failure;
+}
+
+function takesNoCommands(): ZddError {
+  return new ZddError(
+    'ZDD_HAPROXY_COMMAND',
+    'requests can be copied only where HAProxy takes commands (haproxy.switch: runtime)',
+    { tries: ['zdd-agent doctor'] },
+  );
 }
 
 function take(app: string, line: string, seen: MirrorOptions['seen']): void {
