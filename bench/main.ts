@@ -2,6 +2,7 @@ import { type Bench, BenchError, type BenchSession } from './bench.ts';
 import { drainBench } from './drain/drain.ts';
 import { pushBench } from './push/push.ts';
 import { scaleBench } from './scale/scale.ts';
+import { shadowBench } from './shadow/shadow.ts';
 import { signalsBench } from './signals/signals.ts';
 import { switchBench } from './switch/switch.ts';
 import { verdictsBench } from './verdicts/verdicts.ts';
@@ -13,6 +14,7 @@ const BENCHES: readonly Bench[] = [
   scaleBench,
   signalsBench,
   verdictsBench,
+  shadowBench,
 ];
 
 function list(): string {

@@ -148,12 +148,13 @@ function advance(state: AppState, deployment: Deployment, now: number): Reduced 
     case 'smoking':
       return to({ name: 'admitting', candidate: phase.candidate });
     case 'admitting':
-      // The very first release has nobody to be compared with, and no users to share.
       return to(
-        state.stable === null || stepsOf(deployment).length === 0
-          ? { name: 'switching', candidate: phase.candidate }
-          : firstStep(deployment, phase.candidate, now),
+        isShadowed(state, deployment)
+          ? { name: 'shadowing', candidate: phase.candidate }
+          : withTraffic(state, deployment, phase.candidate, now),
       );
+    case 'shadowing':
+      return to(withTraffic(state, deployment, phase.candidate, now));
     case 'canary':
       return phase.paused === null ? to(nextStep(deployment, phase, now)) : same(state);
     case 'switching':
@@ -282,6 +283,7 @@ function giveUp(
     case 'probing':
     case 'smoking':
     case 'admitting':
+    case 'shadowing':
       if (deployment.heldSince !== undefined) {
         return giveBack(state, deployment, phase.candidate, outcome, failure);
       }
@@ -376,10 +378,12 @@ function promoted(deployment: Deployment, full: boolean, now: number): Deploymen
       ? { ...deployment, phase: nextStep(deployment, phase, now) }
       : deployment;
   }
+  const shadowMs = full ? 0 : (policy.shadowMs ?? 0);
+  const past = phase.name === 'canary' || (full && phase.name === 'shadowing');
   return {
     ...deployment,
-    policy: { ...policy, bakeMs: 0, strategy: { kind: 'blue-green' } },
-    phase: phase.name === 'canary' ? { name: 'switching', candidate: phase.candidate } : phase,
+    policy: { ...policy, bakeMs: 0, shadowMs, strategy: { kind: 'blue-green' } },
+    phase: past ? { name: 'switching', candidate: phase.candidate } : phase,
   };
 }
 
@@ -412,6 +416,28 @@ export function trafficMoved(phase: Phase): boolean {
     'returning',
     'reverting',
   ].includes(phase.name);
+}
+
+/**
+ * A new release beside one that has traffic to copy: nothing that has served is tried out again, and
+ * while requests are held there is nothing to copy.
+ */
+function isShadowed({ stable }: AppState, { kind, policy, heldSince }: Deployment): boolean {
+  const wanted = kind === 'deploy' && (policy.shadowMs ?? 0) > 0;
+  return wanted && stable !== null && heldSince === undefined;
+}
+
+/** How a candidate gets its first user: with all the others, or by steps. */
+function withTraffic(
+  { stable }: AppState,
+  deployment: Deployment,
+  candidate: Generation,
+  now: number,
+): Phase {
+  // The very first release has nobody to be compared with, and no users to share.
+  return stable === null || stepsOf(deployment).length === 0
+    ? { name: 'switching', candidate }
+    : firstStep(deployment, candidate, now);
 }
 
 /** A candidate on its way out. What HAProxy knows leaves by the same door as every release. */

@@ -28,6 +28,7 @@ export type Effect =
   | { readonly do: 'probe'; readonly deployment: number; readonly candidate: Generation }
   | { readonly do: 'smoke'; readonly deployment: number; readonly candidate: Generation }
   | { readonly do: 'admit'; readonly deployment: number; readonly candidate: Generation }
+  | { readonly do: 'shadow'; readonly deployment: number; readonly candidate: Generation }
   | {
       readonly do: 'canary';
       readonly deployment: number;
@@ -116,6 +117,8 @@ function deploymentEffects(state: AppState, whole: NonNullable<AppState['deploym
       return [{ do: 'smoke', deployment, candidate: phase.candidate }];
     case 'admitting':
       return [{ do: 'admit', deployment, candidate: phase.candidate }];
+    case 'shadowing':
+      return [{ do: 'shadow', deployment, candidate: phase.candidate }];
     case 'canary': {
       const { candidate, step: index, percent, since, weighedAt } = phase;
       const step = stepsOf(whole)[index];

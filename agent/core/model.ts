@@ -36,6 +36,8 @@ export type OnSwitch = 'keep' | 'pace' | 'close';
 export interface Policy {
   /** How long a new instance has to become healthy. */
   readonly probeWithinMs: number;
+  /** How long live requests are copied to a candidate before it has traffic; absent: not at all. */
+  readonly shadowMs?: number;
   readonly bakeMs: number;
   /** How long after the switch the replaced release stays ready for an instant rollback. */
   readonly warmMs: number;
@@ -79,6 +81,8 @@ export type Phase =
   | { readonly name: 'smoking'; readonly candidate: Generation }
   /** HAProxy gets to know the candidate, at weight 0, and checks it itself. */
   | { readonly name: 'admitting'; readonly candidate: Generation }
+  /** It answers copies of live requests, for nobody. */
+  | { readonly name: 'shadowing'; readonly candidate: Generation }
   /** A share of the users is on the candidate, the others on stable. */
   | {
       readonly name: 'canary';

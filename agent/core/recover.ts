@@ -59,6 +59,7 @@ export function recover(state: AppState, observed: Observed): Recovery {
     case 'probing':
     case 'smoking':
     case 'admitting':
+    case 'shadowing':
     case 'canary':
     case 'switching':
     case 'baking':

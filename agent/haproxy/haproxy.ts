@@ -16,6 +16,7 @@ import { claimHaproxy } from './ownership.ts';
 import { previewRegion } from './preview.ts';
 import type { Haproxy, ProxyInfo } from './proxy.ts';
 import type { Endpoint } from './runtime.ts';
+import { mirror } from './shadow/mirror.ts';
 import { readCounters } from './stats.ts';
 import { StreamsCache } from './streams-cache.ts';
 import { Switching } from './switch-by.ts';
@@ -123,6 +124,7 @@ export function createProxy(given: ProxyOptions): Haproxy {
       return counters;
     },
     signals: (app, servers, since) => accessLog.signals(app, servers, since),
+    mirror: (wanted, signal) => mirror(context, wanted, signal),
     close: async () => {
       await accessLog.close();
       embedded?.close();

@@ -1,4 +1,5 @@
 import type { AppSignals } from './access-log/book.ts';
+import type { MirrorOptions } from './shadow/mirror.ts';
 
 /**
  * What the rest of the daemon knows of HAProxy: it says how traffic shall be, `apply` makes the
@@ -58,6 +59,8 @@ export interface DesiredApp {
     /** Servers without a weight, whose users may stay all the same. No change of shape. */
     readonly lingering: readonly string[];
   };
+  /** Requests of it may be copied, once `mirror` says so; left out: HAProxy could not. */
+  readonly shadow?: DesiredShadow;
   /** Default: off, as `MAINTENANCE_DEFAULTS` says. Going on and off is no change of shape. */
   readonly maintenance?: DesiredMaintenance;
 }
@@ -94,6 +97,14 @@ export interface PreviewRule {
   readonly header?: { readonly name: string; readonly value: string | null };
   readonly cookie?: { readonly name: string; readonly value: string | null };
   readonly ips: readonly string[];
+}
+
+/** What a copy of a request has of it. */
+export interface DesiredShadow {
+  /** Beside those of `SHADOW_HEADERS`, in lower case. */
+  readonly headers: readonly string[];
+  /** Paths whose requests with a body are copied as well. */
+  readonly bodies: readonly string[];
 }
 
 /** How an app answers while it is in maintenance: 503, but for who is allowed. */
@@ -271,8 +282,16 @@ export interface Haproxy {
    * @param since ms, by the daemon's clock
    */
   signals(app: string, servers: readonly string[], since: number): AppSignals;
+  /**
+   * Tells of a share of an app's live requests, with how they were answered, until `signal` ends it.
+   * Needs an app with `shadow`, and a HAProxy that takes commands. HAProxy waits for nobody.
+   * @throws what kept it from beginning at all
+   */
+  mirror(options: MirrorOptions, signal: AbortSignal): Promise<void>;
   /** Lets go of sockets and timers; HAProxy runs on. */
   close(): Promise<void>;
 }
 
 export type { AppSignals, SignalTick } from './access-log/book.ts';
+export type { MirroredRequest } from './shadow/line.ts';
+export type { MirrorOptions } from './shadow/mirror.ts';

@@ -464,6 +464,7 @@ export function policyOf(
   return {
     ...(releasedElsewhere && config.release?.per === 'fleet' ? { releasedElsewhere: true } : {}),
     probeWithinMs: probeTimeoutMs ?? config.processes['web']?.health?.within ?? 30_000,
+    ...(config.shadow === undefined ? {} : { shadowMs: config.shadow.for }),
     bakeMs: bakeMs ?? config.bake,
     warmMs: config.warm,
     requestsMs: config.drain.requests,

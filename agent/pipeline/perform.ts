@@ -12,6 +12,7 @@ import { handOverWorkers } from './promote.ts';
 import { prune } from './prune.ts';
 import { release } from './release.ts';
 import { revert } from './revert.ts';
+import { shadow } from './shadow.ts';
 import { smoke, smokeAfter } from './smoke.ts';
 import { start } from './start.ts';
 import { emptyOut, halt, stop } from './stop.ts';
@@ -83,6 +84,8 @@ export async function perform(host: Host, task: Task, effect: Effect): Promise<P
       const said = await inTime(host, task, (within) => admit(host, within, effect.candidate));
       return done(effect.deployment, 'admitting', said);
     }
+    case 'shadow':
+      return done(effect.deployment, 'shadowing', await shadow(host, task, effect.candidate));
     case 'canary':
       return await together(
         task.signal,

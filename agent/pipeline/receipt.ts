@@ -24,6 +24,7 @@ export function composeReceipt(
   const release = subjectOf(deployment.phase);
   const previous = before?.release ?? null;
   const verdicts = story.findLast((event) => event.type === 'judged')?.verdicts;
+  const shadow = story.findLast((event) => event.type === 'shadowed')?.shadow;
   const moves = story.flatMap((event) => (event.type === 'traffic_moved' ? [event.ms] : []));
   return {
     schemaVersion: 1,
@@ -41,6 +42,7 @@ export function composeReceipt(
     ...tally,
     steps: story.flatMap((event) => (event.type === 'step_done' ? [event.step] : [])),
     ...(verdicts === undefined ? {} : { verdicts }),
+    ...(shadow === undefined ? {} : { shadow }),
     error:
       failure === null
         ? null

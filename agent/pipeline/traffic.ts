@@ -2,6 +2,7 @@ import {
   type AppState,
   candidateOf,
   type Generation,
+  isAdmitted,
   sameGeneration,
   standingRelease,
 } from '../core/model.ts';
@@ -128,6 +129,7 @@ function desiredApp(host: Books, state: AppState): DesiredApp | null {
     ...holdFor(host, state),
     ...stickyFor(host, state, config),
     ...(split === null ? {} : { split }),
+    ...shadowOf(host, state, leading),
     ...(maintenance === null ? {} : { maintenance }),
   };
 }
@@ -248,6 +250,15 @@ function commonCheck(host: Books, state: AppState): DesiredApp['check'] {
     (check) => check?.path === first?.path && check?.status === first?.status,
   );
   return agree ? first : null;
+}
+
+/** A candidate that HAProxy knows decides: what it wants copied is what is copied to it. */
+function shadowOf(host: Books, state: AppState, leading: Generation): Pick<DesiredApp, 'shadow'> {
+  const { deployment } = state;
+  const candidate =
+    deployment !== null && isAdmitted(deployment) ? candidateOf(deployment.phase) : null;
+  const { shadow } = configOf(host, state.app, candidate ?? leading);
+  return shadow === undefined ? {} : { shadow: { headers: shadow.headers, bodies: shadow.bodies } };
 }
 
 /** A notice comes from the agent, on the instance's own socket; nobody else is to send one. */

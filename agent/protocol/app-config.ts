@@ -8,6 +8,7 @@ import { gates } from './gates.ts';
 import { hold, holdOf } from './hold.ts';
 import { notify } from './notify.ts';
 import { routes, routesOf } from './routes.ts';
+import { shadow } from './shadow.ts';
 import { size } from './size.ts';
 import { smoke } from './smoke.ts';
 import { sticky } from './sticky.ts';
@@ -174,6 +175,7 @@ export const appConfig = z
     warm: duration()
       .default(600_000)
       .describe('How long after the switch the old release stays up for an instant rollback.'),
+    shadow: shadow.describe('Copies live requests to the new release before it has traffic.'),
     gates,
     notify,
     triggers,
@@ -270,6 +272,20 @@ export const appConfig = z
         path: ['shared', index],
         message:
           inner === outer ? 'it is listed twice' : `it lies inside ${outer}, which is shared whole`,
+      });
+    }
+    if (!web && config.shadow !== undefined) {
+      context.addIssue({
+        code: 'custom',
+        path: ['shadow'],
+        message: 'shadow traffic needs a web process to copy it to',
+      });
+    }
+    if (config.shadow !== undefined && holdOf(config) !== null) {
+      context.addIssue({
+        code: 'custom',
+        path: ['shadow'],
+        message: 'shadow traffic needs both releases side by side: web has overlap: false',
       });
     }
     if (!web && config.smoke.length > 0) {

@@ -105,6 +105,10 @@ export const ERRORS = {
     exit: EXIT.failedTrafficUntouched,
     means: 'an app that may not run twice needs an HAProxy that takes commands',
   },
+  ZDD_SHADOW_FAILED: {
+    exit: EXIT.failedTrafficUntouched,
+    means: 'copies of live requests failed on the new release',
+  },
   ZDD_SMOKE_FAILED: { exit: EXIT.failedTrafficUntouched, means: 'a smoke check failed' },
   ZDD_GATE_FAILED: { exit: EXIT.rolledBack, means: 'the new release failed while it was watched' },
   ZDD_HANDOVER_FAILED: {

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { errorBody } from './errors.ts';
+import { shadowReport } from './shadow.ts';
 import { verdictReport } from './verdict.ts';
 
 /**
@@ -16,6 +17,7 @@ export const PHASES = [
   'probing',
   'smoking',
   'admitting',
+  'shadowing',
   'canary',
   'switching',
   'baking',
@@ -80,6 +82,8 @@ export const receipt = z.object({
   steps: z.array(stepReport),
   /** What the gates said in the end; absent when nothing was judged, or by an older agent. */
   verdicts: z.array(verdictReport).optional(),
+  /** What came of copying live requests to the release; absent when that was not asked for. */
+  shadow: shadowReport.optional(),
   error: errorBody.nullable(),
 });
 export type Receipt = z.infer<typeof receipt>;
@@ -119,6 +123,8 @@ export const event = z.discriminatedUnion('type', [
   z.object({ ...base, type: z.literal('progress'), phase, message: z.string() }),
   /** What the gates say of the candidate: at the end of a step, or when they change their mind. */
   z.object({ ...base, type: z.literal('judged'), phase, verdicts: z.array(verdictReport) }),
+  /** What came of copying live requests to the candidate. */
+  z.object({ ...base, type: z.literal('shadowed'), shadow: shadowReport }),
   /** A canary stays as it is until somebody says `promote`, `resume` or `abort`. */
   z.object({
     ...base,

@@ -72,7 +72,8 @@ const step = z
     if (written === 'shadow') {
       context.addIssue({
         code: 'custom',
-        message: 'shadow traffic is not available yet: leave this step out',
+        message:
+          'shadow traffic comes before the first step: use the key shadow of zdd.yaml instead',
       });
       return z.NEVER;
     }

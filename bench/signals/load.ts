@@ -7,6 +7,8 @@ export interface Sent {
   readonly failed: number;
   readonly seconds: number;
   readonly p99Ms: number;
+  /** How long each answer took, ms, ascending. */
+  readonly waits: readonly number[];
 }
 
 const REQUEST = 'GET / HTTP/1.1\r\nHost: shop.test\r\n\r\n';
@@ -76,6 +78,7 @@ export async function sendFor(
     failed: failed + (requests - waits.length),
     seconds: lasted,
     p99Ms: waits[Math.floor(waits.length * 0.99)] ?? 0,
+    waits,
   };
 }
 

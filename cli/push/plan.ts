@@ -47,6 +47,11 @@ export function planLines(
   if (config.smoke.length > 0) {
     steps.push(['smoke', config.smoke.map(smokeName).join(', ')]);
   }
+  if (config.shadow !== undefined) {
+    const { share, for: forMs } = config.shadow;
+    const percent = Number((100 * share).toFixed(2));
+    steps.push(['shadow', `${percent} % of GET and HEAD copied for ${formatDuration(forMs)}`]);
+  }
   if (config.strategy.type === 'canary') {
     steps.push(['canary', config.strategy.steps.map(stepText).join(', ')]);
   }

@@ -43,6 +43,11 @@ function told(event: ZddEvent): Told {
       return ['attention', `paused: ${event.reason}`];
     case 'resumed':
       return ['plain', 'goes on'];
+    case 'shadowed': {
+      const { copied, dropped, failed, release } = event.shadow;
+      const text = `${counted(copied, 'request')} copied to ${release}, ${count(failed)} failed that live answered, ${count(dropped)} dropped`;
+      return [failed > 0 ? 'attention' : 'plain', `shadow: ${text}`];
+    }
     case 'traffic_moved': {
       const shares = Object.entries(event.shares).map(
         ([release, share]) => `${release} ${share} %`,

@@ -11,6 +11,7 @@ export const VERBS: Readonly<Record<PhaseName, string>> = {
   probing: 'probe',
   smoking: 'smoke',
   admitting: 'admit',
+  shadowing: 'shadow',
   canary: 'canary',
   switching: 'switch',
   baking: 'bake',

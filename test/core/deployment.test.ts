@@ -32,6 +32,7 @@ import {
   STAYING,
   STEPS,
   settle,
+  shadowRequested,
   stopRequested,
   success,
 } from './worlds.ts';
@@ -142,7 +143,7 @@ function eventOf(state: AppState, made: Move, id: number): AppEvent | null {
     }
     case 'push':
       return {
-        ...(made.canary ? canaryRequested(id) : requested(id)),
+        ...(made.canary ? canaryRequested(id) : id % 3 === 0 ? shadowRequested(id) : requested(id)),
         ...(made.alone ? { policy: ALONE } : id % 2 === 0 ? { policy: STAYING } : {}),
       };
     case 'rollback': {

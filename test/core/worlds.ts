@@ -76,6 +76,7 @@ export const PHASE_OF = {
   probe: 'probing',
   smoke: 'smoking',
   admit: 'admitting',
+  shadow: 'shadowing',
   canary: 'canary',
   switch: 'switching',
   bake: 'baking',
@@ -118,6 +119,11 @@ export const STEPS: readonly CanaryStep[] = [
 export function canaryRequested(id: number): Extract<AppEvent, { type: 'requested' }> {
   const policy: Policy = { ...POLICY, strategy: { kind: 'canary', steps: STEPS } };
   return { ...requested(id), policy };
+}
+
+/** One whose release is to answer copies of live requests before it has traffic. */
+export function shadowRequested(id: number): AppEvent {
+  return { ...requested(id), policy: { ...POLICY, shadowMs: 30_000 } };
 }
 
 /** A deployment of a release that is known already. */

@@ -46,6 +46,7 @@ const blog: DesiredApp = {
     strip: true,
   }),
   check: null,
+  shadow: { headers: ['x-tenant'], bodies: ['/search', '/api/find'] },
   servers: [
     {
       name: 'r1-d1-web-1',

@@ -62,7 +62,7 @@ test('a tier says how careful to be, what is written wins', () => {
 
 test.each([
   ['strategy: rolling', /rolling is not available yet/],
-  ['strategy: [shadow]', /shadow traffic is not available yet/],
+  ['strategy: [shadow]', /use the key shadow of zdd.yaml instead/],
   ['strategy: [wait]', /expected weight, hold, analyse, smoke, gate or ramp/],
   ['strategy: [{ weight: 120% }]', /expected at most 100%/],
   ['strategy: [{ weight: 5 }]', /expected text/],

@@ -22,6 +22,7 @@ import {
   failing,
   POLICY,
   requested,
+  shadowRequested,
   stopRequested,
   success,
 } from '../core/worlds.ts';
@@ -31,6 +32,7 @@ import {
  * it are what the core makes of it. `ZDD_REWRITE=1 npm test` writes them anew; read the diff.
  *
  *   > push | roll back | abort | promote       what people say
+ *   > push with shadow                         a push whose zdd.yaml has `shadow`
  *   > push alone                               of what may not run beside the present release
  *   > push a canary | pause | resume            5 %, hold, analyse, smoke, gate, 50 %
  *   > promote in full | retry | a gate pauses
@@ -56,6 +58,7 @@ class Story {
 
   #event(line: string): AppEvent {
     if (line === 'push') return requested(this.#next());
+    if (line === 'push with shadow') return shadowRequested(this.#next());
     if (line === 'push alone') return requested(this.#next(), ALONE);
     if (line === 'push a canary') return canaryRequested(this.#next());
     if (line === 'retry') return this.#retry();

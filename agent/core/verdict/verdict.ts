@@ -36,6 +36,7 @@ export type Gate =
   | 'latency'
   | 'sequential'
   | 'relative-latency'
+  | 'shadow'
   | 'business'
   | 'metric'
   | 'alert';

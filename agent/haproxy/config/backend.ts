@@ -3,6 +3,7 @@ import { accessRules } from './access.ts';
 import { holdRule } from './hold.ts';
 import { maintenanceRule } from './maintenance.ts';
 import { addressText, backendOf } from './names.ts';
+import { shadowRules } from './shadow.ts';
 import { splitRules } from './split.ts';
 import { stickyRules } from './sticky.ts';
 import { hstsRules } from './tls.ts';
@@ -48,6 +49,7 @@ export function backend(
       (path) => `  http-request deny deny_status 404 if { path,url_dec -m str ${path} }`,
     ),
     ...holdRule(app),
+    ...shadowRules(app),
     '  # Marks answers that are open by nature: they drain as WebSockets do.',
     `  http-response set-nice ${LONG_ANSWER_NICE} if { res.fhdr(content-type) -m beg -i text/event-stream application/grpc }`,
     ...healthCheck(app),

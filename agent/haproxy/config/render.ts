@@ -8,6 +8,7 @@ import { holdFlag, holdScriptPath } from './hold.ts';
 import { logRing } from './log-ring.ts';
 import { maintenanceFlag } from './maintenance.ts';
 import { type RouteMaps, routeMaps } from './maps.ts';
+import { shadowFlag, shadowRing } from './shadow.ts';
 
 /** What the region says beside the apps. */
 export interface RenderOptions {
@@ -79,6 +80,7 @@ function render(
       ...adminSocketLines(options),
     ],
     ...(accessLog === undefined ? [] : [logRing(accessLog)]),
+    ...[shadowRing(apps)].filter((lines) => lines.length > 0),
     ...(bind.length === 0
       ? []
       : [frontend(bind, noApps ? undefined : mapFolder, accessLog, tls), nobody(noApps)]),
@@ -87,6 +89,7 @@ function render(
       backend(app, chroot, withServers, mapFolder),
       maintenanceFlag(app, withServers),
       ...[holdFlag(app, withServers)].filter((lines) => lines.length > 0),
+      ...[shadowFlag(app)].filter((lines) => lines.length > 0),
     ]),
   ];
   return sections.map((lines) => `${lines.join('\n')}\n`).join('\n');
