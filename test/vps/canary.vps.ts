@@ -50,7 +50,11 @@ describe.each(DISTRIBUTIONS)('a canary, on %s', (distribution) => {
     const live = (await shop.app())?.live;
     const { code, stdout, stderr } = await shop.push({
       behaviour: { version: 'bad', failAfterRequests: 0, failMethod: 'POST' },
-      config: { strategy: [{ weight: '30%' }, { hold: '5m' }] },
+      // The example's own checks would not let it come so far.
+      config: {
+        strategy: [{ weight: '30%' }, { hold: '5m' }],
+        smoke: [{ path: '/', when: 'before' }],
+      },
     });
     expect(code, stdout + stderr).toBe(21);
     expect(stderr).toContain('at 30 % of the users');
