@@ -1,6 +1,7 @@
 import { writeConfig } from './config/file.ts';
 import { carriedMaps, routeChanges } from './config/maps.ts';
 import { replaceRegion } from './config/region.ts';
+import type { Rendered } from './config/render.ts';
 import { type ConfigFile, recallConfigFile, writeMaps } from './config-file.ts';
 import { type Context, renderWith } from './context.ts';
 import { planServers, stage, type Target, toConfirm, withoutMisplaced } from './converge.ts';
@@ -70,14 +71,16 @@ async function load(
   const running = await observeCurrent(context, signal);
   const present = await runningRoutes(context, running, file.folder, signal);
   const goal = renderWith(options, wanted, file);
-  const maps =
-    goal.maps !== undefined && routes === 'keep'
-      ? carriedMaps(goal.maps, present, wanted)
-      : goal.maps;
+  const mapsOf = (rendered: Rendered) =>
+    rendered.maps !== undefined && routes === 'keep'
+      ? carriedMaps(rendered.maps, present, wanted)
+      : rendered.maps;
+  const wantedMaps = mapsOf(goal);
   const plan = planServers(wanted, running, file.chroot);
   const moves =
     plan.raise.length + plan.lower.length > 0 ||
-    (maps !== undefined && (present === undefined || routeChanges(present, maps).length > 0));
+    (wantedMaps !== undefined &&
+      (present === undefined || routeChanges(present, wantedMaps).length > 0));
   const { tls } = goal;
   if (tls !== undefined && (await writeTlsFiles(options.configPath, tls, keyMode(context)))) {
     progress.changed = true;
@@ -91,14 +94,13 @@ async function load(
     (tls !== undefined &&
       (await differingTls(context, tls, file.folder, running.pid, signal)).length > 0);
   if (due) requireRoom(await showProcesses(master, signal, options.reloadMs), options);
-  const { text: region, shape } = due
-    ? renderWith(options, switching.forReload(wanted, running), file)
-    : goal;
+  const loaded = due ? renderWith(options, switching.forReload(wanted, running), file) : goal;
+  const maps = mapsOf(loaded);
   // The last look before traffic moves: what is to get its first weight is still up.
   const gaining = toConfirm(wanted, running).filter((one) => plan.raise.some(isSame(one)));
   if (routes === 'move') await confirmed(context, gaining, running.pid, signal);
   if (maps !== undefined && (await writeMaps(options.configPath, maps))) progress.changed = true;
-  const text = replaceRegion(file.text, region);
+  const text = replaceRegion(file.text, loaded.text);
   if (text !== file.stands) {
     await writeConfig(options.configPath, text, options.binary, signal, file.stands ?? '');
     progress.changed = true;
@@ -113,7 +115,7 @@ async function load(
     progress.moved = true;
     progress.switchMs += performance.now() - started;
   }
-  if (reloaded.shape !== shape) throw new WorkerChanged();
+  if (reloaded.shape !== loaded.shape) throw new WorkerChanged();
   return { running: reloaded, touched: new Set(reloaded.backends.keys()), text, file, maps, tls };
 }
 

@@ -106,8 +106,10 @@ export async function moveTraffic(
       throw error;
     }
     onMove();
-    // A share that ends with the switch ends last, or its users would be sent back for a moment.
-    const isLast = ({ map, to }: RouteChange): boolean => map === 'shares' && to === undefined;
+    // A share that ends with the switch ends last, or its users would be sent back for a moment; so
+    // does a stay, or its user would be sent to another server that is about to lose its weight.
+    const isLast = ({ map, to }: RouteChange): boolean =>
+      (map === 'shares' || map === 'stays') && to === undefined;
     const change = async (some: readonly RouteChange[]): Promise<void> => {
       if (routes !== undefined) await changeRoutes(conversation, routes.folder, some);
     };

@@ -60,7 +60,7 @@ async function certificates() {
 }
 
 const reloads = async (): Promise<number> =>
-  (await readFile(join(host.stateDir, 'haproxy', 'haproxy.log'), 'utf8')).split(/New worker/)
+  (await readFile(join(host.stateDir, 'haproxy', 'haproxy.log'), 'utf8')).split(/[Nn]ew worker \(/)
     .length;
 
 async function byHttp(): Promise<{ status: number | undefined; location: string | undefined }> {
