@@ -14,7 +14,7 @@ const RECORDER = `
 import { appendFileSync } from 'node:fs';
 import { subscribe } from 'node:diagnostics_channel';
 subscribe('http.server.request.start', ({ request: { method, url, headers } }) => {
-  if (url === '/healthz' || headers['user-agent'] === 'zdd-agent-probe') return;
+  if (url === '/healthz' || headers['user-agent']?.startsWith('zdd-agent')) return;
   const line = JSON.stringify({ release: process.env.ZDD_RELEASE, method, url, headers });
   appendFileSync(\`\${process.env.ZDD_SHOP_LEDGER}-seen\`, line + '\\n');
 });
