@@ -14,7 +14,7 @@ const RECORDER = `
 import { appendFileSync } from 'node:fs';
 import { subscribe } from 'node:diagnostics_channel';
 subscribe('http.server.request.start', ({ request: { method, url, headers } }) => {
-  if (url === '/healthz' || headers['user-agent'] === 'zdd-agent-probe') return;
+  if (url === '/healthz' || headers['user-agent']?.startsWith('zdd-agent')) return;
   const line = JSON.stringify({ release: process.env.ZDD_RELEASE, method, url, headers });
   appendFileSync(\`\${process.env.ZDD_SHOP_LEDGER}-seen\`, line + '\\n');
 });
@@ -102,7 +102,7 @@ function ask(method: string, path: string, body?: string): Promise<number> {
 }
 
 test('a good release answers copies before it has a user, and is told apart from live', async () => {
-  const deployment = await begin({ version: 'v2' }, { share: '100%', for: '6s' });
+  const deployment = await begin({ version: 'v2' }, { share: '100%', for: '12s' });
   await copying();
   for (let n = 0; n < 20; n += 1) await ask('GET', '/?anna');
   await ask('POST', '/order?anna', 'x');
@@ -224,7 +224,7 @@ test('with the agent hung live requests go on, and so does the deployment afterw
 });
 
 test('SIGKILL in the middle: the next start shadows it anew', async () => {
-  const deployment = await begin({ version: 'v2' }, { share: '100%', for: '3s' });
+  const deployment = await begin({ version: 'v2' }, { share: '100%', for: '8s' });
   await copying();
   await host.stopDaemon('SIGKILL');
   const before = load.snapshot().requests;

@@ -8,6 +8,8 @@ import { type MirroredRequest, readCopy } from './line.ts';
 
 /** How often the share is renewed, ms: several times before it would end by itself. */
 const RENEW_MS = 1_000;
+/** The least time between two readers, ms: one that is closed at once must not be made anew at once. */
+const REOPEN_MS = 50;
 /** How long a step may take before it is tried again, ms. */
 const STEP_MS = 2_000;
 /** A longer line is none of ours. */
@@ -57,13 +59,7 @@ export async function mirror(
         if (error instanceof ZddError && error.code === 'ZDD_HAPROXY_COMMAND') throw error;
         failure ??= error;
       }
-      const turn = new AbortController();
-      const renew = AbortSignal.any([signal, turn.signal]);
-      await Promise.race([
-        sleep(RENEW_MS, undefined, { signal: renew }).catch(() => undefined),
-        ...(tap === undefined || tap.ended ? [] : [tap.end]),
-      ]);
-      turn.abort();
+      await untilNextTurn(tap, signal);
     }
   } finally {
     tap?.close();
@@ -73,6 +69,17 @@ export async function mirror(
     );
   }
   if (failure !== undefined && tap === undefined) throw failure;
+}
+
+/** Waits until the share is to be renewed, or the reader has ended. */
+async function untilNextTurn(tap: Tap | undefined, signal: AbortSignal): Promise<void> {
+  const turn = new AbortController();
+  const ending = AbortSignal.any([signal, turn.signal]);
+  const wait = (ms: number): Promise<void> =>
+    sleep(ms, undefined, { signal: ending }).catch(() => undefined);
+  await Promise.race([wait(RENEW_MS), ...(tap === undefined ? [] : [tap.end])]);
+  if (tap?.ended === true) await wait(REOPEN_MS);
+  turn.abort();
 }
 
 function takesNoCommands(): ZddError {
