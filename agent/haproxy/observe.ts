@@ -9,6 +9,8 @@ export interface RunningServer {
   /** `host:port`, or `unix`: HAProxy does not tell where a unix server points. */
   readonly address: string;
   readonly weight: number;
+  /** Its `maxconn`; absent or 0: none. */
+  readonly limit?: number;
   /** Taken out by hand or by us: it gets nothing whatever its weight says. */
   readonly admin: 'ready' | 'drain' | 'maint';
   readonly down: boolean;
@@ -107,6 +109,7 @@ function runningServer(row: StatRow): RunningServer {
     name: row.get('svname') ?? '',
     address: row.get('addr') ?? '',
     weight: statNumber(row, 'uweight'),
+    limit: statNumber(row, 'slim'),
     admin: status.startsWith('MAINT') ? 'maint' : status.startsWith('DRAIN') ? 'drain' : 'ready',
     down,
     // L4OK: the app has no health path, so HAProxy only connects.

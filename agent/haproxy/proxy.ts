@@ -24,6 +24,10 @@ export interface DesiredServer {
   readonly weight: number;
   /** `leaving`: nothing may use it any more; it is about to be stopped. */
   readonly state: 'ready' | 'leaving';
+  /** Requests it is given at a time; absent: as many as come. */
+  readonly maxconn?: number;
+  /** How long it takes to its whole share when it comes back after it was down, ms; absent: at once. */
+  readonly slowStartMs?: number;
 }
 
 /** One app that takes traffic. */
@@ -54,6 +58,8 @@ export interface DesiredApp {
   readonly split?: DesiredSplit;
   /** Browsers that came with TLS once are told to come without it no more. */
   readonly hsts?: Hsts | undefined;
+  /** How long a request waits for a server, ms, and what is answered when there is none. */
+  readonly overload?: { readonly queueMs: number; readonly page: string | null };
   /** Its users stay with the server that answered them. Left out: any may answer. */
   readonly sticky?: {
     /** Servers without a weight, whose users may stay all the same. No change of shape. */

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ZddError } from '../protocol/errors.ts';
 import { capabilitiesOf } from './capabilities.ts';
-import { SERVER_OPTIONS } from './config/backend.ts';
+import { serverOptions } from './config/backend.ts';
 import { changeText, type RouteChange, type RouteMaps, routeChanges } from './config/maps.ts';
 import { addressText, backendOf } from './config/names.ts';
 import type { Context } from './context.ts';
@@ -33,21 +33,20 @@ export async function admit(
 ): Promise<Running> {
   if (plan.add.length + plan.revive.length + confirm.length === 0) return present;
   const { pid } = present;
-  const addresses = addressesOf(desired, chroot);
+  const places = placesOf(desired, chroot);
   const recheck = await onWorker(context, pid, signal, async (conversation) => {
     const running = await observeOn(conversation);
-    for (const target of plan.add) await addServer(conversation, target, target.address);
+    for (const target of plan.add) await addServer(conversation, target, places);
     for (const target of plan.revive) {
       await conversation.order(`set server ${path(target)} weight 0`);
       await conversation.order(`set server ${path(target)} state ready`);
     }
     const again: Target[] = [];
     for (const target of confirm) {
-      const address = addresses.get(path(target));
-      if (address === undefined || !unchecked(running, target)) continue;
+      if (!places.has(path(target)) || !unchecked(running, target)) continue;
       // A server from the file has its first check anywhere within 2 s, a new one within 0.1 s.
       if (await removeServer(conversation, target)) {
-        await addServer(conversation, target, address);
+        await addServer(conversation, target, places);
         again.push(target);
       } else await conversation.order(`set server ${path(target)} state ready`);
     }
@@ -117,6 +116,7 @@ export async function moveTraffic(
     for (const move of lower) await setWeight(conversation, move, move.to);
     await change(changes.filter(isLast));
     const running = await observeBackends(conversation, touched);
+    await callQueue(conversation, running, raise);
     for (const move of [...raise, ...lower]) {
       const weight = serverOf(running, move.backend, move.server)?.weight;
       if (weight !== move.to) {
@@ -134,6 +134,22 @@ export async function moveTraffic(
     }
     return performance.now() - started;
   });
+}
+
+/**
+ * A server takes the next request from its backend's queue when it has answered one, or when it comes
+ * up; not when it gains weight. So a full queue would wait for the ones that have none any more, in vain.
+ * To be told its limit again makes a server look.
+ */
+async function callQueue(
+  { order }: Conversation,
+  running: Pick<Running, 'backends'>,
+  raise: readonly Move[],
+): Promise<void> {
+  for (const move of raise) {
+    const { limit = 0 } = serverOf(running, move.backend, move.server) ?? {};
+    if (limit > 0) await order(`set maxconn server ${path(move)} ${limit}`);
+  }
 }
 
 /** What is still to be done for a wish. */
@@ -274,8 +290,12 @@ function unchecked(running: Running, target: Target): boolean {
   return server?.admin === 'ready' && server.weight === 0 && !server.checkedOk && !server.down;
 }
 
-async function addServer({ order }: Conversation, target: Target, address: string): Promise<void> {
-  await order(`add server ${path(target)} ${address} ${SERVER_OPTIONS} weight 0`);
+async function addServer(
+  { order }: Conversation,
+  target: Target,
+  places: ReadonlyMap<string, string>,
+): Promise<void> {
+  await order(`add server ${path(target)} ${places.get(path(target))} weight 0`);
   await order(`enable health ${path(target)}`);
 }
 
@@ -297,15 +317,13 @@ async function setWeight({ order }: Conversation, target: Target, to: number): P
   await order(`set server ${path(target)} weight ${to}`);
 }
 
-function addressesOf(
-  desired: DesiredProxy,
-  chroot: string | undefined,
-): ReadonlyMap<string, string> {
+/** Address and options of each server, by its path. */
+function placesOf(desired: DesiredProxy, chroot: string | undefined): ReadonlyMap<string, string> {
   return new Map(
     desired.apps.flatMap((app) =>
       app.servers.map((server) => [
         path({ backend: backendOf(app.app), server: server.name }),
-        addressText(server.address, chroot),
+        `${addressText(server.address, chroot)} ${serverOptions(server)}`,
       ]),
     ),
   );

@@ -13,18 +13,19 @@ export interface Frozen {
  * Requests that wait for one app would be lost by a reload for another: an old worker never gets to know
  * who is there at last. So while some wait, every other app keeps what only a reload changes; servers,
  * weights and routes move as ever.
- * @param loaded what HAProxy was made to say last, by app; empty when that is not known
+ * @param loaded what HAProxy was made to say last; null when that is not known
  * @param waited the apps whose requests wait
  */
 export function withoutReload(
   desired: DesiredProxy,
-  loaded: ReadonlyMap<string, DesiredApp>,
+  loaded: DesiredProxy | null,
   waited: ReadonlySet<string>,
 ): Frozen {
   const behind = new Set<string>();
-  if (waited.size === 0 || loaded.size === 0) return { desired, behind };
+  if (waited.size === 0 || loaded === null) return { desired, behind };
+  const known = new Map(loaded.apps.map((each) => [each.app, each]));
   const apps = desired.apps.flatMap((app) => {
-    const before = loaded.get(app.app);
+    const before = known.get(app.app);
     if (waited.has(app.app)) return [app];
     if (before !== undefined && shapeOf(before) === shapeOf(app)) return [app];
     behind.add(app.app);
@@ -34,8 +35,10 @@ export function withoutReload(
   });
   // One that has left the journal would go by a reload as well.
   const named = new Set(desired.apps.map(({ app }) => app));
-  const gone = [...loaded.values()].filter(({ app }) => !named.has(app));
-  return { desired: { apps: [...apps, ...gone] }, behind };
+  const gone = loaded.apps.filter(({ app }) => !named.has(app));
+  // Certificates come and go as they are; only the first needs a reload.
+  const tls = loaded.tls === undefined ? {} : { tls: desired.tls ?? loaded.tls };
+  return { desired: { apps: [...apps, ...gone], ...tls }, behind };
 }
 
 /** Whether requests of an app wait, or are just being let go. */

@@ -151,6 +151,7 @@ async function proxyAfter(
         redirect,
         check,
         servers,
+        overload: { queueMs: config.overload.queue, page: config.overload.page ?? null },
         ...(hold === null
           ? {}
           : { hold: { on: false, withinMs: hold.within, requests: hold.requests } }),

@@ -17,6 +17,7 @@ import {
 import type {
   Applied,
   DesiredApp,
+  DesiredHold,
   DesiredProxy,
   DesiredServer,
   DesiredSplit,
@@ -44,8 +45,8 @@ import { mayRedirect, wantedHosts } from './tls/wanted.ts';
 export class Traffic implements TrafficControl {
   #lastMove: Applied = { reloaded: false, switchMs: 0, changed: false };
 
-  /** What HAProxy was made to say last, by app. */
-  #loaded: ReadonlyMap<string, DesiredApp> = new Map();
+  /** What HAProxy was made to say last. */
+  #loaded: DesiredProxy | null = null;
 
   /**
    * Makes HAProxy say what the journal says. What only a reload brings comes when no request waits.
@@ -58,7 +59,7 @@ export class Traffic implements TrafficControl {
         wish = this.#wish(host);
         return wish.desired;
       }, signal);
-      this.#loaded = new Map(wish.desired.apps.map((each) => [each.app, each]));
+      this.#loaded = wish.desired;
       if (applied.switchMs > 0 || applied.reloaded) this.#lastMove = applied;
       if (app === undefined || !wish.behind.has(app)) return applied;
       await pause(LOOK_EVERY_MS, signal);
@@ -103,10 +104,9 @@ function desiredApp(host: Books, state: AppState): DesiredApp | null {
   const config = configOf(host, state.app, leading);
   if (config.processes['web'] === undefined) return null;
   const servers = shares.flatMap(({ generation, weight, state: condition }) =>
-    trafficSlots(host, state.app, generation).map(
-      (slot): DesiredServer => ({
-        name: slot.name,
-        address: addressOf(slot.spec.listen),
+    serversOf(host, state.app, generation).map(
+      (server): DesiredServer => ({
+        ...server,
         weight,
         state: condition,
       }),
@@ -116,6 +116,7 @@ function desiredApp(host: Books, state: AppState): DesiredApp | null {
   const { access, redirect, tls } = config;
   const maintenance = host.maintenance.find(state.app);
   const split = splitOf(host, state, leading);
+  const hold = holdFor(host, state);
   return {
     app: state.app,
     routes: routesOf(config),
@@ -126,12 +127,32 @@ function desiredApp(host: Books, state: AppState): DesiredApp | null {
     check: commonCheck(host, state),
     servers,
     refused: noticePaths(host, state),
-    ...holdFor(host, state),
+    // Who was in the queue when the others began to wait waits for the same.
+    overload: {
+      queueMs: Math.max(config.overload.queue, hold?.withinMs ?? 0),
+      page: config.overload.page ?? null,
+    },
+    ...(hold === null ? {} : { hold }),
     ...stickyFor(host, state, config),
     ...(split === null ? {} : { split }),
     ...shadowOf(host, state, leading),
     ...(maintenance === null ? {} : { maintenance }),
   };
+}
+
+/** The servers of a generation, with the limits that its own `zdd.yaml` sets. */
+function serversOf(
+  host: Books,
+  app: string,
+  generation: Generation,
+): ReadonlyArray<Omit<DesiredServer, 'weight' | 'state'>> {
+  const { maxconn, slow_start } = configOf(host, app, generation).overload;
+  return trafficSlots(host, app, generation).map(({ name, spec }) => ({
+    name,
+    address: addressOf(spec.listen),
+    ...(maxconn === undefined ? {} : { maxconn }),
+    ...(slow_start === 0 ? {} : { slowStartMs: slow_start }),
+  }));
 }
 
 /** Turns the users by a good part of the circle with each deployment: a prime near 0.62 of it. */
@@ -215,7 +236,7 @@ function stickyFor(
 }
 
 /** How requests wait, where one of the releases may not run beside another. */
-function holdFor(host: Books, state: AppState): Pick<DesiredApp, 'hold'> {
+function holdFor(host: Books, state: AppState): DesiredHold | null {
   const leading = leadingOf(state);
   const generations = [state.stable, ...knownGenerations(state), leading];
   for (const generation of generations) {
@@ -223,9 +244,9 @@ function holdFor(host: Books, state: AppState): Pick<DesiredApp, 'hold'> {
     const hold = holdOf(configOf(host, state.app, generation));
     if (hold === null) continue;
     const { within, requests } = hold;
-    return { hold: { on: isHeld(state), withinMs: within, requests } };
+    return { on: isHeld(state), withinMs: within, requests };
   }
-  return {};
+  return null;
 }
 
 /** Better no change at all than one that leaves an app without a server. */

@@ -7,6 +7,7 @@ import { MOST_INSTANCES } from './everyday.ts';
 import { gates } from './gates.ts';
 import { hold, holdOf } from './hold.ts';
 import { notify } from './notify.ts';
+import { overload } from './overload.ts';
 import { routes, routesOf } from './routes.ts';
 import { shadow } from './shadow.ts';
 import { size } from './size.ts';
@@ -208,6 +209,7 @@ export const appConfig = z
           .describe('How the old release is told that it drains, so that it can say goodbye.'),
       })
       .prefault({}),
+    overload: overload.describe('What happens when the app has more to do than it can.'),
     sticky: sticky.describe('cookie: users stay with the instance that answered them.'),
     hold: hold.describe('How requests wait for a web with overlap: false while it is switched.'),
     env: z.record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/), z.string()).default({}),

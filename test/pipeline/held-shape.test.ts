@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import type { DesiredApp } from '../../agent/haproxy/proxy.ts';
+import type { DesiredApp, DesiredProxy } from '../../agent/haproxy/proxy.ts';
 import { withoutReload } from '../../agent/pipeline/held-shape.ts';
 
 const app = (name: string, changes: Partial<DesiredApp> = {}): DesiredApp => ({
@@ -9,14 +9,13 @@ const app = (name: string, changes: Partial<DesiredApp> = {}): DesiredApp => ({
   servers: [],
   ...changes,
 });
-const byName = (...apps: readonly DesiredApp[]): ReadonlyMap<string, DesiredApp> =>
-  new Map(apps.map((each) => [each.app, each]));
+const proxy = (...apps: readonly DesiredApp[]): DesiredProxy => ({ apps });
 const server = (weight: number) =>
   ({ name: 'r1', address: { kind: 'unix', path: '/r1' }, weight, state: 'ready' }) as const;
 
 test('while nobody waits, everything is as wanted', () => {
   const desired = { apps: [app('shop', { check: { path: '/', status: 200 } })] };
-  const frozen = withoutReload(desired, byName(app('shop')), new Set());
+  const frozen = withoutReload(desired, proxy(app('shop')), new Set());
   expect(frozen.desired).toBe(desired);
 });
 
@@ -26,7 +25,7 @@ test('while some wait for one app, others move weights, and keep what only a rel
   const after = app('blog', { servers: [server(0)], check: { path: '/', status: 200 } });
   const { desired, behind } = withoutReload(
     { apps: [shop, after, app('new')] },
-    byName(shop, before, app('leaves')),
+    proxy(shop, before, app('leaves')),
     new Set(['shop']),
   );
   expect([...behind]).toEqual(['blog', 'new']);
@@ -36,7 +35,7 @@ test('while some wait for one app, others move weights, and keep what only a rel
 test('maintenance goes on and off meanwhile; its page has to wait', () => {
   const maintenance = { on: false, allow: [], page: null, retryAfterS: 300 };
   const before = app('blog', { maintenance });
-  const loaded = byName(app('shop'), before);
+  const loaded = proxy(app('shop'), before);
   const on = (page: string | null) =>
     withoutReload(
       { apps: [app('shop'), app('blog', { maintenance: { ...maintenance, on: true, page } })] },
@@ -46,4 +45,15 @@ test('maintenance goes on and off meanwhile; its page has to wait', () => {
   expect([...on(null).behind]).toEqual([]);
   expect([...on('mine').behind]).toEqual(['blog']);
   expect(on('mine').desired.apps[1]?.maintenance).toEqual({ ...maintenance, on: true });
+});
+
+test('certificates stay as they are meant to be; the first one has to wait', () => {
+  const desired = {
+    apps: [app('shop'), app('new')],
+    tls: { certificates: [], challenges: new Map<string, string>() },
+  };
+  const shut = withoutReload(desired, proxy(app('shop')), new Set(['shop']));
+  expect(shut.desired.tls).toBeUndefined();
+  const open = withoutReload(desired, { ...desired, apps: [app('shop')] }, new Set(['shop']));
+  expect(open.desired.tls).toBe(desired.tls);
 });

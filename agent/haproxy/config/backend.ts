@@ -1,7 +1,7 @@
 import type { DesiredApp, DesiredServer } from '../proxy.ts';
 import { accessRules } from './access.ts';
 import { holdRule } from './hold.ts';
-import { maintenanceRule } from './maintenance.ts';
+import { maintenanceRule, quoteText } from './maintenance.ts';
 import { addressText, backendOf } from './names.ts';
 import { shadowRules } from './shadow.ts';
 import { splitRules } from './split.ts';
@@ -13,10 +13,21 @@ import { PLAIN, quote } from './words.ts';
  * What every server gets, in the file and at runtime alike, because `add server` ignores
  * `default-server`. Checks of a server that is up are 2 s apart and three must fail: tighter ones
  * took healthy, busy servers down. One that is down or not admitted yet is asked every 100 ms.
+ * Requests that fail in a row take no server out, they only make HAProxy ask at once, and again after
+ * 500 ms: it is always the check, which is the agent's own probe, that decides.
  * Without the pool settings 2.6 never reuses a connection to a server added at runtime.
  */
-export const SERVER_OPTIONS =
-  'check inter 2s downinter 100ms fall 3 rise 1 pool-purge-delay 5s pool-max-conn -1';
+const SERVER_OPTIONS =
+  'check inter 2s fastinter 500ms downinter 100ms fall 3 rise 1 observe layer7 error-limit 10 on-error fastinter pool-purge-delay 5s pool-max-conn -1';
+
+/** The options of a server but for its weight. */
+export function serverOptions({ maxconn, slowStartMs = 0 }: DesiredServer): string {
+  return [
+    SERVER_OPTIONS,
+    ...(maxconn === undefined ? [] : [`maxconn ${maxconn}`]),
+    ...(slowStartMs === 0 ? [] : [`slowstart ${slowStartMs}`]),
+  ].join(' ');
+}
 
 /**
  * `show sess all` tells neither path nor headers, but the scheduling nice of each stream: the one
@@ -36,10 +47,12 @@ export function backend(
 ): string[] {
   return [
     `backend ${backendOf(app.app)}`,
-    ...backendSettings(),
+    ...backendSettings(app),
     ...maintenanceRule(app),
     ...hstsRules(app.hsts),
     ...accessRules(app),
+    // Before all that chooses a server: those who wait shall meet what is there when they go on.
+    ...holdRule(app),
     ...splitRules(app, mapFolder),
     ...stickyRules(app, mapFolder),
     '  # A request that is not idempotent is never sent to an instance twice.',
@@ -48,7 +61,6 @@ export function backend(
     ...(app.refused ?? []).map(
       (path) => `  http-request deny deny_status 404 if { path,url_dec -m str ${path} }`,
     ),
-    ...holdRule(app),
     ...shadowRules(app),
     '  # Marks answers that are open by nature: they drain as WebSockets do.',
     `  http-response set-nice ${LONG_ANSWER_NICE} if { res.fhdr(content-type) -m beg -i text/event-stream application/grpc }`,
@@ -57,7 +69,12 @@ export function backend(
   ];
 }
 
-function backendSettings(): string[] {
+function backendSettings({ overload }: DesiredApp): string[] {
+  const page = overload?.page ?? null;
+  const unavailable =
+    page === null
+      ? `content-type "${PLAIN}" string "No instance of this app is up. Please try again.\\n"`
+      : `content-type "text/html; charset=utf-8" hdr Cache-Control no-store string ${quoteText(page)}`;
   return [
     '  mode http',
     '  balance roundrobin',
@@ -66,11 +83,11 @@ function backendSettings(): string[] {
     '  retry-on conn-failure empty-response',
     '  timeout connect 5s',
     '  timeout check 2s',
-    '  timeout queue 10s',
+    `  timeout queue ${overload?.queueMs ?? 10_000}`,
     '  timeout server 60s',
     '  timeout tunnel 1h',
     `  http-error status 502 content-type "${PLAIN}" string "The app broke off its answer.\\n"`,
-    `  http-error status 503 content-type "${PLAIN}" string "No instance of this app is up. Please try again.\\n" hdr Retry-After 5`,
+    `  http-error status 503 ${unavailable} hdr Retry-After 5`,
     `  http-error status 504 content-type "${PLAIN}" string "The app did not answer in time.\\n"`,
   ];
 }
@@ -92,5 +109,5 @@ function serverLine(server: DesiredServer, chroot: string | undefined): string {
     place === null ? '' : ` # ${place[1]}, deployment ${place[2]}, ${place[3]} ${place[4]}`;
   const leaving = state === 'leaving';
   const weight = leaving ? 0 : server.weight;
-  return `  server ${name} ${addressText(address, chroot)} ${SERVER_OPTIONS} weight ${weight}${leaving ? ' disabled' : ''}${comment}`;
+  return `  server ${name} ${addressText(address, chroot)} ${serverOptions(server)} weight ${weight}${leaving ? ' disabled' : ''}${comment}`;
 }

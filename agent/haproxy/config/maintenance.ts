@@ -58,7 +58,7 @@ const plainPage = quoteText(PLAIN_PAGE);
  * Any text as one word of one line: what would end the line or the quotes, or begin a variable, is
  * escaped. Our own name is too, or the text could look like a marker of the managed region.
  */
-function quoteText(text: string): string {
+export function quoteText(text: string): string {
   const escaped = text
     .replace(/[\\"$]/g, '\\$&')
     .replace(/zdd-agent/gi, (name) => name.replace('-', '\\x2d'))
