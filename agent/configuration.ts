@@ -49,6 +49,8 @@ const schema = z.strictObject({
       switch: z.enum(['auto', 'runtime', 'reload']).default('auto'),
       /** Addresses for TLS, opened with the first certificate; none where the agent is to take no TLS. */
       bind_tls: z.array(z.string()).default(['*:443']),
+      /** HTTP/3 there as well, where HAProxy has QUIC. */
+      http3: z.boolean().default(false),
       /** Old workers that may still hold connections from before a reload. */
       max_old_workers: z.int().min(1).max(64).default(8),
     })
@@ -119,6 +121,7 @@ export interface Configuration {
     readonly bind: readonly string[];
     readonly switchBy: 'auto' | 'runtime' | 'reload';
     readonly bindTls: readonly string[];
+    readonly http3: boolean;
     readonly maxOldWorkers: number;
   };
   /** Without `key` it stands in `cert`. */
@@ -190,6 +193,7 @@ function derive(data: z.output<typeof schema>): Configuration {
       bind: haproxy.bind,
       switchBy: haproxy.switch,
       bindTls: haproxy.bind_tls,
+      http3: haproxy.http3,
       maxOldWorkers: haproxy.max_old_workers,
     },
     certificates: data.certificates,

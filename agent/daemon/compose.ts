@@ -89,6 +89,7 @@ export function composeHost(
       bind: () => settings.current.haproxy.bind,
       switchBy: () => settings.current.haproxy.switchBy,
       bindTls: () => settings.current.haproxy.bindTls,
+      http3: () => settings.current.haproxy.http3,
       maxOldWorkers: () => settings.current.haproxy.maxOldWorkers,
       workDir: layout.haproxy,
       accessLog: true,

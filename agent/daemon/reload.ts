@@ -3,6 +3,8 @@ import type { Host } from '../pipeline/host.ts';
 import type { NewEvent } from '../protocol/events.ts';
 import { type Changes, changes, type Settings } from './settings.ts';
 
+/** What stands in HAProxy's own file. */
+const IN_HAPROXY = ['haproxy.bind', 'haproxy.bind_tls', 'haproxy.http3'];
 /** How long HAProxy has to take new binds over, ms. */
 const APPLY_MS = 30_000;
 
@@ -48,7 +50,7 @@ async function enforce(
 ): Promise<void> {
   const back = settings.replace(next);
   try {
-    if (live.includes('haproxy.bind') || live.includes('haproxy.bind_tls')) {
+    if (IN_HAPROXY.some((key) => live.includes(key))) {
       const bounded = AbortSignal.any([signal, AbortSignal.timeout(APPLY_MS)]);
       await host.traffic.apply(host, bounded);
     }

@@ -12,6 +12,7 @@ const LIVE = [
   'haproxy.bind',
   'haproxy.switchBy',
   'haproxy.bindTls',
+  'haproxy.http3',
   'haproxy.maxOldWorkers',
 ] as const;
 
@@ -56,8 +57,8 @@ export class Settings {
   replace(next: Configuration): () => void {
     const before = this.#current;
     const { logLevel, limits, certificates, acme, ports, path } = next;
-    const { bind, bindTls, switchBy, maxOldWorkers } = next.haproxy;
-    const haproxy = { ...before.haproxy, bind, bindTls, switchBy, maxOldWorkers };
+    const { bind, bindTls, http3, switchBy, maxOldWorkers } = next.haproxy;
+    const haproxy = { ...before.haproxy, bind, bindTls, http3, switchBy, maxOldWorkers };
     this.#current = { ...before, logLevel, limits, certificates, acme, ports, path, haproxy };
     return () => {
       this.#current = before;

@@ -23,13 +23,14 @@ const rendered = new WeakMap<DesiredProxy, { readonly of: string; readonly regio
 
 /** The region as this room's options want it. Of one wish it is made once: it may be half a megabyte. */
 export function renderWith(
-  { bind, bindTls, adminSocket, adminSocketInRegion, accessLogPlace }: ResolvedOptions,
+  { bind, bindTls, http3, adminSocket, adminSocketInRegion, accessLogPlace }: ResolvedOptions,
   desired: DesiredProxy,
   file: Pick<ConfigFile, 'chroot' | 'folder'>,
 ): Rendered {
   const options = {
     bind: bind(),
     bindTls: bindTls(),
+    http3: http3(),
     chroot: file.chroot,
     mapFolder: file.folder,
     adminSocket: adminSocketInRegion ? adminSocket : undefined,

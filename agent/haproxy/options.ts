@@ -26,6 +26,8 @@ export interface ProxyOptions {
   readonly switchBy?: () => SwitchBy | 'auto';
   /** Where it takes TLS, once there is some: `*:443`. Default: nowhere. */
   readonly bindTls?: () => readonly string[];
+  /** HTTP/3 there as well, where HAProxy has QUIC. Default false. */
+  readonly http3?: () => boolean;
   /** Folder for the embedded HAProxy's process record and output. */
   readonly workDir: string;
   /** Have every request told to the agent; see `access-log/`. Default false. */
@@ -63,6 +65,7 @@ export function resolveOptions(
   return {
     ...options,
     bindTls: options.bindTls ?? (() => []),
+    http3: options.http3 ?? (() => false),
     adminSocketInRegion: options.adminSocketInRegion ?? false,
     accessLog: options.accessLog ?? false,
     now: options.now ?? Date.now,

@@ -3,27 +3,27 @@ import type { LogPlace } from '../access-log/format.ts';
 import { EMPTY_PAGE } from './empty-page.ts';
 import { logToRing } from './log-ring.ts';
 import { mapPath } from './maps.ts';
-import { tlsBinds, tlsRules } from './tls.ts';
+import { type TlsEntrance, tlsBinds, tlsRules } from './tls.ts';
 import { PLAIN, quote } from './words.ts';
 
 /**
  * The frontend of all apps. It does not change when routes do: they stand in the map files.
  * @param mapFolder where those are; undefined before the first app, when there is nothing to route
  * @param accessLog the agent's reader of it, if there is one
- * @param tls where it takes TLS, and the folder of the certificates; undefined: nowhere
+ * @param tls how it takes TLS; undefined: not at all
  */
 export function frontend(
   bind: readonly string[],
   mapFolder: string | undefined,
   accessLog: LogPlace | undefined,
-  tls: { readonly bind: readonly string[]; readonly folder: string } | undefined,
+  tls: TlsEntrance | undefined,
 ): string[] {
   return [
     'frontend zdd',
     ...frontendSettings(),
     ...logToRing(accessLog),
     ...bind.map((address) => `  bind ${address}`),
-    ...(tls === undefined ? [] : [...tlsBinds(tls.bind, tls.folder), ...tlsRules(tls.folder)]),
+    ...(tls === undefined ? [] : [...tlsBinds(tls), ...tlsRules(tls.folder)]),
     ...(mapFolder === undefined ? [] : routing(mapFolder)),
     '  default_backend zdd-nobody',
   ];

@@ -9,6 +9,7 @@ import { logRing } from './log-ring.ts';
 import { maintenanceFlag } from './maintenance.ts';
 import { type RouteMaps, routeMaps } from './maps.ts';
 import { shadowFlag, shadowRing } from './shadow.ts';
+import { quicGlobal } from './tls.ts';
 
 /** What the region says beside the apps. */
 export interface RenderOptions {
@@ -16,6 +17,8 @@ export interface RenderOptions {
   readonly bind: readonly string[];
   /** Where it listens for TLS, once there is some. */
   readonly bindTls?: readonly string[] | undefined;
+  /** HTTP/3 there as well, where HAProxy has QUIC. */
+  readonly http3?: boolean | undefined;
   /** The admin socket, when the region opens it itself; undefined: the admin's part does. */
   readonly adminSocket?: string | undefined;
   /** `chroot` of the file's global section. */
@@ -68,8 +71,8 @@ function render(
   withServers: boolean,
   takesTls: boolean,
 ): string {
-  const { bind, bindTls = [], chroot, mapFolder, accessLog } = options;
-  const tls = takesTls ? { bind: bindTls, folder: mapFolder } : undefined;
+  const { bind, bindTls = [], http3 = false, chroot, mapFolder, accessLog } = options;
+  const tls = takesTls ? { bind: bindTls, folder: mapFolder, http3 } : undefined;
   const noApps = apps.length === 0;
   const sections = [
     [
@@ -78,6 +81,7 @@ function render(
       `  setenv ZDD_SHAPE "${shape}"`,
       ...(holds(apps) ? [`  lua-load ${holdScriptPath(mapFolder)}`] : []),
       ...adminSocketLines(options),
+      ...(takesTls && http3 ? quicGlobal() : []),
     ],
     ...(accessLog === undefined ? [] : [logRing(accessLog)]),
     ...[shadowRing(apps)].filter((lines) => lines.length > 0),

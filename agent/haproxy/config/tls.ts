@@ -9,7 +9,6 @@ import { quote } from './words.ts';
  */
 const SETTINGS = [
   'strict-sni',
-  'alpn h2,http/1.1',
   'ssl-min-ver TLSv1.2',
   'no-tls-tickets',
   'prefer-client-ciphers',
@@ -25,14 +24,47 @@ const SETTINGS = [
   `ciphersuites ${['TLS_AES_128_GCM_SHA256', 'TLS_AES_256_GCM_SHA384', 'TLS_CHACHA20_POLY1305_SHA256'].join(':')}`,
 ].join(' ');
 
-/** How the agent's frontend takes TLS. @param folder of the list and the certificates */
-export function tlsBinds(bind: readonly string[], folder: string): string[] {
-  return bind.map((address) => `  ${tlsBind(address, `crt-list ${tlsPlaces(folder).list}`)}`);
+/** How the agent's frontend takes TLS. */
+export interface TlsEntrance {
+  readonly bind: readonly string[];
+  /** Of the list and the certificates. */
+  readonly folder: string;
+  /** HTTP/3 as well, where HAProxy has QUIC. */
+  readonly http3: boolean;
+}
+
+/** Its lines in the frontend. */
+export function tlsBinds({ bind, folder, http3 }: TlsEntrance): string[] {
+  const certificates = `crt-list ${tlsPlaces(folder).list}`;
+  return [
+    ...bind.map((address) => `  ${tlsBind(address, certificates)}`),
+    ...(http3 ? quicBinds(bind, certificates) : []),
+  ];
 }
 
 /** @param certificates `crt-list FILE` or `crt FILE` */
 function tlsBind(address: string, certificates: string): string {
-  return `bind ${address} ssl ${certificates} ${SETTINGS}`;
+  return `bind ${address} ssl ${certificates} alpn h2,http/1.1 ${SETTINGS}`;
+}
+
+/** HAProxy itself knows whether it has QUIC; without, it passes over these lines. */
+function quicBinds(bind: readonly string[], certificates: string): string[] {
+  return [
+    '  .if feature(QUIC)',
+    ...bind.map((written) => {
+      const [address = ''] = written.replace(/^(ipv[46]|tcp[46]?)@/, '').split(' ');
+      const family = /^\[|:.*:/.test(address) ? 'quic6' : 'quic4';
+      return `  bind ${family}@${address} ssl ${certificates} alpn h3 ${SETTINGS}`;
+    }),
+    '  # Browsers come by TCP first and are told here; each port speaks for itself.',
+    `  http-after-response set-header Alt-Svc 'h3=":%[dst_port]"; ma=3600' if { ssl_fc }`,
+    '  .endif',
+  ];
+}
+
+/** OpenSSL has no QUIC of HAProxy's kind: by the layer between, which has no 0-RTT. */
+export function quicGlobal(): string[] {
+  return ['  .if feature(QUIC_OPENSSL_COMPAT)', '  limited-quic', '  .endif'];
 }
 
 /** What the frontend does for TLS before it routes. The answers are for HTTP and HTTPS alike. */
