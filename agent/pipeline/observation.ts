@@ -15,6 +15,8 @@ export interface Watched {
   readonly stable: readonly string[];
   /** Since when the candidate takes requests, ms. */
   readonly since: number;
+  /** It had no traffic before `since`. */
+  readonly isFresh: boolean;
 }
 
 /** What HAProxy's counters say of one stretch of time: no latencies, no reasons. */
@@ -125,9 +127,12 @@ export class Observation {
   }
 
   #log(): readonly SignalTick[] {
-    const { app, candidate, since } = this.#watched;
+    const { app, candidate, since, isFresh } = this.#watched;
     const { servers } = this.#host.proxy.signals(app, candidate, since);
-    return [...servers.values()].flat().filter(({ to }) => to > since);
+    // A tick that began before has requests of the time when it served last, if it did.
+    return [...servers.values()]
+      .flat()
+      .filter(({ from, to }) => (isFresh ? to > since : from >= since));
   }
 
   /** What a retry on another server has saved is in no line of the server that failed it. */

@@ -80,6 +80,7 @@ export class Watch {
       candidate: this.#slots.map(({ name }) => name),
       stable: stable === null ? [] : trafficSlots(host, app, stable).map(({ name }) => name),
       since: watching.since,
+      isFresh: this.#fresh,
     });
     const own = new Set(host.slots.of(app, candidate).map(({ spec }) => spec.slot));
     this.#stopListening = host.runner.onExit(({ spec, exit }) => {
