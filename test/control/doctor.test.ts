@@ -125,6 +125,14 @@ describe('the doctor', () => {
     });
     await writeFile(config, before);
   });
+
+  it('says that releases reload HAProxy where its admin socket lets the agent only look', async () => {
+    expect(await find('haproxy_switch')).toBeUndefined();
+    await edit((text) => text.replace('level admin', 'level operator'));
+    await host.askMaster('reload');
+    const found = await host.until('the new worker', 10_000, () => find('haproxy_switch'));
+    expect(found).toMatchObject({ level: 'notice', what: expect.stringContaining('level admin') });
+  });
 });
 
 describe('ports of apps among those the kernel gives away', () => {
