@@ -16,6 +16,8 @@ const MOST_AT_ONCE = 8;
 const MOST_WAITING = 64;
 /** Copies a second: more would say no more, and take from live traffic. */
 const MOST_PER_SECOND = 200;
+/** A deadline that is noticed so much later says that the agent was held up, not the candidate, ms. */
+const LATE_MS = 500;
 /** An answer is thrown away; more of it than this need not even come, bytes. */
 const MOST_OF_AN_ANSWER = 1024 * 1024;
 
@@ -130,14 +132,18 @@ export class Copies {
     if (copy === undefined || listen === undefined) return;
     this.#turn += 1;
     const controller = new AbortController();
-    const sent = send(copy, listen, timeoutMs, controller.signal, (candidate, candidateMs) =>
+    const sent = send(copy, listen, timeoutMs, controller.signal, (candidate, candidateMs) => {
+      if (candidate === 'none' && candidateMs > timeoutMs + LATE_MS) {
+        this.#dropped += 1;
+        return;
+      }
       this.#compare({
         live: classOf(copy.status),
         candidate,
         liveMs: copy.waitMs,
         candidateMs,
-      }),
-    ).finally(() => {
+      });
+    }).finally(() => {
       this.#underWay.delete(sent);
       this.#next();
     });

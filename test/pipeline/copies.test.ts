@@ -106,6 +106,18 @@ test('no answer in time, and none at all, are failures', async () => {
   expect(copies.tally).toMatchObject({ pairs: 2, failed: 2, candidate: { none: 2 } });
 });
 
+test('who was held up himself does not blame the candidate', async () => {
+  answer = () => undefined;
+  const copies = copiesTo(50);
+  copies.offer(copy());
+  await expect.poll(() => seen.length, { timeout: LATE_MS, interval: 1 }).toBe(1);
+  // As a stopped process: nothing of it runs meanwhile.
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1_000);
+  await copies.close();
+  expect(copies.tally).toMatchObject({ pairs: 0, failed: 0 });
+  expect(copies.dropped).toBe(1);
+});
+
 test('under pressure copies are dropped: eight at once, 64 that wait', async () => {
   const open: ServerResponse[] = [];
   answer = (_, response) => open.push(response);
