@@ -49,8 +49,8 @@ describe.each(DISTRIBUTIONS)('a canary, on %s', (distribution) => {
   test('one that fails comes back by itself', async () => {
     const live = (await shop.app())?.live;
     const { code, stdout, stderr } = await shop.push({
-      behaviour: { version: 'bad', failAfterRequests: 0, failMethod: 'POST' },
-      // The example's own checks would not let it come so far.
+      behaviour: { version: 'bad', failAfterRequests: 30, share: 0.2 },
+      // The example's own checks might not let it come so far.
       config: {
         strategy: [{ weight: '30%' }, { hold: '5m' }],
         smoke: [{ path: '/', when: 'before' }],
