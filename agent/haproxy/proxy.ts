@@ -1,6 +1,3 @@
-import type { AppSignals } from './access-log/book.ts';
-import type { MirrorOptions } from './shadow/mirror.ts';
-
 /**
  * What the rest of the daemon knows of HAProxy: it says how traffic shall be, `apply` makes the
  * file and the running process so, in an order in which nothing is lost.
@@ -8,7 +5,8 @@ import type { MirrorOptions } from './shadow/mirror.ts';
 
 import type { Access, Redirect } from '../protocol/access.ts';
 import type { Route } from '../protocol/routes.ts';
-import type { Hsts } from './config/tls.ts';
+import type { AppSignals } from './access-log/book.ts';
+import type { MirrorOptions } from './shadow/line.ts';
 
 /** Where HAProxy finds an instance. */
 export type ServerAddress =
@@ -28,6 +26,13 @@ export interface DesiredServer {
   readonly maxconn?: number;
   /** How long it takes to its whole share when it comes back after it was down, ms; absent: at once. */
   readonly slowStartMs?: number;
+}
+
+/** The header that keeps browsers on https, `''` for none. */
+export interface Hsts {
+  readonly maxAgeS: number;
+  readonly subdomains: boolean;
+  readonly preload: boolean;
 }
 
 /** One app that takes traffic. */
@@ -299,5 +304,4 @@ export interface Haproxy {
 }
 
 export type { AppSignals, SignalTick } from './access-log/book.ts';
-export type { MirroredRequest } from './shadow/line.ts';
-export type { MirrorOptions } from './shadow/mirror.ts';
+export type { MirroredRequest, MirrorOptions } from './shadow/line.ts';

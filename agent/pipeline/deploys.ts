@@ -15,7 +15,7 @@ import type { AppConfig } from '../protocol/app-config.ts';
 import { type ErrorCode, ZddError } from '../protocol/errors.ts';
 import { holdOf } from '../protocol/hold.ts';
 import { routesOf, routeText } from '../protocol/routes.ts';
-import { refuseAcrossContract } from './contract.ts';
+import { refuseAcrossContract } from './contract-crossed.ts';
 import { hasPresentEnvironment } from './environment.ts';
 import { configOf, type Host } from './host.ts';
 import { assertUnlocked } from './lock.ts';

@@ -1,24 +1,11 @@
-import type { Command } from '../command.ts';
-import type { Globals } from '../context.ts';
 import { showFailure } from '../failure.ts';
-import type { Input } from '../input.ts';
-import { EXIT_INTERRUPTED, type Interrupts } from '../interrupt.ts';
-import type { Screen } from '../render/screen.ts';
+import { EXIT_INTERRUPTED } from '../interrupt.ts';
 import { UsageError } from '../usage-error.ts';
 import { type Fleet, labelsOf } from './fleet.ts';
 import { underHeading, withPrefix } from './host-screen.ts';
 import { type HostOutcome, lookAtLive, showOutcomes } from './outcome.ts';
 import { findPlaces, nameOf, type Places } from './places.ts';
-import { type Visit, visitHost } from './visit.ts';
-
-export interface Run {
-  readonly command: Command;
-  readonly input: Input;
-  readonly globals: Globals;
-  readonly screen: Screen;
-  readonly interrupts: Interrupts;
-  readonly cwd: string;
-}
+import { type Run, type Visit, visitHost } from './visit.ts';
 
 /** Verbs that change nothing: a host out of reach is no reason not to ask the next one. */
 const READING: ReadonlySet<string> = new Set([

@@ -1,10 +1,22 @@
+import type { Command } from '../command.ts';
 import type { Agent } from '../connect/agent.ts';
-import type { Context } from '../context.ts';
+import type { Context, Globals } from '../context.ts';
+import type { Input } from '../input.ts';
+import type { Interrupts } from '../interrupt.ts';
 import type { Screen } from '../render/screen.ts';
-import type { Run } from './each-host.ts';
 import { openAgent } from './open.ts';
 import { noteApp } from './outcome.ts';
 import { nameOf, type Places, typedWords } from './places.ts';
+
+/** What was typed, and where its output goes. */
+export interface Run {
+  readonly command: Command;
+  readonly input: Input;
+  readonly globals: Globals;
+  readonly screen: Screen;
+  readonly interrupts: Interrupts;
+  readonly cwd: string;
+}
 
 /** One run of a verb on one host. */
 export interface Visit {

@@ -2,7 +2,7 @@ import { type Route, segmentsOf } from '../../protocol/routes.ts';
 import type { DesiredProxy } from '../proxy.ts';
 import { appOf, backendOf } from './names.ts';
 import { shareText } from './share.ts';
-import { stays } from './sticky.ts';
+import { stays } from './stays.ts';
 
 /**
  * The map files: exact hosts, hosts below a domain or all there are, which share of an app's users

@@ -7,14 +7,6 @@ export function stickyCookie(app: string): string {
   return `zdd_${app}`;
 }
 
-/** What the map of stays has: the servers of an app that a user may stay with. */
-export function stays({ app, servers, sticky }: DesiredApp): string[] {
-  if (sticky === undefined) return [];
-  const serve = servers.filter(({ weight, state }) => weight > 0 && state === 'ready');
-  const names = new Set([...serve.map(({ name }) => name), ...sticky.lingering]);
-  return [...names].map((name) => `${backendOf(app)}/${name}`);
-}
-
 /**
  * A user stays with the server that answered him while the map has it; who comes with the name of any
  * other is given one that takes new requests, and its name with the answer. So no cookie leads nowhere

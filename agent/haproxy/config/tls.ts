@@ -1,3 +1,4 @@
+import type { Hsts } from '../proxy.ts';
 import { tlsPlaces } from '../tls/files.ts';
 import { quote } from './words.ts';
 
@@ -76,13 +77,6 @@ export function tlsRules(folder: string): string[] {
     `  http-request set-var(txn.zdd_acme) path,field(4,/),map_str(${challenges}) if { path_beg /.well-known/acme-challenge/ }`,
     '  http-request return status 200 content-type text/plain lf-string %[var(txn.zdd_acme)] if { var(txn.zdd_acme) -m found }',
   ];
-}
-
-/** The header that keeps browsers on https, `''` for none. */
-export interface Hsts {
-  readonly maxAgeS: number;
-  readonly subdomains: boolean;
-  readonly preload: boolean;
 }
 
 /** On every answer over TLS, HAProxy's own too; who ends TLS before us says so. */

@@ -11,6 +11,15 @@ export interface MirroredRequest {
   readonly waitMs: number;
 }
 
+/** Whose requests are copied, and where to. */
+export interface MirrorOptions {
+  readonly app: string;
+  /** Of requests that may be copied, 0 to 1. */
+  readonly share: number;
+  /** Told of each copy, or that one was not whole. */
+  readonly seen: (copy: MirroredRequest | 'unfit') => void;
+}
+
 /** The last field of a copy: one without it was cut. */
 export const COPY_END = '.';
 /** Bodies are copied up to this length: with the rest they have to fit into HAProxy's 16 KiB. */

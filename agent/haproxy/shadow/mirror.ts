@@ -4,7 +4,7 @@ import { ZddError } from '../../protocol/errors.ts';
 import { SHADOW_RING, shadowTable, WHOLE_SHARE } from '../config/shadow.ts';
 import type { Context } from '../context.ts';
 import { onCurrentWorker } from '../worker.ts';
-import { type MirroredRequest, readCopy } from './line.ts';
+import { type MirrorOptions, readCopy } from './line.ts';
 
 /** How often the share is renewed, ms: several times before it would end by itself. */
 const RENEW_MS = 1_000;
@@ -14,15 +14,6 @@ const REOPEN_MS = 50;
 const STEP_MS = 2_000;
 /** A longer line is none of ours. */
 const MAX_PENDING = 64 * 1024;
-
-/** Whose requests are copied, and where to. */
-export interface MirrorOptions {
-  readonly app: string;
-  /** Of requests that may be copied, 0 to 1. */
-  readonly share: number;
-  /** Told of each copy, or that one was not whole. */
-  readonly seen: (copy: MirroredRequest | 'unfit') => void;
-}
 
 /**
  * Has a share of an app's live requests copied until `signal` ends it. HAProxy writes them to a ring,
