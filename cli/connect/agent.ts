@@ -245,17 +245,7 @@ export function agentOver(connection: Connection): Agent {
 
   return {
     where: connection.where,
-    async status(signal) {
-      try {
-        // It names the version of its own shape: asked for at once, it is there a round trip earlier.
-        return await connection.request('GET', '/v1/status', statusReply, { signal });
-      } catch (cause) {
-        // An agent that is too old or too new to answer is told apart by its version.
-        if (cause instanceof ZddError && cause.code !== 'ZDD_AGENT_UNREACHABLE')
-          await ready(signal);
-        throw cause;
-      }
-    },
+    status: (signal) => get('/v1/status', statusReply, signal),
     app: (app, signal) => get(appPath(app), appStatus, signal),
     releases: (app, signal) => get(`${appPath(app)}/releases`, releasesReply, signal),
     deployment: (app, id, signal) =>
