@@ -124,6 +124,7 @@ export function createProxy(given: ProxyOptions): Haproxy {
       return counters;
     },
     signals: (app, servers, since) => accessLog.signals(app, servers, since),
+    keepSignals: () => accessLog.keep(),
     mirror: (wanted, signal) => mirror(context, wanted, signal),
     close: async () => {
       await accessLog.close();

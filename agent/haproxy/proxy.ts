@@ -293,6 +293,8 @@ export interface Haproxy {
    * @param since ms, by the daemon's clock
    */
   signals(app: string, servers: readonly string[], since: number): AppSignals;
+  /** Has what `signals` knows by now outlive the agent, however that ends. */
+  keepSignals(): Promise<void>;
   /**
    * Tells of a share of an app's live requests, with how they were answered, until `signal` ends it.
    * Needs an app with `shadow`, and a HAProxy that takes commands. HAProxy waits for nobody.

@@ -8,6 +8,8 @@ import { takesTraffic } from './traffic.ts';
 export async function admit(host: Host, task: Task, candidate: Generation): Promise<string> {
   if (!takesTraffic(host, task.app, candidate)) return 'takes no traffic';
   const applied = await host.traffic.apply(host, task.signal, task.app);
+  // What stable has done so far is what the candidate is measured by, by whichever agent is there then.
+  await host.proxy.keepSignals();
   return applied.reloaded ? 'HAProxy reaches it (reloaded)' : 'HAProxy reaches it';
 }
 

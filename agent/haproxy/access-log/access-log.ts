@@ -28,6 +28,8 @@ export interface AccessLog {
   account(app: string, counters: AppCounters): void;
   /** What these servers did, and which share of the app's lines since then is missing. */
   signals(app: string, servers: readonly string[], since: number): AppSignals;
+  /** Writes what is known of all servers: the next agent begins with it. */
+  keep(): Promise<void>;
   /** Lines about an app that came, of all workers. */
   lines(app: string): number;
   close(): Promise<void>;
@@ -150,6 +152,9 @@ export function createAccessLog(
       let sum = 0;
       for (const [key, count] of lines) if (key.endsWith(` ${backendOf(app)}`)) sum += count.lines;
       return sum;
+    },
+    async keep() {
+      if (server !== undefined) await keeper.keep();
     },
     async close() {
       if (server === undefined) return;

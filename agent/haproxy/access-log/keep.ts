@@ -84,25 +84,34 @@ export class Keeper {
     this.#again(EVERY_MS);
   }
 
+  /** Writes what is known by now: whoever is killed a moment later has lost nothing of it. */
+  async keep(): Promise<void> {
+    this.#write();
+    await this.#last;
+  }
+
   /** Writes once more. */
   async close(): Promise<void> {
     clearTimeout(this.#timer);
-    await this.#last;
-    await this.#write();
+    await this.keep();
   }
 
   #again(ms: number): void {
     this.#timer = setTimeout(() => {
       const began = performance.now();
-      this.#last = this.#write();
+      this.#write();
       // The text is made at once; the disk is waited for elsewhere.
       this.#again(Math.max(EVERY_MS, IDLE_SHARE * (performance.now() - began)));
     }, ms);
     this.#timer.unref();
   }
 
-  async #write(): Promise<void> {
+  #write(): void {
     const text = this.#text();
+    this.#last = this.#last.then(() => this.#put(text));
+  }
+
+  async #put(text: string): Promise<void> {
     if (text === this.#written) return;
     try {
       await mkdir(dirname(this.#path), { recursive: true, mode: 0o700 });
