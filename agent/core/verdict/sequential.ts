@@ -1,6 +1,6 @@
 import { type Evidence, type Limits, totals } from './evidence.ts';
 import { wilson } from './interval.ts';
-import { decide, hypotheses, logLikelihoodRatio } from './sprt.ts';
+import { decide, hypotheses, logLikelihoodRatio, MOST } from './sprt.ts';
 import type { GateOutcome, Verdict } from './verdict.ts';
 
 /** How far back stable's rate is looked for, ms before the candidate got its first request. */
@@ -17,10 +17,12 @@ export function judgeSequentially(evidence: Evidence, limits: Limits): Verdict {
   const seen = totals(evidence.candidate, window, limits.p99Ms);
   const before = totals(evidence.stable, { from: since - LOOK_BACK_MS, to: now }, limits.p99Ms);
   const bad = seen.failed + seen.slow;
-  // Half an error in 50 requests is no evidence that stable fails: it would let 2 % pass.
   const badBefore = before.failed + before.slow;
-  const known = badBefore > 0 && before.n >= limits.minRequests;
-  const test = hypotheses(limits.errorRate, known ? { bad: badBefore, n: before.n } : null);
+  const isKnown = badBefore > 0 && before.n >= limits.minRequests;
+  // Half an error in 50 requests is no evidence that stable fails: it would let 2 % pass. Nor are they
+  // evidence that it never does: up to half of the limit the candidate has the benefit of the doubt.
+  const most = isKnown ? MOST : Math.min(MOST, limits.errorRate / 2);
+  const test = hypotheses(limits.errorRate, { bad: badBefore, n: before.n }, most);
   const decision = limits.errorRate >= 1 ? 'undecided' : decide(bad, seen.n, test);
   const outcome: GateOutcome =
     decision === 'undecided' || (decision === 'fail' && bad < limits.minErrors)

@@ -18,20 +18,23 @@ export const BETA = 0.05;
 
 /** Rates are kept away from 0 and 1, where logarithms end. */
 const LEAST = 1e-6;
+/** Above a third, twice p0 would come too near to 1 for the test to mean anything. */
+export const MOST = 1 / 3;
 
 /**
  * What to tell apart, from what stable does. p0 is stable's own rate, (e + 1/2) / (n + 1), yet at
  * least a tenth of the limit: 0.1 % for 1 %. p1 is the limit, or twice p0 when that is more.
  * @param limit the error rate that is too much, 0 to 1
  * @param stable what was seen of the stable release; null: nothing
+ * @param most what stable's rate is believed to be at most
  */
 export function hypotheses(
   limit: number,
   stable: { readonly bad: number; readonly n: number } | null,
+  most = MOST,
 ): Hypotheses {
   const seen = stable === null || stable.n === 0 ? 0 : (stable.bad + 0.5) / (stable.n + 1);
-  // Above a third, twice p0 would come too near to 1 for the test to mean anything.
-  const p0 = Math.min(1 / 3, Math.max(LEAST, limit / 10, seen));
+  const p0 = Math.min(most, Math.max(LEAST, limit / 10, seen));
   const p1 = Math.min(1 - LEAST, Math.max(limit, 2 * p0));
   return { p0, p1, alpha: ALPHA, beta: BETA };
 }

@@ -109,6 +109,19 @@ describe('latency', () => {
 });
 
 describe('the sequential test', () => {
+  it('does not take 250 good requests of stable for proof that it is never slow', () => {
+    const stable = ticks(SWITCH - 5_000, SWITCH, 250, 0);
+    const five = [
+      ...ticks(SWITCH, SWITCH + 5_000, 495, 0),
+      ...ticks(SWITCH, SWITCH + 5_000, 5, 0, 2_000),
+    ];
+    expect(judge(evidence(5, five, stable)).sequential.outcome).toBe('inconclusive');
+    // Of a stable of which more is known it is one.
+    expect(
+      judge(evidence(5, five, ticks(SWITCH - 5_000, SWITCH, 5_000, 0))).sequential.outcome,
+    ).toBe('fail');
+  });
+
   it('passes a clean candidate with its 330th request, and then keeps its word', () => {
     expect(judge(evidence(5, ticks(SWITCH, SWITCH + 5_000, 329, 0), [])).sequential.outcome).toBe(
       'inconclusive',
