@@ -120,7 +120,8 @@ describe.each(DISTRIBUTIONS)('the drop folder on %s', (distribution) => {
       const answer = await fetch(host.url).catch(() => null);
       return answer?.status === 503 && answer.headers.get('retry-after') === '300';
     });
-    await host.must('zdd-agent maintenance off --app shop');
+    // HAProxy is there before the agent is.
+    await host.untilSucceeds('zdd-agent maintenance off --app shop', 30_000);
     expect((await fetch(host.url)).status).toBe(200);
   });
 });

@@ -166,13 +166,18 @@ async function intend(spec: InstanceSpec, { stateDir, active, ...around }: Surro
 }
 
 async function mustSucceed(
-  { slot }: InstanceSpec,
+  spec: InstanceSpec,
   args: readonly string[],
   around: Surroundings,
   signal: AbortSignal,
 ): Promise<void> {
   const { ok, said } = await systemctl(args, signal);
   if (ok) return;
-  const state = await around.watch.see(serviceOf(slot), signal);
-  throw await startFailed(slot, said, state, signal);
+  const state = await around.watch.see(serviceOf(spec.slot), signal);
+  // A command that does not exist may end so fast that the start fails with it.
+  const isStart = args[0] === 'start';
+  if (isStart && state.exit !== null && isCommandMissing(state.exit)) {
+    throw await commandMissing(spec, signal);
+  }
+  throw await startFailed(spec.slot, said, state, signal);
 }
