@@ -7,6 +7,8 @@ import type { Outage } from './disturbances.ts';
 const CROWDED_SLACK_MS = 3_000;
 /** A close is seen here a moment after it was done, ms. */
 const STOP_SLACK_MS = 1_000;
+/** Longer than any drain here takes from its deadline on, ms. */
+const LONGEST_MS = 45_000;
 
 /** A look at the workers of HAProxy. */
 export interface WorkersSeen {
@@ -49,36 +51,50 @@ export function closeJudge(
   };
 }
 
-/** When each release may close what is long: from its deadline until it is gone or back in traffic. */
+/**
+ * When each release may close what is long: from a deadline until what had it is gone, or the release
+ * is back in traffic. Several generations of one release may drain at once, each with its own deadline.
+ */
 function dueTimes(events: readonly ZddEvent[]): ReadonlyMap<string, readonly Outage[]> {
   const times = new Map<string, Outage[]>();
-  const open = new Map<string, number>();
-  const end = (release: string, toMs: number): void => {
-    const fromMs = open.get(release);
-    if (fromMs === undefined) return;
-    times.set(release, [...(times.get(release) ?? []), { fromMs, toMs }]);
-    open.delete(release);
+  const open = new Map<string, readonly number[]>();
+  const end = (release: string, deadlines: readonly number[], toMs: number): void => {
+    const ended = deadlines.map((fromMs) => ({
+      fromMs,
+      toMs: Math.min(toMs, fromMs + LONGEST_MS),
+    }));
+    times.set(release, [...(times.get(release) ?? []), ...ended]);
+    const left = (open.get(release) ?? []).filter((deadline) => !deadlines.includes(deadline));
+    open.set(release, left);
   };
   for (const told of events) {
     switch (told.type) {
-      case 'draining':
-        // Told every few seconds, and again for another generation of the same release.
-        if (!open.has(told.release)) open.set(told.release, told.closingFrom);
+      case 'draining': {
+        // Told every few seconds, each time with the deadline of its generation.
+        const known = open.get(told.release) ?? [];
+        if (!known.includes(told.closingFrom)) {
+          open.set(
+            told.release,
+            [...known, told.closingFrom].toSorted((a, b) => a - b),
+          );
+        }
         break;
+      }
       case 'release_stopped':
-        end(told.release, told.at + STOP_SLACK_MS);
+        // The one that was due first.
+        end(told.release, (open.get(told.release) ?? []).slice(0, 1), told.at + STOP_SLACK_MS);
         break;
       case 'traffic_moved':
         // Of one release alone: a restart or a scale, whose old instances drain on.
         if (Object.keys(told.shares).length < 2) break;
         for (const [release, share] of Object.entries(told.shares)) {
-          if (share > 0) end(release, told.at);
+          if (share > 0) end(release, open.get(release) ?? [], told.at);
         }
         break;
       default:
         break;
     }
   }
-  for (const release of open.keys()) end(release, Number.POSITIVE_INFINITY);
+  for (const [release, deadlines] of open) end(release, deadlines, Number.POSITIVE_INFINITY);
   return times;
 }

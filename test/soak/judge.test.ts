@@ -51,6 +51,19 @@ describe('whose close of a WebSocket it was', () => {
     expect(judge(close('r1', at))).toBe(cause);
   });
 
+  it('is told apart for two generations of one release that drain at once', () => {
+    const stopped: ZddEvent = { ...base, type: 'release_stopped', at: 4_100, release: 'r1', ms: 1 };
+    const two = closeJudge(
+      [draining('r1', 1_000, 4_000), draining('r1', 2_000, 6_000), stopped],
+      [],
+      [],
+      LIMIT,
+    );
+    expect(two(close('r1', 4_050))).toBe('drain');
+    expect(two(close('r1', 5_500))).toBe('none');
+    expect(two(close('r1', 6_500))).toBe('drain');
+  });
+
   it('is nobody of another release', () => {
     expect(judge(close('r2', 5_000))).toBe('none');
   });
