@@ -11,6 +11,7 @@ import { BenchError } from '../bench.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const COMMAND_MS = 120_000;
+const ROOM = ['--min-semi-space-size=32', '--max-semi-space-size=32'];
 
 /** How a command went, and when it said what: ms from its start. */
 export interface Timed {
@@ -68,7 +69,7 @@ export async function openStage(signal: AbortSignal): Promise<Stage> {
       const port = counted ? relay.port : sshd.port;
       const there = ['--host', `${DESTINATION}:${port}`, '--socket', host.socket];
       // What the launcher of the package adds.
-      const runtime = ['--disable-warning=ExperimentalWarning', program];
+      const runtime = ['--disable-warning=ExperimentalWarning', ...ROOM, program];
       return start(process.execPath, [...runtime, ...args, ...there], cwd);
     },
     run: (name, args) => start(name, args),
