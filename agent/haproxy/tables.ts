@@ -142,7 +142,14 @@ function afterFailure(old: readonly Worker[]): Pick<Processes, 'current' | 'old'
 }
 
 function splitCsv(line: string): readonly string[] {
-  if (!line.includes('"')) return line.split(',');
+  // Every other part stands in quotes; as a rule without a comma, and then these do not matter.
+  const parts = line.split('"');
+  const isPlain = parts.every((part, index) =>
+    index % 2 === 1
+      ? !part.includes(',')
+      : part !== '' || index === 0 || index === parts.length - 1,
+  );
+  if (isPlain) return parts.join('').split(',');
   // Quoted as in RFC 4180: check texts may hold commas, and quotes written twice.
   return [...line.matchAll(/(?:^|,)(?:"((?:[^"]|"")*)"|([^,]*))/g)].map(
     ([, quoted, plain]) => quoted?.replaceAll('""', '"') ?? plain ?? '',
