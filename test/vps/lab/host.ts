@@ -74,7 +74,11 @@ export class VpsHost implements AsyncDisposable {
 
   /** Runs a shell line as a user who may log in (`root`, `deploy`), over SSH. */
   async as(user: string, command: string, options: CommandOptions = {}): Promise<CommandResult> {
-    return await execute('ssh', [...this.#ssh(), `${user}@${this.address}`, command], options);
+    const ssh = () => execute('ssh', [...this.#ssh(), `${user}@${this.address}`, command], options);
+    const result = await ssh();
+    // An sshd that is slow to greet, right after a boot: nothing has been run yet.
+    const unheard = result.code === 255 && result.stderr.includes('during banner exchange');
+    return unheard ? await ssh() : result;
   }
 
   /** Runs a shell line as root and returns what it printed. @throws Error when it fails */
