@@ -58,6 +58,8 @@ export function closeJudge(
 function dueTimes(events: readonly ZddEvent[]): ReadonlyMap<string, readonly Outage[]> {
   const times = new Map<string, Outage[]>();
   const open = new Map<string, readonly number[]>();
+  /** What served when each deployment began. */
+  const before = new Map<string, string | null>();
   const end = (release: string, deadlines: readonly number[], toMs: number): void => {
     const ended = deadlines.map((fromMs) => ({
       fromMs,
@@ -84,11 +86,15 @@ function dueTimes(events: readonly ZddEvent[]): ReadonlyMap<string, readonly Out
         // The one that was due first.
         end(told.release, (open.get(told.release) ?? []).slice(0, 1), told.at + STOP_SLACK_MS);
         break;
+      case 'deployment_started':
+        before.set(`${told.app} ${told.deployment}`, told.previous);
+        break;
       case 'traffic_moved':
-        // Of one release alone: a restart or a scale, whose old instances drain on.
-        if (Object.keys(told.shares).length < 2) break;
         for (const [release, share] of Object.entries(told.shares)) {
-          if (share > 0) end(release, open.get(release) ?? [], told.at);
+          // What served before serves on, or again, and its earlier generations drain on.
+          const isBack = share > 0 && release !== before.get(`${told.app} ${told.deployment}`);
+          // Of what comes back it is the generation that left last.
+          if (isBack) end(release, (open.get(release) ?? []).slice(-1), told.at);
         }
         break;
       default:

@@ -22,6 +22,15 @@ const moved = (at: number, shares: Record<string, number>): ZddEvent => ({
   ms: 1,
   reloaded: false,
 });
+const started = (kind: 'deploy' | 'restart', previous: string): ZddEvent => ({
+  ...base,
+  type: 'deployment_started',
+  at: 0,
+  kind,
+  previous,
+  owner: 'root@vm',
+  source: 'shop.tar.gz',
+});
 const close = (release: string, closedAt: number): WebSocketClose => ({
   openedAt: 0,
   closedAt,
@@ -37,7 +46,7 @@ describe('whose close of a WebSocket it was', () => {
   const events = [
     moved(900, { r1: 0, r2: 100 }),
     draining('r1', 1_000, 4_000),
-    moved(3_500, { r1: 100 }),
+    started('deploy', 'r2'),
     moved(9_000, { r2: 0, r1: 100 }),
   ];
   const judge = closeJudge(events, [{ fromMs: 20_000, toMs: 21_000 }], [], LIMIT);
@@ -62,6 +71,36 @@ describe('whose close of a WebSocket it was', () => {
     expect(two(close('r1', 4_050))).toBe('drain');
     expect(two(close('r1', 5_500))).toBe('none');
     expect(two(close('r1', 6_500))).toBe('drain');
+  });
+
+  it('is the drain of an earlier generation while the release itself is restarted', () => {
+    const restarted = closeJudge(
+      [
+        draining('r1', 1_000, 4_000),
+        started('restart', 'r1'),
+        moved(3_500, { r1: 100, r2: 0 }),
+        draining('r1', 3_600, 6_500),
+      ],
+      [],
+      [],
+      LIMIT,
+    );
+    expect(restarted(close('r1', 3_999))).toBe('none');
+    expect(restarted(close('r1', 4_050))).toBe('drain');
+  });
+
+  it('is that of the earlier one too when the one that left last comes back', () => {
+    const events = [
+      draining('r1', 1_000, 4_000),
+      draining('r1', 3_000, 6_000),
+      started('deploy', 'r2'),
+      moved(3_500, { r1: 100, r2: 0 }),
+    ];
+    const back = closeJudge(events, [], [], LIMIT);
+    expect(back(close('r1', 4_050))).toBe('drain');
+    const stopped: ZddEvent = { ...base, type: 'release_stopped', at: 4_100, release: 'r1', ms: 1 };
+    const gone = closeJudge([...events, stopped], [], [], LIMIT);
+    expect(gone(close('r1', 6_050))).toBe('none');
   });
 
   it('is nobody of another release', () => {
