@@ -3,9 +3,10 @@ import type { AppState, ReleaseId } from '../core/model.ts';
 import type { DeploymentReply } from '../protocol/api.ts';
 import type { AppConfig } from '../protocol/app-config.ts';
 import { ZddError } from '../protocol/errors.ts';
-import { type Deploys, policyOf } from './deploys.ts';
+import type { Deploys } from './deploys.ts';
 import { configOf, type Host } from './host.ts';
 import { assertUnlocked } from './lock.ts';
+import { policyOf } from './policy.ts';
 import { hasNumbers, type ScaleWish, scaleFor } from './scale.ts';
 
 /** Who wants it, and the times that shall differ from the usual. */
