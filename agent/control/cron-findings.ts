@@ -1,4 +1,4 @@
-import { cronStatusOf } from '../pipeline/cron-status.ts';
+import { cronStatusOf } from '../pipeline/cron/status.ts';
 import type { Host } from '../pipeline/host.ts';
 import type { Finding } from '../protocol/api.ts';
 

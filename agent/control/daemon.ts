@@ -1,6 +1,6 @@
 import type { Settings } from '../daemon/settings.ts';
-import type { Deploys } from '../pipeline/deploys.ts';
 import type { Host } from '../pipeline/host.ts';
+import type { Deploys } from '../pipeline/wishes/deploys.ts';
 
 /** What the routes need to know about the daemon itself. */
 export interface Daemon {

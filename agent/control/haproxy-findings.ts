@@ -1,7 +1,7 @@
 import { isMoving } from '../core/traffic.ts';
 import { frontendsThatCut } from '../haproxy/config/idle-close.ts';
 import type { Host } from '../pipeline/host.ts';
-import { WORKERS_PACE } from '../pipeline/workers.ts';
+import { WORKERS_PACE } from '../pipeline/upkeep/workers.ts';
 import type { Finding, StatusReply } from '../protocol/api.ts';
 import { ZddError } from '../protocol/errors.ts';
 

@@ -9,7 +9,7 @@ import {
 } from '../core/model.ts';
 import { tellStep } from '../core/strategy.ts';
 import { percentOf } from '../core/traffic.ts';
-import { cronStatusOf } from '../pipeline/cron-status.ts';
+import { cronStatusOf } from '../pipeline/cron/status.ts';
 import { configOf, type Host, type HostSlot } from '../pipeline/host.ts';
 import { trafficSlots } from '../pipeline/traffic.ts';
 import type { AppStatus, Finding, GenerationStatus } from '../protocol/api.ts';

@@ -1,7 +1,7 @@
 import type { Generation } from '../core/model.ts';
 import { overall } from '../core/verdict/judge.ts';
 import type { Host, Task } from './host.ts';
-import { type Seen, Watch } from './watch.ts';
+import { type Seen, Watch } from './judging/watch.ts';
 
 /**
  * Watches the candidate under all traffic until `until`. Whatever fails a gate ends the wait at

@@ -4,11 +4,11 @@ import type { CanaryStep } from '../core/strategy.ts';
 import { analyse } from '../core/verdict/analysis.ts';
 import { tell, type Verdict } from '../core/verdict/verdict.ts';
 import { formatDuration } from '../protocol/duration.ts';
-import { askWebhook } from './go-webhook.ts';
 import type { Host, Task } from './host.ts';
+import { askWebhook } from './judging/go-webhook.ts';
+import { type Seen, Watch } from './judging/watch.ts';
 import { smoke } from './smoke.ts';
 import { moveUsers } from './switch.ts';
-import { type Seen, Watch } from './watch.ts';
 
 export type CanaryEffect = Extract<Effect, { do: 'canary' }>;
 

@@ -6,6 +6,8 @@ import { close } from './close.ts';
 import { drain, linger } from './drain.ts';
 import { clear, comeBack, hold, inTime } from './hold.ts';
 import type { Host, Task } from './host.ts';
+import { together } from './judging/together.ts';
+import { watchTriggers } from './judging/triggers.ts';
 import { untilDone } from './pause.ts';
 import { probe } from './probe.ts';
 import { handOverWorkers } from './promote.ts';
@@ -17,8 +19,6 @@ import { smoke, smokeAfter } from './smoke.ts';
 import { start } from './start.ts';
 import { emptyOut, halt, stop } from './stop.ts';
 import { admit, moveTraffic } from './switch.ts';
-import { together } from './together.ts';
-import { watchTriggers } from './triggers.ts';
 import { unpack } from './unpack.ts';
 
 /** What an effect comes back with: the event to feed back, and a line for the story. */

@@ -5,10 +5,10 @@ import { isDue, type SmokeCheck, smokeName } from '../protocol/smoke.ts';
 import { environmentOf } from './environment.ts';
 import { configOf, type Host, type Task } from './host.ts';
 import type { Question } from './http-question.ts';
-import { runCheck } from './smoke-command.ts';
-import { type Entry, entryOf } from './smoke-entry.ts';
-import { askCheck } from './smoke-request.ts';
-import { SmokeValues } from './smoke-values.ts';
+import { runCheck } from './smoke/command.ts';
+import { type Entry, entryOf } from './smoke/entry.ts';
+import { askCheck } from './smoke/request.ts';
+import { SmokeValues } from './smoke/values.ts';
 import { trafficSlots } from './traffic.ts';
 
 /** Of whom checks ask, and how they call it. */

@@ -9,8 +9,8 @@ import {
 } from '../store/release-folder/release-folder.ts';
 import type { Host, Task } from './host.ts';
 import { prepareApp } from './instances.ts';
-import { effectiveConfig } from './overrides.ts';
 import { sourcesOf } from './receive.ts';
+import { effectiveConfig } from './wishes/overrides.ts';
 
 /** What became of an artifact. */
 export interface Unpacked {

@@ -1,9 +1,9 @@
 import { lstat } from 'node:fs/promises';
 import { identify } from '../observe/ssh-logins.ts';
 import { userName } from '../observe/users.ts';
-import type { Deploys } from '../pipeline/deploys.ts';
 import type { Host } from '../pipeline/host.ts';
 import { pause, untilDone } from '../pipeline/pause.ts';
+import type { Deploys } from '../pipeline/wishes/deploys.ts';
 import type { Verified } from '../protocol/audit.ts';
 import { type ErrorBody, toErrorBody, ZddError } from '../protocol/errors.ts';
 import type { Receipt } from '../protocol/events.ts';

@@ -1,9 +1,9 @@
 import { lstat, mkdir } from 'node:fs/promises';
 import { relative, sep } from 'node:path';
 import { identify } from '../observe/ssh-logins.ts';
-import type { Deploys } from '../pipeline/deploys.ts';
 import type { Host } from '../pipeline/host.ts';
 import { pause } from '../pipeline/pause.ts';
+import type { Deploys } from '../pipeline/wishes/deploys.ts';
 import { ZddError } from '../protocol/errors.ts';
 import { Carrier } from './carrier.ts';
 import { digestOf, judge } from './judge.ts';

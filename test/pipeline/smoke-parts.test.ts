@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { entranceOf } from '../../agent/haproxy/entrance.ts';
-import { ownerOf } from '../../agent/pipeline/smoke-entry.ts';
-import { SmokeValues } from '../../agent/pipeline/smoke-values.ts';
+import { ownerOf } from '../../agent/pipeline/smoke/entry.ts';
+import { SmokeValues } from '../../agent/pipeline/smoke/values.ts';
 import { readJsonPath, valueAt } from '../../agent/protocol/json-path.ts';
 import { readRoute } from '../../agent/protocol/routes.ts';
 

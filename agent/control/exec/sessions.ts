@@ -1,7 +1,7 @@
 import type { Readable } from 'node:stream';
 import { finished } from 'node:stream/promises';
 import type { z } from 'zod';
-import { type ExecPlan, planExec } from '../../pipeline/exec.ts';
+import { type ExecPlan, planExec } from '../../pipeline/wishes/exec.ts';
 import type { Verified } from '../../protocol/audit.ts';
 import { ZddError } from '../../protocol/errors.ts';
 import { encodeTaken, execOpen, type Frame, terminalSize } from '../../protocol/exec.ts';

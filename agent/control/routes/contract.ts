@@ -1,4 +1,4 @@
-import { contract } from '../../pipeline/contract.ts';
+import { contract } from '../../pipeline/wishes/contract.ts';
 import { errorReply } from '../../protocol/api.ts';
 import { contractReply, contractRequest } from '../../protocol/contract.ts';
 import type { Daemon } from '../daemon.ts';

@@ -1,4 +1,4 @@
-import { Everyday } from '../../pipeline/everyday.ts';
+import { Everyday } from '../../pipeline/wishes/everyday.ts';
 import { type DeploymentReply, deploymentReply, errorReply } from '../../protocol/api.ts';
 import { againRequest, scaleRequest, stopRequest } from '../../protocol/everyday.ts';
 import type { Daemon } from '../daemon.ts';

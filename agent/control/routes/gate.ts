@@ -1,5 +1,5 @@
-import { lockApp, unlockApp } from '../../pipeline/lock.ts';
-import { maintenanceOff, maintenanceOn } from '../../pipeline/maintenance.ts';
+import { lockApp, unlockApp } from '../../pipeline/wishes/lock.ts';
+import { maintenanceOff, maintenanceOn } from '../../pipeline/wishes/maintenance.ts';
 import { errorReply } from '../../protocol/api.ts';
 import { gateReply, lockRequest, maintenanceRequest, unlockRequest } from '../../protocol/gate.ts';
 import type { Daemon } from '../daemon.ts';

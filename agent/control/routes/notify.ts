@@ -1,4 +1,4 @@
-import { notifyAgain } from '../../pipeline/notifications.ts';
+import { notifyAgain } from '../../pipeline/notifications/notifications.ts';
 import { errorReply } from '../../protocol/api.ts';
 import { notifyReply, notifyRequest } from '../../protocol/notify.ts';
 import type { Daemon } from '../daemon.ts';

@@ -1,4 +1,4 @@
-import { preview } from '../../pipeline/preview.ts';
+import { preview } from '../../pipeline/wishes/preview.ts';
 import { errorReply } from '../../protocol/api.ts';
 import { previewReply, previewRequest } from '../../protocol/preview.ts';
 import type { Daemon } from '../daemon.ts';

@@ -1,0 +1,70 @@
+import { trafficMoved } from '../../core/deployment.ts';
+import type { AppEvent } from '../../core/events.ts';
+import type { Failure } from '../../core/model.ts';
+import type { DeploymentReply } from '../../protocol/api.ts';
+import { type ErrorCode, ZddError } from '../../protocol/errors.ts';
+import type { Host } from '../host.ts';
+import type { AppRun } from '../run.ts';
+
+type Told = Extract<AppEvent, { type: 'told' }>['verb'];
+
+const RESULTS: Readonly<Record<Told, string>> = {
+  abort: 'aborting',
+  rollback: 'rolling_back',
+  promote: 'promoting',
+  pause: 'pausing',
+  resume: 'resuming',
+};
+
+/**
+ * Steers the running deployment. Told twice, or too late, it says so and changes nothing.
+ * @throws ZDD_NOTHING_RUNNING, ZDD_NOT_IN_CANARY
+ */
+export async function steer(
+  { journal }: Host,
+  run: AppRun,
+  verb: Told,
+  owner: string,
+  full = false,
+): Promise<DeploymentReply> {
+  const since = journal.lastSeq();
+  const { app, deployment } = run.state;
+  if (deployment === null) {
+    throw new ZddError('ZDD_NOTHING_RUNNING', `no deployment of ${app} is running`, {
+      ...(run.state.stable === null ? {} : { traffic: `100 % on ${run.state.stable.release}` }),
+      tries: ['zdd-agent status', ...(verb === 'abort' ? ['zdd-agent rollback'] : [])],
+    });
+  }
+  const { id, phase } = deployment;
+  if (phase.name === 'returning' || phase.name === 'reverting' || phase.name === 'stopping') {
+    return { app, deployment: id, result: `already_${phase.name}`, since };
+  }
+  if (verb === 'pause' || verb === 'resume') {
+    if (phase.name !== 'canary') throw notInCanary(app, id, phase.name);
+    if ((phase.paused === null) === (verb === 'resume')) {
+      const result = verb === 'pause' ? 'already_paused' : 'already_running';
+      return { app, deployment: id, result, since };
+    }
+  }
+  const moved = trafficMoved(phase);
+  await run.post({ type: 'told', verb, full, failure: toldBy(verb, owner, moved) });
+  return { app, deployment: id, result: RESULTS[verb], since };
+}
+
+function notInCanary(app: string, id: number, phase: string): ZddError {
+  return new ZddError('ZDD_NOT_IN_CANARY', `#${id} of ${app} is ${phase}, not in its canary`, {
+    tries: [`zdd-agent attach ${id}`, 'zdd-agent abort'],
+  });
+}
+
+function toldBy(verb: Told, owner: string, moved: boolean): Failure {
+  const rolledBack = verb === 'rollback' && moved;
+  const code: ErrorCode = rolledBack ? 'ZDD_ROLLED_BACK' : 'ZDD_ABORTED';
+  const what = verb === 'pause' ? 'paused' : rolledBack ? 'rolled back' : 'aborted';
+  return {
+    code,
+    message: `${what} by ${owner}`,
+    evidence: [],
+    tries: ['zdd-agent push'],
+  };
+}
