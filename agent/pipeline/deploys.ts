@@ -1,4 +1,3 @@
-import { trafficMoved } from '../core/deployment.ts';
 import type { AppEvent, Target } from '../core/events.ts';
 import {
   type AppState,
@@ -10,6 +9,7 @@ import {
   standingRelease,
 } from '../core/model.ts';
 import { isWarm } from '../core/request.ts';
+import { trafficMoved } from '../core/way-back.ts';
 import type { DeploymentReply } from '../protocol/api.ts';
 import type { AppConfig } from '../protocol/app-config.ts';
 import { type ErrorCode, ZddError } from '../protocol/errors.ts';
