@@ -1,4 +1,3 @@
-import { trafficMoved } from '../core/deployment.ts';
 import {
   type AppState,
   candidateOf,
@@ -7,6 +6,7 @@ import {
   type Phase,
   type ReleaseId,
 } from '../core/model.ts';
+import { trafficMoved } from '../core/way-back.ts';
 import { ERRORS, type ErrorBody, type ErrorCode } from '../protocol/errors.ts';
 import type { NewEvent, Receipt } from '../protocol/events.ts';
 import type { Tally } from './meter.ts';

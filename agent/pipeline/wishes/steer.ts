@@ -1,6 +1,6 @@
-import { trafficMoved } from '../../core/deployment.ts';
 import type { AppEvent } from '../../core/events.ts';
 import type { Failure } from '../../core/model.ts';
+import { trafficMoved } from '../../core/way-back.ts';
 import type { DeploymentReply } from '../../protocol/api.ts';
 import { type ErrorCode, ZddError } from '../../protocol/errors.ts';
 import type { Host } from '../host.ts';
