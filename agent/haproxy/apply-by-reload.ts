@@ -1,10 +1,11 @@
-import { writeConfig } from './config/file.ts';
+import type { Draft } from './config/draft.ts';
 import { carriedMaps, routeChanges } from './config/maps.ts';
 import { replaceRegion } from './config/region.ts';
 import type { Rendered } from './config/render.ts';
 import { type ConfigFile, recallConfigFile, writeMaps } from './config-file.ts';
 import { type Context, renderWith } from './context.ts';
 import { planServers, stage, type Target, toConfirm, withoutMisplaced } from './converge.ts';
+import { writeText } from './drafting.ts';
 import { showProcesses } from './master.ts';
 import type { Running } from './observe.ts';
 import type { DesiredProxy } from './proxy.ts';
@@ -22,6 +23,8 @@ interface Loading {
   readonly routes: 'keep' | 'move';
   /** Also when nothing seems to differ: servers of the same name point elsewhere. */
   readonly anew: boolean;
+  /** A text that is most likely the one to be written. */
+  readonly draft: Draft | undefined;
 }
 
 /**
@@ -36,6 +39,7 @@ export async function roundByReload(
   desired: DesiredProxy,
   before: Running,
   { written, chroot }: ConfigFile,
+  draft: Draft | undefined,
   progress: Progress,
   signal: AbortSignal,
 ): Promise<boolean> {
@@ -44,15 +48,16 @@ export async function roundByReload(
   const staged = stage(wanted, before, false, written, chroot);
   const cleared = withoutMisplaced(staged ?? wanted, before, written, chroot);
   if (cleared !== undefined) {
-    await load(context, cleared, { routes: 'keep', anew: true }, progress, signal);
+    await load(context, cleared, { routes: 'keep', anew: true, draft }, progress, signal);
     return false;
   }
   if (staged !== undefined) {
-    const keep = { routes: 'keep', anew: false } as const;
+    const keep = { routes: 'keep', anew: false, draft } as const;
     const { running } = await load(context, staged, keep, progress, signal);
     await confirmed(context, confirm, running.pid, signal);
   }
-  const reached = await load(context, wanted, { routes: 'move', anew: false }, progress, signal);
+  const move = { routes: 'move', anew: false, draft } as const;
+  const reached = await load(context, wanted, move, progress, signal);
   // Those that came at weight 0: nothing has moved for them.
   if (staged === undefined) await confirmed(context, confirm, reached.running.pid, signal);
   return await settled(context, wanted, reached, needsReload, signal);
@@ -62,7 +67,7 @@ export async function roundByReload(
 async function load(
   context: Context,
   wanted: DesiredProxy,
-  { routes, anew }: Loading,
+  { routes, anew, draft }: Loading,
   progress: Progress,
   signal: AbortSignal,
 ): Promise<Reached> {
@@ -82,9 +87,8 @@ async function load(
     (wantedMaps !== undefined &&
       (present === undefined || routeChanges(present, wantedMaps).length > 0));
   const { tls } = goal;
-  if (tls !== undefined && (await writeTlsFiles(options.configPath, tls, keyMode(context)))) {
-    progress.changed = true;
-  }
+  let renewed =
+    tls !== undefined && (await writeTlsFiles(options.configPath, tls, keyMode(context)));
   const reshaped = running.shape !== goal.shape;
   const due =
     anew ||
@@ -99,10 +103,14 @@ async function load(
   // The last look before traffic moves: what is to get its first weight is still up.
   const gaining = toConfirm(wanted, running).filter((one) => plan.raise.some(isSame(one)));
   if (routes === 'move') await confirmed(context, gaining, running.pid, signal);
-  if (maps !== undefined && (await writeMaps(options.configPath, maps))) progress.changed = true;
+  if (maps !== undefined && (await writeMaps(options.configPath, maps))) renewed = true;
+  if (renewed) {
+    draft?.outdate();
+    progress.changed = true;
+  }
   const text = replaceRegion(file.text, loaded.text);
   if (text !== file.stands) {
-    await writeConfig(options.configPath, text, options.binary, signal, file.stands ?? '');
+    await writeText(context, text, file.stands, draft, signal);
     progress.changed = true;
   }
   const touched = new Set(running.backends.keys());

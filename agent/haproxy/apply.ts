@@ -1,6 +1,6 @@
 import { ZddError } from '../protocol/errors.ts';
 import { roundByReload } from './apply-by-reload.ts';
-import { ConfigEdited, writeConfig } from './config/file.ts';
+import { ConfigEdited, type Draft } from './config/draft.ts';
 import { carriedMaps, MAP_NAMES } from './config/maps.ts';
 import { checkDesired } from './config/names.ts';
 import { replaceRegion } from './config/region.ts';
@@ -14,6 +14,7 @@ import {
   toConfirm,
   withoutMisplaced,
 } from './converge.ts';
+import { draftOf, writeText } from './drafting.ts';
 import { showProcesses } from './master.ts';
 import { type Running, serverOf } from './observe.ts';
 import type { Applied, DesiredProxy } from './proxy.ts';
@@ -38,6 +39,8 @@ interface Extra {
   readonly routes: 'keep' | 'move';
   /** What runs and stands there, when it was looked at just now: dear on a host with many apps. */
   readonly present?: { readonly running: Running; readonly file: ConfigFile } | undefined;
+  /** A text that is most likely the one to be written. */
+  readonly draft: Draft | undefined;
 }
 
 /**
@@ -79,13 +82,28 @@ async function oneRound(
   progress: Progress,
   signal: AbortSignal,
 ): Promise<boolean> {
-  const { options } = context;
-  const file = await recallConfigFile(options);
+  const file = await recallConfigFile(context.options);
   checkDesired(desired, file.chroot);
+  const draft = draftOf(context, desired, file, signal);
+  try {
+    return await roundFrom(context, desired, file, draft, progress, signal);
+  } finally {
+    await draft?.discard();
+  }
+}
+
+async function roundFrom(
+  context: Context,
+  desired: DesiredProxy,
+  file: ConfigFile,
+  draft: Draft | undefined,
+  progress: Progress,
+  signal: AbortSignal,
+): Promise<boolean> {
   const before = await observeCurrent(context, signal);
   if ((await switchesBy(context, before, signal)) === 'reload') {
     try {
-      return await roundByReload(context, desired, before, file, progress, signal);
+      return await roundByReload(context, desired, before, file, draft, progress, signal);
     } catch (error) {
       if (!progress.moved && !isInterference(error)) {
         await undo(context, file, before, 'reload', error);
@@ -93,7 +111,8 @@ async function oneRound(
       throw error;
     }
   }
-  const shape = renderWith(options, desired, file).shape;
+  const { options } = context;
+  const { shape } = renderWith(options, desired, file);
   if (shape !== before.shape) {
     requireRoom(await showProcesses(context.master, signal, options.reloadMs), options);
   }
@@ -106,7 +125,7 @@ async function oneRound(
       await reach(
         context,
         cleared,
-        { confirm: [], evict: present, routes: 'keep' },
+        { confirm: [], evict: present, routes: 'keep', draft },
         progress,
         signal,
       );
@@ -115,10 +134,11 @@ async function oneRound(
     let present: Extra['present'] = { running: before, file };
     if (staged !== undefined) {
       present = undefined;
-      await reach(context, staged, { confirm, evict: [], routes: 'keep' }, progress, signal);
+      const extra = { confirm, evict: [], routes: 'keep', draft } as const;
+      await reach(context, staged, extra, progress, signal);
     }
     const left = staged === undefined ? confirm : [];
-    const last = { confirm: left, evict: [], routes: 'move', present } as const;
+    const last = { confirm: left, evict: [], routes: 'move', present, draft } as const;
     const reached = await reach(context, desired, last, progress, signal);
     return await settled(context, desired, reached, acts, signal);
   } catch (error) {
@@ -145,18 +165,24 @@ async function reach(
   const rendered = renderWith(options, desired, file);
   const { maps, tls } = rendered;
   let running = extra.present?.running ?? (await observeCurrent(context, signal));
+  // What the configuration names is there before it is.
+  let renewed = false;
   if (maps !== undefined && (running.shape !== rendered.shape || !hasMaps(file))) {
     const present = await runningRoutes(context, running, file.folder, signal);
     const carried = carriedMaps(maps, present, desired);
-    if (await writeMaps(options.configPath, carried)) progress.changed = true;
+    if (await writeMaps(options.configPath, carried)) renewed = true;
   }
-  if (rendered.holds && (await writeHoldScript(options.configPath, file))) progress.changed = true;
+  if (rendered.holds && (await writeHoldScript(options.configPath, file))) renewed = true;
   if (tls !== undefined && (await writeTlsFiles(options.configPath, tls, keyMode(context)))) {
+    renewed = true;
+  }
+  if (renewed) {
+    extra.draft?.outdate();
     progress.changed = true;
   }
   const text = replaceRegion(file.text, rendered.text);
   if (text !== file.stands) {
-    await writeConfig(options.configPath, text, options.binary, signal, file.stands ?? '');
+    await writeText(context, text, file.stands, extra.draft, signal);
     progress.changed = true;
     running = await stillRunning(context, running, signal);
   }

@@ -1,4 +1,5 @@
-import { readConfig, writeBeside, writeConfig } from './config/file.ts';
+import { writeConfig } from './config/draft.ts';
+import { readConfig, writeBeside } from './config/file.ts';
 import { MAP_NAMES, mapPath } from './config/maps.ts';
 import { findRegion } from './config/region.ts';
 import type { ConfigFile } from './config-file.ts';

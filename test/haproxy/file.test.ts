@@ -2,7 +2,7 @@ import { chmod, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { ConfigEdited, writeConfig } from '../../agent/haproxy/config/file.ts';
+import { ConfigEdited, writeConfig } from '../../agent/haproxy/config/draft.ts';
 import { replaceRegion } from '../../agent/haproxy/config/region.ts';
 import { soon } from './harness.ts';
 

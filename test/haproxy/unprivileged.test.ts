@@ -18,7 +18,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { replaceRegion } from '../../agent/haproxy/config/region.ts';
 import { renderRegion } from '../../agent/haproxy/config/render.ts';
 
-const FILE = fileURLToPath(new URL('../../agent/haproxy/config/file.ts', import.meta.url));
+const FILE = fileURLToPath(new URL('../../agent/haproxy/config/draft.ts', import.meta.url));
 const NOBODY = 65534;
 
 let folder: string;

@@ -2,8 +2,6 @@ import { randomBytes } from 'node:crypto';
 import {
   chmod,
   chown,
-  link,
-  mkdir,
   open,
   readdir,
   readFile,
@@ -16,7 +14,6 @@ import {
 } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { ZddError } from '../../protocol/errors.ts';
-import { checkConfig } from './check.ts';
 
 const DEFAULT_MODE = 0o640;
 
@@ -34,77 +31,9 @@ export async function readConfig(path: string): Promise<string | undefined> {
   }
 }
 
-/** Somebody edited the file while its successor was being checked: theirs must not be lost. */
-export class ConfigEdited extends Error {}
-
-/**
- * Checks `text` with `haproxy -c` and puts it in place of the file in one rename, both durable.
- * The file before is kept beside it as `<name>.previous`. Mode stays, and the owner too when we are
- * root; an ordinary user owns what it writes, in the group of the folder. A link is followed.
- * @param madeFrom what the file said when `text` was made of it
- * @throws ZDD_HAPROXY_CONFIG_INVALID (also when the folder may not be written), or ConfigEdited when the file says something else by now;
- * nothing has changed
- */
-export async function writeConfig(
-  path: string,
-  text: string,
-  binary: string,
-  signal: AbortSignal,
-  madeFrom?: string,
-): Promise<void> {
-  const target = await targetOf(path);
-  const folder = dirname(target);
-  await mkdir(folder, { recursive: true });
-  const before = await readConfig(target);
-  const temporary = temporaryFor(target);
-  const kept = `${temporary}.previous`;
-  try {
-    await writeLike(temporary, text, target);
-    // The disk has time to take it while HAProxy reads it.
-    await Promise.all([
-      checkConfig(temporary, { target, text, before }, binary, signal),
-      syncAt(temporary),
-    ]);
-    // An emptied file says nothing that anybody would want back.
-    const keeps = before !== undefined && !isBlank(before);
-    if (keeps) await nameTwice(target, before, kept);
-    const now = (await readConfig(target)) ?? '';
-    if (madeFrom !== undefined && now !== madeFrom) throw new ConfigEdited();
-    await rename(temporary, target);
-    if (keeps) await keepPrevious(target, before, kept);
-    await syncAt(folder);
-  } catch (error) {
-    if (errnoOf(error) === 'EACCES') throw forbidden(folder, 'written', error);
-    throw error;
-  } finally {
-    await rm(temporary, { force: true });
-    await rm(kept, { force: true });
-  }
-}
-
 /** The copy that `writeConfig` has kept; undefined when there is none. */
 export async function readPrevious(path: string): Promise<string | undefined> {
   return await readConfig(`${await targetOf(path)}.previous`);
-}
-
-/**
- * The file itself is kept by a second name: nothing of it, on a host with many apps half a megabyte,
- * is written again. The kernel lets only an owner do so; of root's file a copy is kept.
- */
-async function nameTwice(target: string, before: string, kept: string): Promise<void> {
-  await link(target, kept).catch(() => writeDurably(kept, before, target));
-}
-
-/**
- * Only once the file has made place for another: as long as both names are of one file, who empties
- * the one in place empties the other. If that has just happened, what it said is written again.
- */
-async function keepPrevious(target: string, before: string, kept: string): Promise<void> {
-  if (isBlank(await readConfig(kept))) {
-    await rm(kept, { force: true });
-    await writeDurably(kept, before, target);
-  }
-  await rename(kept, `${target}.previous`);
 }
 
 /**
@@ -134,7 +63,7 @@ export async function writeBeside(
 }
 
 /** In the same folder, so that the rename stays within one file system. */
-function temporaryFor(target: string): string {
+export function temporaryFor(target: string): string {
   const name = `.${basename(target)}.${randomBytes(6).toString('hex')}.tmp`;
   return join(dirname(target), name);
 }
@@ -161,7 +90,7 @@ export async function targetOf(path: string): Promise<string> {
   }
 }
 
-async function writeDurably(
+export async function writeDurably(
   path: string,
   text: string,
   like: string,
@@ -172,7 +101,12 @@ async function writeDurably(
 }
 
 /** A new file with mode and owner of another, if that is there; not on disk yet. */
-async function writeLike(path: string, text: string, like: string, mode?: number): Promise<void> {
+export async function writeLike(
+  path: string,
+  text: string,
+  like: string,
+  mode?: number,
+): Promise<void> {
   const owner = await stat(like).catch((error: unknown) => {
     if (isMissing(error)) return undefined;
     throw error;
@@ -187,7 +121,7 @@ async function writeLike(path: string, text: string, like: string, mode?: number
 }
 
 /** A file or a folder. */
-async function syncAt(path: string): Promise<void> {
+export async function syncAt(path: string): Promise<void> {
   const handle = await open(path, 'r');
   try {
     await handle.sync();
@@ -196,7 +130,7 @@ async function syncAt(path: string): Promise<void> {
   }
 }
 
-function forbidden(path: string, what: 'read' | 'written', cause: unknown): ZddError {
+export function forbidden(path: string, what: 'read' | 'written', cause: unknown): ZddError {
   return new ZddError('ZDD_HAPROXY_CONFIG_INVALID', `${path} may not be ${what} by the agent.`, {
     evidence: [['error', cause instanceof Error ? cause.message : String(cause)]],
     traffic: 'unchanged',
@@ -205,7 +139,7 @@ function forbidden(path: string, what: 'read' | 'written', cause: unknown): ZddE
   });
 }
 
-function isBlank(text: string | undefined): boolean {
+export function isBlank(text: string | undefined): boolean {
   return text === undefined || text.trim() === '';
 }
 
@@ -213,6 +147,6 @@ function isMissing(error: unknown): boolean {
   return errnoOf(error) === 'ENOENT';
 }
 
-function errnoOf(error: unknown): unknown {
+export function errnoOf(error: unknown): unknown {
   return error instanceof Error && 'code' in error ? error.code : undefined;
 }
