@@ -1,12 +1,9 @@
-import { spawn } from 'node:child_process';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { CLI, environment, type Running, until, watchChild } from '../cli/run-cli.ts';
+import { type Running, until } from '../cli/run-cli.ts';
 import { onTerminal } from '../exec/terminal.ts';
 import { HandmadeApp } from './lab/handmade-app.ts';
-import { type CommandResult, DISTRIBUTIONS, LAB, VpsHost } from './lab/host.ts';
+import { type CommandResult, DISTRIBUTIONS, VpsHost } from './lab/host.ts';
+import { Laptop } from './lab/laptop.ts';
 import { Tiny } from './lab/tiny.ts';
 
 const SECRET = 'geheim-4711';
@@ -33,7 +30,7 @@ for (const distribution of DISTRIBUTIONS) {
     let host: VpsHost;
     let tiny: Tiny;
     let beta: HandmadeApp;
-    let home: string;
+    let laptop: Laptop;
     let prelude: string;
 
     const slot = 'r1-d1-web-1';
@@ -42,32 +39,15 @@ for (const distribution of DISTRIBUTIONS) {
     const environOf = async (pid: string): Promise<string> =>
       await host.must(`tr '\\0' '\\n' </proc/${pid}/environ`);
 
-    /** What leads the CLI of this machine to the host over SSH. */
-    const far = () => ({
-      args: ['--host', `deploy@${host.address}`, '--accept-new', '--app', 'tiny'],
-      env: { HOME: home, ZDD_SOCKET_PATH: '' },
-    });
-    const overSsh = (args: readonly string[], input = ''): Running => {
-      const [verb = '', ...rest] = args;
-      const child = spawn(CLI, [verb, ...far().args, ...rest], {
-        env: environment({ env: far().env }),
-        stdio: ['pipe', 'pipe', 'pipe'],
-      });
-      child.stdin.end(input);
-      return watchChild(child, args.join(' '));
-    };
+    const overSsh = ([verb = '', ...rest]: readonly string[], input = ''): Running =>
+      laptop.start([verb, '--app', 'tiny', ...rest], input);
 
     beforeAll(async () => {
       host = await VpsHost.installed(distribution, 'exec-env');
       tiny = new Tiny(host);
       beta = new HandmadeApp(host, 'beta');
-      home = await mkdtemp(join(tmpdir(), 'zdd-vps-home-'));
+      laptop = await Laptop.of(host);
       await host.must('useradd --create-home visitor');
-      await mkdir(join(home, '.ssh'), { mode: 0o700 });
-      await writeFile(
-        join(home, '.ssh', 'config'),
-        `IdentityFile ${join(LAB, 'keys', 'id_ed25519')}\nIdentitiesOnly yes\n`,
-      );
       const { code, stderr } = await host.as('deploy', 'zdd-agent env set TOKEN --app tiny', {
         input: `${SECRET}\n`,
       });
@@ -77,8 +57,8 @@ for (const distribution of DISTRIBUTIONS) {
       prelude = `SLOT=${slot} PID=${await pidOf()}\n`;
     });
     afterAll(async () => {
-      await host.down();
-      await rm(home, { recursive: true, force: true });
+      await host?.down();
+      await laptop?.[Symbol.asyncDispose]();
     });
 
     it('the instances have the value', async () => {
@@ -158,8 +138,12 @@ for (const distribution of DISTRIBUTIONS) {
     });
 
     it('on a terminal, over SSH: its size and its changes, Ctrl-C, exit code', async () => {
-      const { args, env } = far();
-      const shell = await onTerminal(['exec', ...args, '--', 'sh'], { env }, 'stty -a;');
+      const { args, env } = laptop.way;
+      const shell = await onTerminal(
+        ['exec', ...args, '--app', 'tiny', '--', 'sh'],
+        { env },
+        'stty -a;',
+      );
       shell.type('id -un; stty size\r');
       await shell.says('zdd-app-tiny');
       await shell.says('30 100');
