@@ -18,6 +18,8 @@ const children: ChildProcess[] = [];
 const ports = { agent: 0, prometheus: 0, alertmanager: 0, metrics: 0 };
 /** What the scraped metrics say. */
 const gauges = { broken: 0, queue: 0 };
+/** What each release says of itself: orders, how many of them failed, and how long one takes, ms. */
+const releases = new Map<string, { orders: number; failed: number; ms: number }>();
 let count = 0;
 
 beforeAll(async () => {
@@ -34,8 +36,16 @@ beforeAll(async () => {
       const result = [{ metric: {}, value: [at, orders] }];
       return response.end(JSON.stringify({ data: { resultType: 'vector', result } }));
     }
+    const [, asked = ''] = /^\/of\/(.+)$/.exec(request.url ?? '') ?? [];
+    if (asked !== '') return response.end(JSON.stringify(releases.get(asked) ?? {}));
     response.setHeader('content-type', 'text/plain; version=0.0.4');
-    return response.end(`shop_broken ${gauges.broken}\nshop_queue ${gauges.queue}\n`);
+    const own = [...releases].flatMap(([release, { orders, failed }]) => [
+      `shop_orders_total{release="${release}"} ${orders}\n`,
+      `shop_failed_total{release="${release}"} ${failed}\n`,
+    ]);
+    return response.end(
+      `shop_broken ${gauges.broken}\nshop_queue ${gauges.queue}\n${own.join('')}`,
+    );
   }).listen(ports.metrics, '127.0.0.1');
   host = await PrivateHost.start({
     settings: { alerts: { listen: `127.0.0.1:${ports.agent}`, token_file: await tokenFile() } },
@@ -52,6 +62,7 @@ afterAll(async () => {
 beforeEach(async () => {
   gauges.broken = 0;
   gauges.queue = 0;
+  releases.clear();
   await settled(host);
 });
 
@@ -204,6 +215,105 @@ test('a count that drops against the same hour last week takes it back, seen twi
   const verdict = receipt.verdicts?.find(({ gate }) => gate === 'business');
   expect(verdict).toMatchObject({ outcome: 'fail', metric: 'orders', value: -0.5, n: 600 });
   expect(verdict?.interval?.high).toBeLessThan(0);
+});
+
+/** The release that serves says this of itself, and Prometheus knows. */
+async function stableSays(says: { orders: number; failed: number; ms: number }): Promise<string> {
+  const release = (await host.app('shop'))?.live ?? '';
+  releases.set(release, says);
+  await host.until('Prometheus to know', 30_000, async () => {
+    const query = encodeURIComponent(`shop_orders_total{release="${release}"} == ${says.orders}`);
+    const url = `http://127.0.0.1:${ports.prometheus}/api/v1/query?query=${query}`;
+    return (await (await fetch(url)).text()).includes('"value"');
+  });
+  return release;
+}
+
+async function candidate(): Promise<string> {
+  return await host.until('the candidate', 20_000, async () => {
+    const deployment = (await host.app('shop'))?.deployment;
+    const isSeen = deployment?.phase === 'baking' || deployment?.phase === 'canary';
+    return isSeen && (deployment.release ?? false);
+  });
+}
+
+test('counts of Prometheus are held against those of stable from before the switch', async () => {
+  const metrics = [
+    {
+      name: 'failed orders',
+      prometheus: `http://127.0.0.1:${ports.prometheus}`,
+      query: 'sum(shop_failed_total{release="$ZDD_RELEASE"})',
+      of: 'sum(shop_orders_total{release="$ZDD_RELEASE"})',
+      relative_to: 'stable',
+      max_ratio: 1.5,
+      every: '500ms',
+    },
+  ];
+  const stable = await stableSays({ orders: 1_000, failed: 20, ms: 10 });
+  const id = await begin({ triggers: { metrics } });
+  const release = await candidate();
+  // It gets no orders any more: what comes now is nobody's.
+  releases.set(stable, { orders: 2_000, failed: 1_500, ms: 10 });
+  releases.set(release, { orders: 300, failed: 60, ms: 10 });
+  const receipt = await host.receipt('shop', id);
+  expect(receipt).toMatchObject({ outcome: 'rolled_back', error: { code: 'ZDD_GATE_FAILED' } });
+  const verdict = receipt.verdicts?.find(({ gate }) => gate === 'metric');
+  expect(verdict).toMatchObject({ outcome: 'fail', metric: 'failed orders', value: 0.2, n: 300 });
+  expect(verdict?.threshold).toBeCloseTo(0.03, 12);
+  expect(verdict?.because).toContain(`1.5 times that of ${stable} (20 of 1000), chance p = `);
+});
+
+test('a release that is no worse than stable stays, as does one that nobody can compare', async () => {
+  const relative = { relative_to: 'stable', every: '300ms' };
+  const json = `http://127.0.0.1:${ports.metrics}/of/$ZDD_RELEASE`;
+  const metrics = [
+    { name: 'failed', json, path: 'failed', of: 'orders', max_ratio: 1.5, ...relative },
+    { name: 'time', json, path: 'ms', max_ratio: 1.2, at_least: 5, ...relative },
+  ];
+  const known = { orders: 1_000, failed: 50, ms: 10 };
+  await stableSays(known);
+  const id = await begin({ triggers: { metrics }, bake: '3s' });
+  releases.set(await candidate(), { ...known, failed: 55, ms: 12 });
+  expect((await host.receipt('shop', id)).outcome).toBe('succeeded');
+  await settled(host);
+  // Stable says nothing of itself.
+  releases.clear();
+  const unknown = await begin({ triggers: { metrics }, bake: '3s' });
+  releases.set(await candidate(), { ...known, failed: 900 });
+  expect((await host.receipt('shop', unknown)).outcome).toBe('succeeded');
+  const judged = (await host.events()).flatMap((event) =>
+    event.type === 'judged' && event.deployment === unknown ? event.verdicts : [],
+  );
+  expect(judged).toContainEqual(
+    expect.objectContaining({
+      outcome: 'error',
+      because: expect.stringMatching(/^of r\d+-\w+: its answer is no number$/),
+    }),
+  );
+});
+
+test('a command is run for both releases; each step of a canary goes on where the last one was', async () => {
+  const script = `
+    fetch('http://127.0.0.1:${ports.metrics}/of/' + process.env.ZDD_RELEASE)
+      .then((answer) => answer.json()).then(({ ms }) => console.log(ms))
+  `;
+  const metrics = [
+    { name: 'time', run: ['node', '-e', script], relative_to: 'stable', max_ratio: 2, every: '1s' },
+  ];
+  await stableSays({ orders: 1, failed: 0, ms: 10 });
+  // No step is long enough for two looks.
+  const short = (percent: number) => [{ weight: `${percent}%` }, { hold: '800ms' }];
+  const strategy = [10, 20, 30, 40, 50, 60, 70, 80].flatMap(short);
+  const id = await begin({ triggers: { metrics }, strategy, bake: '300ms' });
+  releases.set(await candidate(), { orders: 1, failed: 0, ms: 31 });
+  const receipt = await host.receipt('shop', id);
+  expect(receipt.outcome).toBe('rolled_back');
+  expect(receipt.verdicts?.find(({ gate }) => gate === 'metric')).toMatchObject({
+    outcome: 'fail',
+    value: 3.1,
+    threshold: 2,
+    unit: 'ratio',
+  });
 });
 
 test('one that cannot be asked for is said, and decides nothing', async () => {

@@ -2,7 +2,7 @@ import { randomInt } from 'node:crypto';
 import type { Generation } from '../../core/model.ts';
 import { readJsonPath, valueAt } from '../../protocol/json-path.ts';
 import { fillIn } from '../../protocol/smoke.ts';
-import type { Metric } from '../../protocol/triggers.ts';
+import { ASKED_RELEASE, type Metric } from '../../protocol/triggers.ts';
 import { environmentOf } from '../environment.ts';
 import { configOf, type Host, type Task } from '../host.ts';
 
@@ -15,6 +15,8 @@ export type Measured = { readonly value: number } | { readonly error: string };
 
 /**
  * Asks for a metric once.
+ * @param candidate whose metric it is
+ * @param about the release that is asked about, as the metric names it
  * @param at the moment it is asked for, ms; only Prometheus knows others than now
  */
 export async function measure(
@@ -22,10 +24,12 @@ export async function measure(
   task: Task,
   candidate: Generation,
   metric: Metric,
+  about: Generation,
   at: number,
 ): Promise<Measured> {
   const { app, signal } = task;
-  const env = environmentOf(host, app, candidate, configOf(host, app, candidate));
+  const env = environmentOf(host, app, about, configOf(host, app, candidate));
+  const named = (text: string): string => text.replaceAll(ASKED_RELEASE, about.release);
   if ('run' in metric) {
     const { release, deployment } = candidate;
     const { exit, timedOut, output } = await host.runner.runOnce(
@@ -44,15 +48,15 @@ export async function measure(
     return numberIn(output.findLast((line) => line.trim() !== ''));
   }
   const written = 'prometheus' in metric ? metric.prometheus : metric.json;
-  const url = URL.parse(fillIn(written, (name) => env[name.slice(4)] ?? ''));
+  const url = URL.parse(named(fillIn(written, (name) => env[name.slice(4)] ?? '')));
   if (url === null) return { error: 'its address is none' };
   if ('json' in metric) {
     const answer = await ask(url, signal);
     if ('error' in answer) return answer;
-    return numberIn(valueAt(answer.json, readJsonPath(metric.path) ?? []));
+    return numberIn(valueAt(answer.json, readJsonPath(named(metric.path)) ?? []));
   }
   url.pathname = `${url.pathname.replace(/\/$/, '')}/api/v1/query`;
-  url.searchParams.set('query', metric.query);
+  url.searchParams.set('query', named(metric.query));
   url.searchParams.set('time', String(at / 1_000));
   const answer = await ask(url, signal);
   if ('error' in answer) return answer;

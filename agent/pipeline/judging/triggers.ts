@@ -1,12 +1,15 @@
 import type { Generation } from '../../core/model.ts';
-import { type BusinessCounts, judgeBusiness } from '../../core/verdict/business.ts';
+import { drops, judgeBusiness } from '../../core/verdict/business.ts';
+import { judgeRelative, type Looks } from '../../core/verdict/relative-metric.ts';
 import { judgeAlert, judgeMetric } from '../../core/verdict/triggers.ts';
 import { DEFAULT_ACTIONS, tell, type Verdict } from '../../core/verdict/verdict.ts';
+import type { AppConfig } from '../../protocol/app-config.ts';
 import { ZddError } from '../../protocol/errors.ts';
-import type { Metric } from '../../protocol/triggers.ts';
+import { type Metric, totalOf } from '../../protocol/triggers.ts';
 import { configOf, type Host, type Task } from '../host.ts';
 import { pause } from '../pause.ts';
-import { measure } from './metric.ts';
+import { type MetricMemory, memoryOf, metricMemory } from './memory.ts';
+import { type Measured, measure } from './metric.ts';
 
 const LOOK_EVERY_MS = 500;
 const WEEK_MS = 7 * 86_400_000;
@@ -27,16 +30,23 @@ export async function watchTriggers(
   if (deployment === null || (alerts === undefined && metrics.length === 0)) return;
   const ended = AbortSignal.any([task.signal, done]);
   const watch = new Triggers(host, task, candidate, deployment.startedAt);
-  const each = metrics.map((metric) => watch.metric(metric, ended));
-  if (alerts !== undefined) each.push(watch.alerts(alerts, ended));
+  const memory = memoryOf(host, task.app, deployment.id);
+  const each = metrics.map((metric, index) =>
+    watch.metric(metric, metricMemory(memory, index), ended),
+  );
+  if (alerts !== undefined) each.push(watch.alerts(alerts, memory.told, ended));
   await Promise.all(each);
 }
+
+/** What a comparison with stable came to, or why there is none. */
+type Compared = { readonly verdict: Verdict; readonly looks: Looks } | { readonly error: string };
 
 class Triggers {
   readonly #host: Host;
   readonly #task: Task;
   readonly #candidate: Generation;
   readonly #since: number;
+  readonly #gates: AppConfig['gates'];
   readonly #onFail: 'pause' | 'rollback';
 
   constructor(host: Host, task: Task, candidate: Generation, since: number) {
@@ -44,12 +54,16 @@ class Triggers {
     this.#task = task;
     this.#candidate = candidate;
     this.#since = since;
-    this.#onFail = configOf(host, task.app, candidate).gates.on.fail;
+    this.#gates = configOf(host, task.app, candidate).gates;
+    this.#onFail = this.#gates.on.fail;
   }
 
   /** Alerts with these labels that have begun since the rollout did; each is told once. */
-  async alerts(wanted: Readonly<Record<string, string>>, ended: AbortSignal): Promise<void> {
-    const told = new Set<string>();
+  async alerts(
+    wanted: Readonly<Record<string, string>>,
+    told: Set<string>,
+    ended: AbortSignal,
+  ): Promise<void> {
     while (!ended.aborted) {
       for (const { fingerprint, labels, annotations, startsAt } of this.#host.alerts.firing()) {
         const fits = Object.entries(wanted).every(([name, value]) => labels[name] === value);
@@ -63,49 +77,101 @@ class Triggers {
     }
   }
 
-  async metric(metric: Metric, ended: AbortSignal): Promise<void> {
-    const values: Array<number | null> = [];
-    let before: BusinessCounts | null = null;
-    let complaint = '';
-    while (!ended.aborted) {
-      const now = this.#host.now();
-      const seen = await this.#measure(metric, now, ended);
+  async metric(metric: Metric, memory: MetricMemory, ended: AbortSignal): Promise<void> {
+    const stable = this.#stable(metric);
+    for (;;) {
+      await rest(memory.nextAt - this.#host.now(), ended);
       if (ended.aborted) return;
-      values.push('value' in seen ? seen.value : null);
+      const now = this.#host.now();
+      const seen = await this.#measure(metric, this.#candidate, now, ended);
+      const compared =
+        'value' in seen && stable !== null
+          ? await this.#compare(metric, seen.value, stable, memory.relative, now, ended)
+          : null;
+      if (ended.aborted) return;
+      memory.nextAt = now + metric.every;
+      memory.values.push('value' in seen ? seen.value : null);
       const window = { from: this.#since, to: now };
-      const error = 'error' in seen ? seen.error : '';
-      if (error !== '' && error !== complaint) {
-        const verdict = judgeMetric(metric.name, values, metric, window, this.#onFail);
-        this.#report({ ...verdict, outcome: 'error', because: error });
+      const absolute = judgeMetric(metric.name, memory.values, metric, window, this.#onFail);
+      const error = errorOf(seen) ?? errorOf(compared) ?? '';
+      if (error !== '' && error !== memory.complaint) {
+        this.#report({ ...absolute, outcome: 'error', because: error });
       }
-      complaint = error;
+      memory.complaint = error;
       if ('value' in seen && 'last_week' in metric && metric.last_week) {
-        const then = await this.#measure(metric, now - WEEK_MS, ended);
+        const then = await this.#measure(metric, this.#candidate, now - WEEK_MS, ended);
         const baseline = 'value' in then ? then.value : 0;
         const counts = { candidate: seen.value, baseline, exposure: 1 };
         const actions = { ...DEFAULT_ACTIONS, fail: this.#onFail };
-        const verdict = judgeBusiness(metric.name, counts, before, window, actions);
-        before = counts;
+        const verdict = judgeBusiness(metric.name, counts, memory.lastWeek, window, actions);
+        memory.lastWeek = counts;
         if (verdict.outcome === 'fail') this.#fail(verdict);
+        else if (drops(counts)) this.#report(verdict);
       }
-      const verdict = judgeMetric(metric.name, values, metric, window, this.#onFail);
-      if (verdict.outcome === 'fail') {
-        this.#fail(verdict);
-        values.length = 0;
+      if (compared !== null && 'verdict' in compared) {
+        const failed = compared.verdict.outcome === 'fail';
+        memory.relative = failed ? { ...compared.looks, inARow: 0 } : compared.looks;
+        if (failed) this.#fail(compared.verdict);
       }
-      await rest(metric.every, ended);
+      if (absolute.outcome === 'fail') {
+        memory.values = [];
+        this.#fail(absolute);
+      }
     }
   }
 
-  async #measure(metric: Metric, at: number, ended: AbortSignal): ReturnType<typeof measure> {
+  /** Whom a metric is held against: a first release, or one that is only restarted, against nobody. */
+  #stable({ relative_to }: Metric): Generation | null {
+    const { stable } = this.#host.journal.state(this.#task.app);
+    const other = stable !== null && stable.release !== this.#candidate.release;
+    return relative_to !== undefined && other ? stable : null;
+  }
+
+  /** Asks for the same of stable, as it was when it last had traffic, and judges both. */
+  async #compare(
+    metric: Metric,
+    value: number,
+    stable: Generation,
+    before: Looks,
+    now: number,
+    ended: AbortSignal,
+  ): Promise<Compared> {
+    const phase = this.#host.journal.state(this.#task.app).deployment?.phase;
+    const then = phase?.name === 'baking' ? Math.min(now, phase.switchedAt) : now;
+    const total = totalOf(metric);
+    const same = await this.#measure(metric, stable, then, ended);
+    if ('error' in same) return { error: `of ${stable.release}: ${same.error}` };
+    const totals = { candidate: null as number | null, stable: null as number | null };
+    if (total !== null) {
+      const of = await this.#measure(total, this.#candidate, now, ended);
+      const sameOf = await this.#measure(total, stable, then, ended);
+      if ('error' in of) return { error: `of: ${of.error}` };
+      if ('error' in sameOf) return { error: `of ${stable.release}: ${sameOf.error}` };
+      totals.candidate = of.value;
+      totals.stable = sameOf.value;
+    }
+    const { min_requests: minRequests, min_errors: minErrors } = this.#gates;
+    const judged = judgeRelative(
+      metric.name,
+      { value, of: totals.candidate },
+      { value: same.value, of: totals.stable, release: stable.release },
+      { ...metric, minRequests, minErrors },
+      before,
+      { from: this.#since, to: now },
+      this.#onFail,
+    );
+    return judged.verdict.outcome === 'error' ? { error: judged.verdict.because } : judged;
+  }
+
+  async #measure(
+    metric: Metric,
+    about: Generation,
+    at: number,
+    ended: AbortSignal,
+  ): Promise<Measured> {
+    const task = { ...this.#task, signal: ended };
     try {
-      return await measure(
-        this.#host,
-        { ...this.#task, signal: ended },
-        this.#candidate,
-        metric,
-        at,
-      );
+      return await measure(this.#host, task, this.#candidate, metric, about, at);
     } catch (error) {
       if (ended.aborted || error instanceof ZddError) return { error: 'it cannot be measured' };
       throw error;
@@ -132,5 +198,9 @@ class Triggers {
 }
 
 async function rest(ms: number, ended: AbortSignal): Promise<void> {
-  await pause(ms, ended).catch(() => undefined);
+  await pause(Math.max(0, ms), ended).catch(() => undefined);
+}
+
+function errorOf(result: Measured | Compared | null): string | null {
+  return result !== null && 'error' in result ? result.error : null;
 }
