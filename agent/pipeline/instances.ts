@@ -17,7 +17,7 @@ export async function ensureSlots(
   host: Host,
   app: string,
   generation: Generation,
-): Promise<HostSlot[]> {
+): Promise<readonly HostSlot[]> {
   const known = host.slots.of(app, generation);
   if (known.length > 0) return known;
   const config = configOf(host, app, generation);

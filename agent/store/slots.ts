@@ -10,10 +10,15 @@ export interface SlotRecord<Spec> extends Slot {
   readonly spec: Spec;
 }
 
-/** The slots of every running generation. Written before an instance is started. */
+/**
+ * The slots of every running generation. Written before an instance is started. Those that were asked
+ * for are remembered until they are changed, which is done here alone: each look at the traffic asks for
+ * those of every app.
+ */
 export class Slots<Spec> {
   readonly #database: DatabaseSync;
   readonly #statements: Statements;
+  readonly #known = new Map<string, readonly SlotRecord<Spec>[]>();
 
   constructor(database: DatabaseSync) {
     this.#database = database;
@@ -22,6 +27,7 @@ export class Slots<Spec> {
 
   /** Adds all slots of a generation at once, so that it never has only some. */
   add(records: readonly SlotRecord<Spec>[]): void {
+    for (const { app, generation } of records) this.#known.delete(keyOf(app, generation));
     inTransaction(this.#database, () => {
       for (const [position, record] of records.entries()) {
         this.#database
@@ -45,11 +51,17 @@ export class Slots<Spec> {
     });
   }
 
-  of(app: string, { release, deployment }: Generation): SlotRecord<Spec>[] {
-    return this.#statements
+  of(app: string, generation: Generation): readonly SlotRecord<Spec>[] {
+    const key = keyOf(app, generation);
+    const known = this.#known.get(key);
+    if (known !== undefined) return known;
+    const found = this.#statements
       .of('SELECT * FROM slots WHERE app = ? AND release = ? AND deployment = ? ORDER BY position')
-      .all(app, release, deployment)
+      .all(app, generation.release, generation.deployment)
       .map((row) => this.#record(row));
+    // What a transaction has written may be taken back.
+    if (found.length > 0 && !this.#database.isTransaction) this.#known.set(key, found);
+    return found;
   }
 
   /** Slots of all apps. */
@@ -60,10 +72,11 @@ export class Slots<Spec> {
       .map((row) => this.#record(row));
   }
 
-  remove(app: string, { release, deployment }: Generation): void {
+  remove(app: string, generation: Generation): void {
+    this.#known.delete(keyOf(app, generation));
     this.#database
       .prepare('DELETE FROM slots WHERE app = ? AND release = ? AND deployment = ?')
-      .run(app, release, deployment);
+      .run(app, generation.release, generation.deployment);
   }
 
   #record(row: Record<string, unknown>): SlotRecord<Spec> {
@@ -80,4 +93,8 @@ export class Slots<Spec> {
       spec,
     };
   }
+}
+
+function keyOf(app: string, { release, deployment }: Generation): string {
+  return `${app} ${release} ${deployment}`;
 }
