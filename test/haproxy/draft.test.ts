@@ -66,10 +66,12 @@ describe('a draft of haproxy.cfg', () => {
     const draft = draftConfig(path, good, slow, new AbortController().signal);
     const pid = async () => Number(await readFile(join(folder, 'pid'), 'utf8').catch(() => ''));
     await until('it looks', async () => (await pid()) > 0);
-    await draft.discard();
+    const discarded = draft.discard();
+    // Left alone it would sleep longer than is waited for here.
+    await until('the look has ended', async () => !(await isAlive(await pid())));
+    await discarded;
     expect(await draft.holds(good)).toBe(false);
     expect((await readdir(folder)).sort()).toEqual(['haproxy.cfg', 'pid', 'slow']);
-    await until('the look has ended', async () => !(await isAlive(await pid())));
   });
 });
 
