@@ -52,13 +52,18 @@ async function contentOf(
 ): Promise<ConfigFile> {
   const folder = dirname(await targetOf(path));
   const cut = findRegion(text);
+  let written: WrittenServers | undefined;
   return {
     text,
     stands,
     folder,
     cut,
     chroot: chrootOf(cut === undefined ? text : cut.before + cut.after),
-    written: writtenServers(cut?.region ?? ''),
+    // Only asked for when HAProxy has been looked at, while the next text is being checked.
+    get written() {
+      written ??= writtenServers(cut?.region ?? '');
+      return written;
+    },
     maps: await readMaps(folder),
     hasHoldScript: (await readConfig(holdScriptPath(folder))) === HOLD_SCRIPT,
   };

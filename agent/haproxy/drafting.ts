@@ -17,7 +17,7 @@ export function draftOf(
 ): Draft | undefined {
   const text = replaceRegion(file.text, renderWith(options, desired, file).text);
   if (text === file.stands) return undefined;
-  return draftConfig(options.configPath, text, options.binary, signal);
+  return draftConfig(options.configPath, text, options.binary, signal, file.stands ?? '');
 }
 
 /**

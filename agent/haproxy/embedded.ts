@@ -18,7 +18,7 @@ import {
   writeRecord,
 } from './process-record.ts';
 import type { Endpoint } from './runtime.ts';
-import { observeNear } from './worker.ts';
+import { isNear } from './worker.ts';
 
 /** How long a HAProxy has from its start to its first answer, ms. */
 const START_MS = 15_000;
@@ -134,9 +134,8 @@ export function createEmbedded(
       try {
         const { current } = await showProcesses(master, signal, 0);
         // A worker whose master was killed may still answer while it goes.
-        if (current !== undefined) {
-          const running = await observeNear({ admin, master }, current.pid, signal);
-          if (running?.pid === current.pid) return true;
+        if (current !== undefined && (await isNear({ admin, master }, current.pid, signal))) {
+          return true;
         }
       } catch (error) {
         const early =

@@ -1,6 +1,6 @@
 import { SHAPE_VARIABLE } from './config/render.ts';
 import { commandError, refusalOf } from './refusal.ts';
-import { type Conversation, converse, type Endpoint } from './runtime.ts';
+import type { Conversation } from './runtime.ts';
 import { parseEnv, parseInfo, parseStat, type StatRow, statNumber } from './tables.ts';
 
 /** A server as the running worker has it. */
@@ -32,12 +32,10 @@ export interface Running {
   readonly backends: ReadonlyMap<string, ReadonlyMap<string, RunningServer>>;
 }
 
-/** Asks the worker behind the admin socket. @throws ZDD_HAPROXY_DOWN, ZDD_HAPROXY_TIMEOUT */
-export function observe(admin: Endpoint, signal: AbortSignal): Promise<Running> {
-  return converse(admin, signal, observeOn);
-}
-
-/** The same on an open connection, so that what follows on it meets the same worker. */
+/**
+ * Asks a worker; what follows on the same connection meets the same one.
+ * @throws ZDD_HAPROXY_DOWN, ZDD_HAPROXY_TIMEOUT
+ */
 export async function observeOn({ ask }: Pick<Conversation, 'ask'>): Promise<Running> {
   const { pid, version } = parseInfo(await ask('show info'));
   const look = `show env ${SHAPE_VARIABLE}`;

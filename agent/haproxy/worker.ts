@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { ZddError } from '../protocol/errors.ts';
 import type { Context } from './context.ts';
 import { askWorker, showProcesses } from './master.ts';
-import { observe, observeOn, type Running } from './observe.ts';
+import { observeOn, type Running } from './observe.ts';
 import type { SwitchBy } from './proxy.ts';
 import { CommandRefused } from './refusal.ts';
 import { type Conversation, conversationOf, converse, isSocketGone } from './runtime.ts';
@@ -80,17 +80,37 @@ async function throughMaster<T>(
  * Asks the worker behind the admin socket, or, when that is gone, this one.
  * @throws ZDD_HAPROXY_DOWN, ZDD_HAPROXY_TIMEOUT
  */
-export async function observeNear(
+async function askNear<T>(
+  { admin, master }: Pick<Context, 'admin' | 'master'>,
+  pid: number,
+  signal: AbortSignal,
+  talk: (conversation: Pick<Conversation, 'ask'>) => Promise<T>,
+): Promise<T | undefined> {
+  try {
+    return await converse(admin, signal, talk);
+  } catch (error) {
+    if (!isSocketGone(error)) throw error;
+    return await askWorker(master, pid, signal, (ask) => talk({ ask }));
+  }
+}
+
+/** What the worker there has. @throws ZDD_HAPROXY_DOWN, ZDD_HAPROXY_TIMEOUT */
+export function observeNear(
   context: Pick<Context, 'admin' | 'master'>,
   pid: number,
   signal: AbortSignal,
 ): Promise<Running | undefined> {
-  try {
-    return await observe(context.admin, signal);
-  } catch (error) {
-    if (!isSocketGone(error)) throw error;
-    return await askWorker(context.master, pid, signal, (ask) => observeOn({ ask }));
-  }
+  return askNear(context, pid, signal, observeOn);
+}
+
+/** Whether this worker is the one that answers there. @throws ZDD_HAPROXY_DOWN, ZDD_HAPROXY_TIMEOUT */
+export async function isNear(
+  context: Pick<Context, 'admin' | 'master'>,
+  pid: number,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const info = await askNear(context, pid, signal, ({ ask }) => ask('show info'));
+  return info !== undefined && parseInfo(info).pid === pid;
 }
 
 /**

@@ -16,17 +16,20 @@ const SUITES: ReadonlyMap<string, string> = new Map([
   ['3.2', 'sid'],
 ]);
 
-/** Of what HAProxy depends on, its libraries; the rest is for installing it. */
-const LIBRARIES = /^(haproxy|lib|zlib|openssl|gcc)/;
+/** The programs that are taken: HAProxy, and a curl of its time, which speaks HTTP/3. */
+const PROGRAMS = { haproxy: 'usr/sbin/haproxy', curl: 'usr/bin/curl' } as const;
+/** Of what they depend on, the libraries; the rest is for installing them. */
+const LIBRARIES = /^(haproxy|curl|lib|zlib|openssl|gcc)/;
 
 /** The versions that `anotherHaproxy` knows. */
 export const OTHER_VERSIONS = [...SUITES.keys()];
 
 /**
  * Gets Debian's package of another HAProxy through this machine's own apt, which keeps its mirrors and
- * keys, unpacks it beside the installed one and changes nothing else. It runs with its own C library.
+ * keys, unpacks it beside the installed one and changes nothing else. It runs with its own C library. So
+ * does the curl of that Debian.
  * @param cache folder that may be kept: what is there is not fetched again
- * @returns a folder with a `haproxy` in it, to be put first in PATH
+ * @returns a folder with a `haproxy` and a `curl` in it, to be put first in PATH
  * @throws Error when this machine is no Debian, or its mirror has that version no more
  */
 export function anotherHaproxy(version: string, cache: string): string {
@@ -34,14 +37,14 @@ export function anotherHaproxy(version: string, cache: string): string {
   if (suite === undefined) {
     throw new Error(`--haproxy takes ${OTHER_VERSIONS.join(' or ')}, not ${version}`);
   }
-  const folder = join(cache, `haproxy-${version}`);
+  const folder = join(cache, `debian-${suite}`);
   if (!existsSync(folder)) {
     const making = `${folder}.making`;
     rmSync(making, { recursive: true, force: true });
     fetchPackages(suite, making);
     renameSync(making, folder);
   }
-  return writeLauncher(folder);
+  return writeLaunchers(folder);
 }
 
 function fetchPackages(suite: string, folder: string): void {
@@ -69,7 +72,7 @@ function fetchPackages(suite: string, folder: string): void {
     });
   };
   apt('update');
-  apt('install', '-y', '--download-only', '--no-install-recommends', 'haproxy');
+  apt('install', '-y', '--download-only', '--no-install-recommends', ...Object.keys(PROGRAMS));
   for (const name of readdirSync(join(folder, 'archives'))) {
     if (!LIBRARIES.test(name)) continue;
     execFileSync('dpkg-deb', ['-x', join(folder, 'archives', name), join(folder, 'root')]);
@@ -91,17 +94,19 @@ function mirror(): string {
 }
 
 /** HAProxy executes itself anew when it is reloaded, by the name it was started with: the launcher's. */
-function writeLauncher(folder: string): string {
+function writeLaunchers(folder: string): string {
   const bin = join(folder, 'bin');
-  const launcher = join(bin, 'haproxy');
   const libraries = join(folder, 'root/usr/lib/x86_64-linux-gnu');
   mkdirSync(bin, { recursive: true });
-  writeFileSync(
-    launcher,
-    `#!/bin/sh
-exec '${libraries}/ld-linux-x86-64.so.2' --argv0 '${launcher}' --library-path '${libraries}' '${folder}/root/usr/sbin/haproxy' "$@"
+  for (const [name, program] of Object.entries(PROGRAMS)) {
+    const launcher = join(bin, name);
+    writeFileSync(
+      launcher,
+      `#!/bin/sh
+exec '${libraries}/ld-linux-x86-64.so.2' --argv0 '${launcher}' --library-path '${libraries}' '${folder}/root/${program}' "$@"
 `,
-  );
-  chmodSync(launcher, 0o755);
+    );
+    chmodSync(launcher, 0o755);
+  }
   return bin;
 }

@@ -36,15 +36,10 @@ export function serverOptions({ maxconn, slowStartMs = 0 }: DesiredServer): stri
 export const LONG_ANSWER_NICE = 7;
 
 /**
- * The backend of an app. What holds for the app whoever routes to it stands here, not in our
+ * The backend of an app but for its servers. What holds for the app whoever routes to it stands here, not in our
  * frontend: an admin's own may send it requests too.
  */
-export function backend(
-  app: DesiredApp,
-  chroot: string | undefined,
-  withServers: boolean,
-  mapFolder: string,
-): string[] {
+export function backend(app: DesiredApp, mapFolder: string): string[] {
   return [
     `backend ${backendOf(app.app)}`,
     ...backendSettings(app),
@@ -65,7 +60,6 @@ export function backend(
     '  # Marks answers that are open by nature: they drain as WebSockets do.',
     `  http-response set-nice ${LONG_ANSWER_NICE} if { res.fhdr(content-type) -m beg -i text/event-stream application/grpc }`,
     ...healthCheck(app),
-    ...(withServers ? app.servers.map((server) => serverLine(server, chroot)) : []),
   ];
 }
 
@@ -102,7 +96,8 @@ function healthCheck({ check }: DesiredApp): string[] {
   ];
 }
 
-function serverLine(server: DesiredServer, chroot: string | undefined): string {
+/** A server of such a backend, below its settings. @param chroot of HAProxy */
+export function serverLine(server: DesiredServer, chroot: string | undefined): string {
   const { name, address, state } = server;
   const place = /^(r\d+)(?:-[0-9a-z]+)*?-d(\d+)-(.+?)-(\d+)$/.exec(name);
   const comment =

@@ -1,4 +1,4 @@
-import { link, mkdir, rename, rm } from 'node:fs/promises';
+import { link, mkdir, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { checkConfig } from './check.ts';
 import {
@@ -38,15 +38,18 @@ export interface Draft {
  * Begins to write and to check a successor of the file, which takes as long as everything else of a
  * switch. Mode stays, and the owner too when we are root; an ordinary user owns what it writes, in the
  * group of the folder. A link is followed.
+ * @param madeFrom what the file says, if that is known
  */
 export function draftConfig(
   path: string,
   text: string,
   binary: string,
   signal: AbortSignal,
+  madeFrom?: string,
 ): Draft {
   const discarded = new AbortController();
-  const checking = checked(path, text, binary, AbortSignal.any([signal, discarded.signal]));
+  const either = AbortSignal.any([signal, discarded.signal]);
+  const checking = checked(path, text, binary, either, madeFrom);
   // Without `place` nobody needs to hear why it failed.
   const passed = checking.catch(() => undefined);
   let counts = true;
@@ -80,7 +83,7 @@ export async function writeConfig(
   signal: AbortSignal,
   madeFrom?: string,
 ): Promise<void> {
-  const draft = draftConfig(path, text, binary, signal);
+  const draft = draftConfig(path, text, binary, signal, madeFrom);
   try {
     await draft.place(madeFrom);
   } finally {
@@ -99,6 +102,7 @@ async function checked(
   text: string,
   binary: string,
   signal: AbortSignal,
+  madeFrom: string | undefined,
 ): Promise<Successor> {
   const target = await targetOf(path);
   const folder = dirname(target);
@@ -106,7 +110,7 @@ async function checked(
   try {
     await mkdir(folder, { recursive: true });
     await writeLike(temporary, text, target);
-    const before = await readConfig(target);
+    const before = madeFrom ?? (await readConfig(target));
     // The disk has time to take it while HAProxy reads it.
     await Promise.all([
       checkConfig(temporary, { target, text, before }, binary, signal),
@@ -124,12 +128,13 @@ async function replaceBy({ target, temporary }: Successor, madeFrom?: string): P
   const folder = dirname(target);
   const kept = `${temporary}.previous`;
   try {
+    const isLinked = await nameTwice(target, kept);
     const before = await readConfig(target);
     // An emptied file says nothing that anybody would want back.
     const keeps = before !== undefined && !isBlank(before);
-    if (keeps) await nameTwice(target, before, kept);
-    const now = (await readConfig(target)) ?? '';
-    if (madeFrom !== undefined && now !== madeFrom) throw new ConfigEdited();
+    if (keeps && !isLinked) await writeDurably(kept, before, target);
+    const now = keeps && !isLinked ? await readConfig(target) : before;
+    if (madeFrom !== undefined && (now ?? '') !== madeFrom) throw new ConfigEdited();
     await rename(temporary, target);
     if (keeps) await keepPrevious(target, before, kept);
     await syncAt(folder);
@@ -145,8 +150,11 @@ async function replaceBy({ target, temporary }: Successor, madeFrom?: string): P
  * The file itself is kept by a second name: nothing of it, on a host with many apps half a megabyte,
  * is written again. The kernel lets only an owner do so; of root's file a copy is kept.
  */
-async function nameTwice(target: string, before: string, kept: string): Promise<void> {
-  await link(target, kept).catch(() => writeDurably(kept, before, target));
+function nameTwice(target: string, kept: string): Promise<boolean> {
+  return link(target, kept).then(
+    () => true,
+    () => false,
+  );
 }
 
 /**
@@ -154,7 +162,8 @@ async function nameTwice(target: string, before: string, kept: string): Promise<
  * the one in place empties the other. If that has just happened, what it said is written again.
  */
 async function keepPrevious(target: string, before: string, kept: string): Promise<void> {
-  if (isBlank(await readConfig(kept))) {
+  const { size } = await stat(kept);
+  if (size !== Buffer.byteLength(before) && isBlank(await readConfig(kept))) {
     await rm(kept, { force: true });
     await writeDurably(kept, before, target);
   }

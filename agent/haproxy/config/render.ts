@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import type { LogPlace } from '../access-log/format.ts';
 import type { DesiredApp, DesiredProxy, DesiredTls } from '../proxy.ts';
 import { userlist } from './access.ts';
-import { backend } from './backend.ts';
+import { backend, serverLine } from './backend.ts';
 import { frontend, nobody } from './frontend.ts';
 import { holdFlag, holdScriptPath } from './hold.ts';
 import { logRing } from './log-ring.ts';
@@ -51,12 +51,14 @@ export function renderRegion(desired: DesiredProxy, options: RenderOptions): Ren
   const apps = [...desired.apps].sort((a, b) => (a.app < b.app ? -1 : a.app > b.app ? 1 : 0));
   const { bind, bindTls = [] } = options;
   const tls = bind.length > 0 && bindTls.length > 0 ? desired.tls : undefined;
-  const shapeText = render(apps, options, '', false, tls !== undefined);
+  // Made once: of a host with many apps these are nearly all of it.
+  const settings = new Map(apps.map((app) => [app, backend(app, options.mapFolder)]));
+  const shapeText = render(settings, options, '', false, tls !== undefined);
   const shape = createHash('sha256').update(shapeText).digest('hex').slice(0, 16);
   const routes = bind.length > 0 && apps.length > 0;
   const splits = apps.some(({ split, sticky }) => split !== undefined || sticky !== undefined);
   return {
-    text: render(apps, options, shape, true, tls !== undefined),
+    text: render(settings, options, shape, true, tls !== undefined),
     shape,
     maps: routes || splits ? routeMaps(desired, routes) : undefined,
     holds: holds(apps),
@@ -64,8 +66,9 @@ export function renderRegion(desired: DesiredProxy, options: RenderOptions): Ren
   };
 }
 
+/** @param settings each app, and its backend but for the servers */
 function render(
-  apps: readonly DesiredApp[],
+  settings: ReadonlyMap<DesiredApp, readonly string[]>,
   options: RenderOptions,
   shape: string,
   withServers: boolean,
@@ -73,6 +76,7 @@ function render(
 ): string {
   const { bind, bindTls = [], http3 = false, chroot, mapFolder, accessLog } = options;
   const tls = takesTls ? { bind: bindTls, folder: mapFolder, http3 } : undefined;
+  const apps = [...settings.keys()];
   const noApps = apps.length === 0;
   const sections = [
     [
@@ -89,8 +93,8 @@ function render(
       ? []
       : [frontend(bind, noApps ? undefined : mapFolder, accessLog, tls), nobody(noApps)]),
     ...apps.map(userlist).filter((lines) => lines.length > 0),
-    ...apps.flatMap((app) => [
-      backend(app, chroot, withServers, mapFolder),
+    ...[...settings].flatMap(([app, lines]) => [
+      withServers ? [...lines, ...app.servers.map((server) => serverLine(server, chroot))] : lines,
       maintenanceFlag(app, withServers),
       ...[holdFlag(app, withServers)].filter((lines) => lines.length > 0),
       ...[shadowFlag(app)].filter((lines) => lines.length > 0),

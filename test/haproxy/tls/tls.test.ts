@@ -318,23 +318,3 @@ it('a port that a frontend of the admin has is not taken a second time', async (
   );
   await expect(lab.proxy.requireTls()).rejects.toMatchObject({ code: 'ZDD_TLS_UNAVAILABLE' });
 });
-
-it('HTTP/3 is offered where HAProxy has QUIC, and nowhere else is anything different', async () => {
-  await lab.close();
-  lab = await openLab({ bindTls: () => [`127.0.0.1:${port}`], http3: () => true });
-  await lab.app('r1');
-  await lab.proxy.open(soon());
-  const hasQuic = (await program('haproxy', ['-vv'])).out.includes('+QUIC ');
-  await apply(tlsOf(certificate(one)));
-  const { status, headers } = await getHttp2(port, 'shop.example.com', ca.root);
-  expect([status, headers['alt-svc']]).toEqual([
-    200,
-    hasQuic ? `h3=":${port}"; ma=3600` : undefined,
-  ]);
-  const udp = (await readFile('/proc/net/udp', 'utf8')).toLowerCase();
-  expect(udp.includes(`:${port.toString(16).padStart(4, '0')} `)).toBe(hasQuic);
-  expect(await rawGet(lab.port, 'shop.example.com', '/')).not.toMatch(/alt-svc/i);
-  expect((await apply(tlsOf(certificate(renewed)))).reloaded).toBe(false);
-  expect(await fingerprintAt('shop.example.com')).toBe(certificate(renewed).fingerprint);
-  expect(await differences(tlsOf(certificate(renewed)))).toEqual([]);
-});
