@@ -95,7 +95,7 @@ export async function hold(
   if (slots.length === 0) return 'takes no traffic';
   await host.traffic.apply(host, task.signal, task.app);
   say(host, task, `new requests wait, for ${formatDuration(holdMs)} at most`);
-  const left = Math.max(LEAST_MS, since + holdMs * THIRDS.drained - host.now());
+  const left = Math.max(LEAST_MS, since + partOf(holdMs, 'drained') - host.now());
   const isEmpty = await empty(host, task, await quickly(host, task, leaving, policy, left), left);
   if (!isEmpty) {
     const [one] = await host.proxy.connections(task.app, namesOf(slots), task.signal);
@@ -128,7 +128,7 @@ export async function comeBack(
   const { holdMs = 0, probeWithinMs } = policy;
   await host.traffic.apply(host, task.signal, task.app);
   const failed = trafficSlots(host, task.app, candidate);
-  const left = Math.max(LEAST_MS, holdMs * THIRDS.back);
+  const left = Math.max(LEAST_MS, partOf(holdMs, 'back'));
   // What still runs on it then is cut: everybody else waits for it.
   await empty(host, task, await quickly(host, task, candidate, policy, left), left);
   await stopSlots(host, failed, task.signal);
@@ -154,7 +154,7 @@ export async function inTime<T>(
   if (!isHeld(state) || heldSince === undefined || holdMs === undefined) {
     return await work(task, Number.POSITIVE_INFINITY);
   }
-  const leftMs = Math.max(LEAST_MS, heldSince + holdMs * THIRDS.ready - host.now());
+  const leftMs = Math.max(LEAST_MS, heldSince + partOf(holdMs, 'ready') - host.now());
   // A probe that comes to its own end says more.
   const enough = AbortSignal.timeout(leftMs + LEAST_MS);
   try {
@@ -163,7 +163,7 @@ export async function inTime<T>(
     if (!enough.aborted || task.signal.aborted) throw error;
     throw new ZddError(
       'ZDD_HOLD_TIMEOUT',
-      `the new release was not ready ${formatDuration(holdMs * THIRDS.ready)} after requests began to wait for it`,
+      `the new release was not ready ${formatDuration(partOf(holdMs, 'ready'))} after requests began to wait for it`,
       { tries: ['set hold.within in zdd.yaml, then: zdd-agent push'], cause: error },
     );
   }
@@ -203,6 +203,11 @@ async function quickly(
     requestsUntil: Number.MAX_SAFE_INTEGER,
     pacePerSecond: Math.max(policy.pacePerSecond, Math.ceil((long * 2_000) / withinMs)),
   };
+}
+
+/** In whole ms: a timer takes nothing else. */
+function partOf(holdMs: number, part: keyof typeof THIRDS): number {
+  return Math.round(holdMs * THIRDS[part]);
 }
 
 function namesOf(slots: readonly HostSlot[]): string[] {

@@ -59,7 +59,7 @@ test('a release that never becomes healthy makes place again, and nothing is los
   const pushed = await pushAlone(
     host,
     { version: 'v3', health: 'never' },
-    { hold: { within: '9s' } },
+    { hold: { within: '10s' } },
   );
   expect(pushed.stderr).toContain('ZDD_PROBE_TIMEOUT');
   expect(pushed.code).toBe(20);

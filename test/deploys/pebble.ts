@@ -12,7 +12,7 @@ export interface AcmeServer {
   readonly directory: string;
   /** Whom it trusts: for NODE_EXTRA_CA_CERTS. */
   readonly ca: string;
-  /** Names that lead to this machine; others do not exist. */
+  /** Names that lead to the host; others do not exist. */
   readonly names: Set<string>;
   /** The root of what it issues. */
   root(): Promise<string>;
@@ -20,6 +20,16 @@ export interface AcmeServer {
   said(): string;
   stop(): Promise<void>;
 }
+
+/** Where a server and the host that asks it are: this machine unless a test says otherwise. */
+export interface Places {
+  /** Where it listens. */
+  readonly own: string;
+  /** Where its names lead. */
+  readonly host: string;
+}
+
+const HERE: Places = { own: '127.0.0.1', host: '127.0.0.1' };
 
 /**
  * @param httpPort where it asks for the answers, in place of 80
@@ -29,21 +39,22 @@ export async function startAcmeServer(
   authority: Authority,
   httpPort: number,
   lifeS: number,
+  { own, host }: Places = HERE,
 ): Promise<AcmeServer> {
   const names = new Set<string>();
-  const dns = await startDns(names);
+  const dns = await startDns(names, host);
   const [port, management] = [await freePort(), await freePort()];
   const [chain, key] = await writePair(
     authority.folder,
     'pebble',
-    await authority.issue(['localhost', 'IP:127.0.0.1']),
+    await authority.issue(['localhost', 'IP:127.0.0.1', `IP:${own}`]),
   );
   const ca = join(authority.folder, 'pebble-ca.pem');
   await writeFile(ca, authority.root);
   const config = join(authority.folder, 'pebble.json');
   const pebble = {
-    listenAddress: `127.0.0.1:${port}`,
-    managementListenAddress: `127.0.0.1:${management}`,
+    listenAddress: `${own}:${port}`,
+    managementListenAddress: `${own}:${management}`,
     certificate: chain,
     privateKey: key,
     httpPort,
@@ -70,7 +81,7 @@ export async function startAcmeServer(
   }
   const failed = new Promise<never>((_resolve, reject) => child.once('error', reject));
   const fetched = (path: string, of: number): Promise<string> =>
-    fetchText(`https://127.0.0.1:${of}${path}`, authority.root);
+    fetchText(`https://${own}:${of}${path}`, authority.root);
   await Promise.race([
     failed,
     until('pebble answers', () => {
@@ -82,7 +93,7 @@ export async function startAcmeServer(
     }),
   ]);
   return {
-    directory: `https://127.0.0.1:${port}/dir`,
+    directory: `https://${own}:${port}/dir`,
     ca,
     names,
     root: () => fetched('/roots/0', management),
@@ -98,11 +109,12 @@ async function stop(child: ChildProcess, dns: Socket): Promise<void> {
   await once(child, 'exit');
 }
 
-/** The smallest DNS server: known names are 127.0.0.1, others do not exist. */
-async function startDns(names: ReadonlySet<string>): Promise<Socket> {
+/** The smallest DNS server: known names lead to one address, others do not exist. */
+async function startDns(names: ReadonlySet<string>, address: string): Promise<Socket> {
   const socket = createSocket('udp4');
+  const bytes = address.split('.').map(Number);
   socket.on('message', (query, from) =>
-    socket.send(answerTo(query, names), from.port, from.address),
+    socket.send(answerTo(query, names, bytes), from.port, from.address),
   );
   socket.bind(0, '127.0.0.1');
   await once(socket, 'listening');
@@ -110,7 +122,7 @@ async function startDns(names: ReadonlySet<string>): Promise<Socket> {
 }
 
 /** RFC 1035: the header, the question as it came, and one address. */
-function answerTo(query: Buffer, names: ReadonlySet<string>): Buffer {
+function answerTo(query: Buffer, names: ReadonlySet<string>, address: readonly number[]): Buffer {
   const labels: string[] = [];
   let at = 12;
   for (let length = query[at] ?? 0; length > 0; length = query[at] ?? 0) {
@@ -126,7 +138,7 @@ function answerTo(query: Buffer, names: ReadonlySet<string>): Buffer {
   header.writeUInt16BE(1, 4);
   header.writeUInt16BE(isKnown && isAddress ? 1 : 0, 6);
   // A pointer to the question's name, A, IN, no caching, four bytes.
-  const answer = Buffer.from([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4, 127, 0, 0, 1]);
+  const answer = Buffer.from([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4, ...address]);
   return Buffer.concat([header, question, ...(isKnown && isAddress ? [answer] : [])]);
 }
 

@@ -6,6 +6,7 @@ import { promisify } from 'node:util';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { renderComplete } from '../../agent/haproxy/config/complete.ts';
+import { HOLD_SCRIPT, holdScriptPath } from '../../agent/haproxy/config/hold.ts';
 import { MAP_NAMES, mapPath, mapText } from '../../agent/haproxy/config/maps.ts';
 import { checkDesired } from '../../agent/haproxy/config/names.ts';
 import { chrootOf, writtenServers } from '../../agent/haproxy/config/read.ts';
@@ -57,6 +58,22 @@ const blog: DesiredApp = {
   ],
 };
 const desired: DesiredProxy = { apps: [shop, blog] };
+/** With a rule for everything that an app may ask for. */
+const every: DesiredApp = {
+  ...shop,
+  app: 'every',
+  routes: routes('every.example.com'),
+  refused: ['/_drain'],
+  hold: { on: false, withinMs: 30_000, requests: 2_000 },
+  split: {
+    preview: { header: { name: 'X-Preview', value: null }, ips: ['10.0.0.1'] },
+    share: null,
+  },
+  hsts: { maxAgeS: 3_600, subdomains: true, preload: false },
+  overload: { queueMs: 1_000, page: '<p>Full.</p>' },
+  sticky: { lingering: [] },
+  shadow: { headers: [], bodies: [] },
+};
 
 describe('the rendered region', () => {
   it('is as in the golden file', async () => {
@@ -68,12 +85,16 @@ describe('the rendered region', () => {
     try {
       const file = join(folder, 'haproxy.cfg');
       const complete = renderComplete({ adminSocket: join(folder, 'admin.sock') });
-      const { text, maps } = renderRegion(desired, {
-        ...options,
-        mapFolder: folder,
-        accessLog: { port: 18_400, name: 'zdd-1a2b3c4d' },
-      });
+      const { text, maps } = renderRegion(
+        { apps: [...desired.apps, every] },
+        {
+          ...options,
+          mapFolder: folder,
+          accessLog: { port: 18_400, name: 'zdd-1a2b3c4d' },
+        },
+      );
       await writeFile(file, replaceRegion(complete, text));
+      await writeFile(holdScriptPath(folder), HOLD_SCRIPT);
       for (const name of MAP_NAMES) {
         await writeFile(mapPath(folder, name), mapText(name, maps?.[name] ?? new Map()));
       }

@@ -4,8 +4,8 @@ import { holdRule } from './hold.ts';
 import { maintenanceRule, quoteText } from './maintenance.ts';
 import { addressText, backendOf } from './names.ts';
 import { shadowRules } from './shadow.ts';
-import { splitRules } from './split.ts';
-import { stickyRules } from './sticky.ts';
+import { splitChoice, splitRules } from './split.ts';
+import { stickyChoice, stickyRules } from './sticky.ts';
 import { hstsRules } from './tls.ts';
 import { PLAIN, quote } from './words.ts';
 
@@ -59,6 +59,8 @@ export function backend(app: DesiredApp, mapFolder: string): string[] {
     ...shadowRules(app),
     '  # Marks answers that are open by nature: they drain as WebSockets do.',
     `  http-response set-nice ${LONG_ANSWER_NICE} if { res.fhdr(content-type) -m beg -i text/event-stream application/grpc }`,
+    ...splitChoice(app),
+    ...stickyChoice(app),
     ...healthCheck(app),
   ];
 }

@@ -41,10 +41,15 @@ export function splitRules(app: DesiredApp, folder: string): string[] {
     rule(
       'set-var(txn.zdd_server) var(txn.zdd_share),field(4,/),concat(,txn.zdd_index) if zdd_shared zdd_chosen',
     ),
-    '  use-server %[var(txn.zdd_server)] if { var(txn.zdd_server) -m found }',
     setCookie('', '!{ ssl_fc }'),
     setCookie('; Secure', '{ ssl_fc }'),
   ];
+}
+
+/** Sends a user to the candidate. HAProxy wants it after all rules that it goes by, and warns else. */
+export function splitChoice({ split }: DesiredApp): string[] {
+  if (split === undefined) return [];
+  return ['  use-server %[var(txn.zdd_server)] if { var(txn.zdd_server) -m found }'];
 }
 
 function setCookie(attributes: string, condition: string): string {

@@ -10,7 +10,7 @@ export function stickyCookie(app: string): string {
 /**
  * A user stays with the server that answered him while the map has it; who comes with the name of any
  * other is given one that takes new requests, and its name with the answer. So no cookie leads nowhere
- * for longer than one answer. After the rules that divide users: a candidate's share goes first.
+ * for longer than one answer.
  */
 export function stickyRules({ app, sticky }: DesiredApp, folder: string): string[] {
   if (sticky === undefined) return [];
@@ -21,9 +21,14 @@ export function stickyRules({ app, sticky }: DesiredApp, folder: string): string
     `  # Users stay with the server in their cookie while it stands in ${mapPath('', 'stays').slice(1)}.`,
     `  http-request set-var(txn.zdd_at) req.cook(${cookie})`,
     `  http-request set-var(txn.zdd_stay) str(${backendOf(app)}/),concat(,txn.zdd_at),map_str(${mapPath(folder, 'stays')})`,
-    '  use-server %[var(txn.zdd_at)] if { var(txn.zdd_stay) -m found }',
     '  http-response set-var(txn.zdd_by) srv_name',
     setCookie('', '!{ ssl_fc }'),
     setCookie('; Secure', '{ ssl_fc }'),
   ];
+}
+
+/** Sends a user to his server; after the choice by share, which goes first. */
+export function stickyChoice({ sticky }: DesiredApp): string[] {
+  if (sticky === undefined) return [];
+  return ['  use-server %[var(txn.zdd_at)] if { var(txn.zdd_stay) -m found }'];
 }

@@ -94,9 +94,21 @@ async function forgetOthers(host: Host): Promise<void> {
 function unusable({ cert, key }: CertificateFile, cause: unknown): ZddError {
   if (cause instanceof ZddError) return cause;
   const why = cause instanceof Error ? cause.message : String(cause);
+  const paths = [cert, key].filter((path) => path !== undefined);
   return new ZddError('ZDD_CERT_INVALID', 'a file of agent.yaml cannot be read', {
     evidence: [['error', why]],
-    tries: [cert, key].flatMap((path) => (path === undefined ? [] : [`namei -l ${path}`])),
+    tries: closed(cause, paths) ?? paths.map((path) => `namei -l ${path}`),
     cause,
   });
+}
+
+/** What opens a file, or a folder above it, that is closed to the agent's user. */
+function closed(cause: unknown, paths: readonly string[]): readonly string[] | undefined {
+  if (!(cause instanceof Error && 'code' in cause && cause.code === 'EACCES')) return undefined;
+  const path = paths.find((each) => 'path' in cause && cause.path === each) ?? paths[0];
+  return [
+    // Not group zdd, in which is whoever may deploy.
+    `sudo chgrp zdd-agent ${path} && sudo chmod 640 ${path}`,
+    `namei -l ${path}        each folder above needs x for the agent's user`,
+  ];
 }

@@ -4,6 +4,8 @@ import { Agent, request } from 'node:https';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { connect, type TLSSocket } from 'node:tls';
 
+const HERE = '127.0.0.1';
+
 /** What a new handshake for a name is shown. */
 export interface Shown {
   readonly names: string;
@@ -22,10 +24,11 @@ export async function shake(
   name: string,
   ca: string,
   options: { readonly maxVersion?: 'TLSv1.1' | 'TLSv1.2' } = {},
+  host = HERE,
 ): Promise<Shown | string> {
   const { promise, resolve } = Promise.withResolvers<Shown | string>();
   const socket: TLSSocket = connect({
-    host: '127.0.0.1',
+    host,
     port,
     servername: name,
     ca,
@@ -57,11 +60,12 @@ export async function getHttp2(
   name: string,
   ca: string,
   path = '/',
+  host = HERE,
 ): Promise<{ status: number; body: string; headers: Readonly<Record<string, unknown>> }> {
   const session = connectHttp2(`https://${name}:${port}`, {
     ca,
     lookup: (_host, options, done) =>
-      options.all ? done(null, [{ address: '127.0.0.1', family: 4 }]) : done(null, '127.0.0.1', 4),
+      options.all ? done(null, [{ address: host, family: 4 }]) : done(null, host, 4),
   });
   try {
     return await new Promise((resolve, reject) => {
@@ -105,7 +109,13 @@ export interface TlsLoad {
 }
 
 /** Half of the clients keep their connection, half shake hands for each request. */
-export function startTlsLoad(port: number, name: string, ca: string, clients = 8): TlsLoad {
+export function startTlsLoad(
+  port: number,
+  name: string,
+  ca: string,
+  clients = 8,
+  host = HERE,
+): TlsLoad {
   const outcomes: string[] = [];
   const shown: string[] = [];
   let stopping = false;
@@ -122,7 +132,7 @@ export function startTlsLoad(port: number, name: string, ca: string, clients = 8
   function one(agent: Agent): Promise<string> {
     return new Promise((resolve) => {
       const sent = request(
-        { host: '127.0.0.1', port, servername: name, headers: { host: name }, ca, agent },
+        { host, port, servername: name, headers: { host: name }, ca, agent },
         (response) => {
           response.resume();
           response.on('error', (error) => resolve(`cut: ${error.message}`));

@@ -39,14 +39,15 @@ export class Laptop implements AsyncDisposable {
   }
 
   /** Starts a command; `input` is all of its standard input. */
-  start([verb = '', ...rest]: readonly string[], input = ''): Running {
+  start(words: readonly string[], input = ''): Running {
     const { args, env } = this.way;
-    const child = spawn(CLI, [verb, ...args, ...rest], {
+    const option = words.findIndex((word) => word.startsWith('-'));
+    const child = spawn(CLI, words.toSpliced(option < 0 ? words.length : option, 0, ...args), {
       env: environment({ env }),
       stdio: ['pipe', 'pipe', 'pipe'],
     });
     child.stdin.end(input);
-    return watchChild(child, [verb, ...rest].join(' '), DEADLINE_MS);
+    return watchChild(child, words.join(' '), DEADLINE_MS);
   }
 
   async run(...args: readonly string[]): Promise<Ran> {
