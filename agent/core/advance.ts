@@ -73,6 +73,8 @@ export function advance(state: AppState, deployment: Deployment, now: number): R
       });
     case 'promoting':
       return succeed(state, deployment, phase, now);
+    case 'renewing':
+      return end(state, deployment, 'succeeded', null, []);
     case 'closing':
       return closed(state, deployment, phase, now);
     case 'draining':

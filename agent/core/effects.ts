@@ -55,6 +55,12 @@ export type Effect =
       readonly previous: Generation | null;
     }
   | {
+      readonly do: 'renew';
+      readonly deployment: number;
+      readonly generation: Generation;
+      readonly processes: readonly string[];
+    }
+  | {
       readonly do: 'revert';
       readonly deployment: number;
       readonly candidate: Generation | null;
@@ -134,6 +140,10 @@ function deploymentEffects(state: AppState, whole: NonNullable<AppState['deploym
       return [{ do: 'bake', deployment, candidate: phase.candidate, until: phase.until }];
     case 'promoting':
       return [{ do: 'promote', deployment, candidate: phase.candidate, previous }];
+    case 'renewing': {
+      const { processes = [] } = whole.part ?? {};
+      return [{ do: 'renew', deployment, generation: phase.generation, processes }];
+    }
     case 'closing':
       return [{ do: 'close', deployment, leaving: phase.leaving }];
     case 'draining':

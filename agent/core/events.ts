@@ -1,4 +1,4 @@
-import type { Failure, Generation, Phase, Policy, Scale } from './model.ts';
+import type { Failure, Generation, Part, Phase, Policy, Scale } from './model.ts';
 
 /**
  * What a new deployment is about. A rollback to a warm generation names it as it stands; restart,
@@ -8,7 +8,7 @@ export type Target =
   | { readonly kind: 'artifact'; readonly artifact: string }
   | { readonly kind: 'release'; readonly release: string }
   | { readonly kind: 'warm'; readonly generation: Generation }
-  | { readonly kind: 'restart'; readonly release: string }
+  | { readonly kind: 'restart'; readonly release: string; readonly part?: Part }
   | { readonly kind: 'scale'; readonly release: string; readonly scale: Scale }
   | { readonly kind: 'start'; readonly release: string }
   /** What did not succeed is tried once more, as if it had been pushed again. */

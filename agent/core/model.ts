@@ -65,6 +65,16 @@ export interface Policy {
 /** Numbers of instances by process type, where they differ from what `zdd.yaml` says. */
 export type Scale = Readonly<Record<string, number>>;
 
+/** The process types that a restart is for, where it is not for all of them. */
+export interface Part {
+  readonly processes: readonly string[];
+  /**
+   * Requests reach one of them: a fresh generation takes over, to which the other process types are
+   * handed as they run. Where none does, stable stays and only its workers change.
+   */
+  readonly takesTraffic: boolean;
+}
+
 /** How a deployment can end. */
 export type Outcome = 'succeeded' | 'failed' | 'aborted' | 'rolled_back';
 
@@ -106,6 +116,8 @@ export type Phase =
     }
   /** Background workers change hands; after this the candidate is stable. */
   | { readonly name: 'promoting'; readonly candidate: Generation; readonly switchedAt: number }
+  /** Some of the workers of stable give way to fresh ones, traffic stays where it is. */
+  | { readonly name: 'renewing'; readonly generation: Generation }
   /** Of a stop, as are the two after it: HAProxy sends nothing new. */
   | { readonly name: 'closing'; readonly leaving: Generation }
   /** What has begun comes to its end. `since` is when new requests ended. */
@@ -116,7 +128,7 @@ export type Phase =
   /** Traffic and workers go back to the previous release. */
   | ({
       readonly name: 'reverting';
-      /** Null when it was a stop: nothing has come that would have to leave. */
+      /** Null when it was a stop, or workers of stable were renewed: no generation has to leave. */
       readonly candidate: Generation | null;
     } & WayBack);
 
@@ -160,6 +172,8 @@ export interface Deployment {
   /** What its candidate is started with; the app's own from its success on. */
   readonly scale: Scale;
   readonly phase: Phase;
+  /** Of a restart of some process types. */
+  readonly part?: Part;
   /** Since when new requests waited, where old and new may not run side by side. */
   readonly heldSince?: number;
 }

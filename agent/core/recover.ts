@@ -67,6 +67,8 @@ export function recover(state: AppState, observed: Observed): Recovery {
       return observed.candidateAlive
         ? finish(`${phase.name} goes on`)
         : undo('the instances of the new release are gone');
+    case 'renewing':
+      return finish('the workers go on changing');
     case 'closing':
     case 'draining':
     case 'stopping':

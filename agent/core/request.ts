@@ -28,6 +28,7 @@ export function request(
     policy,
     scale: target.kind === 'scale' ? target.scale : state.scale,
     phase,
+    ...(target.kind === 'restart' && target.part !== undefined ? { part: target.part } : {}),
   };
   const retiring =
     target.kind === 'warm'
@@ -87,6 +88,10 @@ function firstPhase(state: AppState, id: number, target: Target): Phase | null {
         ? { name: 'probing', candidate: target.generation }
         : null;
     case 'restart':
+      if (stable === null || stable.release !== target.release) return null;
+      return target.part?.takesTraffic === false
+        ? { name: 'renewing', generation: stable }
+        : fresh(target.release);
     case 'scale':
       return stable?.release === target.release ? fresh(target.release) : null;
     case 'start':
@@ -108,8 +113,10 @@ export function isWarm(state: AppState, wanted: Generation): boolean {
 }
 
 /** What people type to have such a deployment again: `restart`, `scale web=3`. */
-export function commandOf({ kind, scale }: Deployment): string {
+export function commandOf({ kind, scale, part }: Deployment): string {
   switch (kind) {
+    case 'restart':
+      return ['restart', ...(part?.processes ?? [])].join(' ');
     case 'deploy':
       return 'push';
     case 'scale':

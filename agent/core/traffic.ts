@@ -185,7 +185,7 @@ export function isServed(state: AppState): boolean {
     case 'stopping':
       return false;
     case 'reverting':
-      return state.stable !== null && phase.candidate !== null;
+      return state.stable !== null && state.deployment?.kind !== 'stop';
     default:
       return state.stable !== null;
   }

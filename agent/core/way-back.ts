@@ -45,6 +45,7 @@ export function giveUp(
     case 'switching':
     case 'baking':
     case 'promoting':
+    case 'renewing':
     case 'closing':
     case 'draining': {
       const candidate = candidateOf(phase);

@@ -20,18 +20,37 @@ export async function ensureSlots(
 ): Promise<readonly HostSlot[]> {
   const known = host.slots.of(app, generation);
   if (known.length > 0) return known;
+  const { deployment } = host.journal.state(app);
+  const part = deployment?.id === generation.deployment ? deployment.part : undefined;
+  return await addSlots(host, app, generation, generation, part?.processes);
+}
+
+/**
+ * Gives a generation slots, named after the one that they are started for.
+ * @param processes the process types that get some; all of them unless given
+ */
+export async function addSlots(
+  host: Host,
+  app: string,
+  generation: Generation,
+  namedAfter: Generation,
+  processes?: readonly string[],
+): Promise<HostSlot[]> {
   const config = configOf(host, app, generation);
   const taken = takenPorts(host);
   const records: HostSlot[] = [];
+  const positions: number[] = [];
   const scale = scaleOf(host.journal.state(app));
-  for (const slot of slotsOf(generation, processPlans(config, scale))) {
+  for (const [position, slot] of slotsOf(namedAfter, processPlans(config, scale)).entries()) {
+    if (processes?.includes(slot.process) === false) continue;
     const type = config.processes[slot.process];
     if (type === undefined) throw new Error(`slot ${slot.name} has no process type`);
     const listen = await placeFor(host, app, slot.name, slot.process, type, taken);
-    const spec = instanceSpec(host, app, generation, slot.name, slot.process, type, config, listen);
+    const spec = instanceSpec(host, app, namedAfter, slot.name, slot.process, type, config, listen);
     records.push({ ...slot, app, generation, spec });
+    positions.push(position);
   }
-  host.slots.add(records);
+  host.slots.add(records, positions);
   return records;
 }
 

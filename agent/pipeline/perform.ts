@@ -13,6 +13,7 @@ import { probe } from './probe.ts';
 import { handOverWorkers } from './promote.ts';
 import { prune } from './prune.ts';
 import { release } from './release.ts';
+import { renewWorkers, unrenewWorkers } from './renew.ts';
 import { revert } from './revert.ts';
 import { shadow } from './shadow.ts';
 import { smoke, smokeAfter } from './smoke.ts';
@@ -111,8 +112,21 @@ export async function perform(host: Host, task: Task, effect: Effect): Promise<P
       host.releases.judge(task.app, effect.candidate.release, 'good');
       return done(effect.deployment, 'promoting', said);
     }
+    case 'renew': {
+      const { generation, processes } = effect;
+      const said = await renewWorkers(host, task, generation, processes);
+      return done(effect.deployment, 'renewing', said);
+    }
     case 'revert': {
       const { candidate, previous, attempt } = effect;
+      const { part } = state.deployment ?? {};
+      if (previous !== null && part?.takesTraffic === false) {
+        const { processes } = part;
+        const said = await persist(host, task, 'the way back', () =>
+          unrenewWorkers(host, task, previous, processes),
+        );
+        return done(effect.deployment, 'reverting', said);
+      }
       const said = await revert(host, task, candidate, previous, attempt);
       return done(effect.deployment, 'reverting', said);
     }

@@ -16,11 +16,15 @@ export async function handOverWorkers(
   from: Generation | null,
   to: Generation | null,
 ): Promise<string> {
+  const carried = carryOver(host, task.app, from, to);
   const leaving = from === null ? [] : host.slots.of(task.app, from);
   const coming = to === null ? [] : await ensureSlots(host, task.app, to);
   await moveWorkers(host, task, leaving, coming);
-  const workers = coming.filter(({ takesTraffic }) => !takesTraffic);
+  const workers = coming.filter(({ takesTraffic, name }) => !takesTraffic && !carried.has(name));
   await stayAlive(host, task, workers);
+  if (carried.size > 0 && workers.length === 0) {
+    return `left as they run: ${[...carried].join(', ')}`;
+  }
   return workers.length === 0
     ? 'nothing to hand over'
     : `workers on ${to?.release}: ${workers.map(({ name }) => name).join(', ')}`;
@@ -33,12 +37,43 @@ export async function handBackWorkers(
   from: Generation | null,
   to: Generation | null,
 ): Promise<void> {
+  carryOver(host, task.app, from, to);
   const leaving = from === null ? [] : host.slots.of(task.app, from);
   const coming = to === null ? [] : host.slots.of(task.app, to);
   await moveWorkers(host, task, leaving, coming);
 }
 
-async function moveWorkers(
+/**
+ * In a restart of some process types the workers of the others go on as they run: they belong to
+ * whichever of the two generations stays.
+ * @returns the names of their slots
+ */
+function carryOver(
+  host: Host,
+  app: string,
+  from: Generation | null,
+  to: Generation | null,
+): ReadonlySet<string> {
+  const part = host.journal.state(app).deployment?.part;
+  if (part === undefined || from === null || to === null) return new Set();
+  const others = ({ process }: HostSlot): boolean => !part.processes.includes(process);
+  const leaving = host.slots.of(app, from).filter(others);
+  host.slots.carry(
+    app,
+    from,
+    to,
+    leaving.map(({ name }) => name),
+  );
+  return new Set(
+    host.slots
+      .of(app, to)
+      .filter(others)
+      .map(({ name }) => name),
+  );
+}
+
+/** Stops and starts in the order that keeps apart what must not overlap. May be repeated. */
+export async function moveWorkers(
   host: Host,
   task: Task,
   leaving: readonly HostSlot[],

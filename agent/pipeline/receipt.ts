@@ -63,11 +63,13 @@ function describeTraffic(state: AppState, { deployment }: Ended, { lost }: Tally
       : state.stable === null
         ? 'no release serves yet'
         : `100 % on ${state.stable.release}`;
-  const moved = trafficMoved(deployment.phase) ? 'moved back' : 'untouched';
+  const stayed = deployment.part?.takesTraffic === false || !trafficMoved(deployment.phase);
+  const moved = stayed ? 'untouched' : 'moved back';
   return `${moved}: ${serving}, ${lost} requests lost`;
 }
 
 function subjectOf(phase: Phase): ReleaseId | null {
+  if (phase.name === 'renewing') return phase.generation.release;
   return 'leaving' in phase ? phase.leaving.release : (candidateOf(phase)?.release ?? null);
 }
 

@@ -5,7 +5,7 @@ import { verdictReport } from './verdict.ts';
 
 /**
  * The phases of a deployment, in order; `clearing` and `holding` are for what may not run twice,
- * `closing`, `draining` and `stopping` those of a stop, `returning` and `reverting` the way back.
+ * `renewing` is for workers that are restarted alone, `closing`, `draining` and `stopping` those of a stop, `returning` and `reverting` the way back.
  */
 export const PHASES = [
   'receiving',
@@ -22,6 +22,7 @@ export const PHASES = [
   'switching',
   'baking',
   'promoting',
+  'renewing',
   'closing',
   'draining',
   'stopping',

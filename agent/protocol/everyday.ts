@@ -14,8 +14,15 @@ const times = {
   probeTimeoutMs: z.int().min(1).optional(),
 };
 
-/** Body of restart and start. */
+/** Body of start. */
 export const againRequest = z.strictObject({ owner, ...times });
+
+/** Body of restart: all process types unless some are named. */
+export const restartRequest = z.strictObject({
+  owner,
+  ...times,
+  processes: z.array(z.string()).max(100).optional(),
+});
 export type AgainRequest = z.input<typeof againRequest>;
 
 /** Body of stop. */

@@ -25,11 +25,17 @@ export class Slots<Spec> {
     this.#statements = new Statements(database);
   }
 
-  /** Adds all slots of a generation at once, so that it never has only some. */
-  add(records: readonly SlotRecord<Spec>[]): void {
+  /**
+   * Adds all of these at once, so that a generation never has only some.
+   * @param positions where each stands among the slots of its generation; in this order unless given
+   */
+  add(
+    records: readonly SlotRecord<Spec>[],
+    positions: readonly number[] = records.map((_, index) => index),
+  ): void {
     for (const { app, generation } of records) this.#known.delete(keyOf(app, generation));
     inTransaction(this.#database, () => {
-      for (const [position, record] of records.entries()) {
+      for (const [index, record] of records.entries()) {
         this.#database
           .prepare(
             `INSERT OR REPLACE INTO slots
@@ -42,7 +48,7 @@ export class Slots<Spec> {
             record.generation.release,
             record.generation.deployment,
             record.process,
-            position,
+            positions[index] ?? index,
             Number(record.takesTraffic),
             Number(record.overlap),
             JSON.stringify(record.spec),
@@ -77,6 +83,28 @@ export class Slots<Spec> {
     this.#database
       .prepare('DELETE FROM slots WHERE app = ? AND release = ? AND deployment = ?')
       .run(app, generation.release, generation.deployment);
+  }
+
+  /** Some slots of one generation are of another from now on; what runs in them runs on. */
+  carry(app: string, from: Generation, to: Generation, names: readonly string[]): void {
+    for (const generation of [from, to]) this.#known.delete(keyOf(app, generation));
+    inTransaction(this.#database, () => {
+      for (const name of names) {
+        this.#statements
+          .of('UPDATE slots SET release = ?, deployment = ? WHERE app = ? AND name = ?')
+          .run(to.release, to.deployment, app, name);
+      }
+    });
+  }
+
+  /** Takes some slots out of their generation. */
+  drop(app: string, generation: Generation, names: readonly string[]): void {
+    this.#known.delete(keyOf(app, generation));
+    inTransaction(this.#database, () => {
+      for (const name of names) {
+        this.#statements.of('DELETE FROM slots WHERE app = ? AND name = ?').run(app, name);
+      }
+    });
   }
 
   #record(row: Record<string, unknown>): SlotRecord<Spec> {

@@ -5,16 +5,18 @@ export const restart: Command = {
   name: 'restart',
   summary: 'fresh instances of the live release',
   description:
-    'Starts fresh instances of the live release, probes them, moves traffic over and lets the old ones finish: no request is lost. The release command is not run again. Changed environment values are picked up.',
+    'Starts fresh instances of the live release, probes them, moves traffic over and lets the old ones finish: no request is lost. The release command is not run again. Changed environment values are picked up. With names of process types only these: of web the others run on untouched; of workers traffic stays where it is. One that may overlap has its successor alive before it is stopped.',
   examples: [
     ['zdd-agent restart', 'the app of this folder, every process type'],
+    ['zdd-agent restart worker', 'only the workers; web is not touched'],
     ['zdd-agent restart --bake 2m', 'and go back if the fresh ones do badly'],
   ],
-  args: [],
+  args: [{ name: '[PROCESS...]', description: 'process types to restart (all of them)' }],
   options: AGAIN_OPTIONS,
   async run(input, context) {
     const { steer } = await import('../watch/steer.ts');
-    const wish = await readAgain(input);
+    const processes = input.rest(0);
+    const wish = { ...(await readAgain(input)), ...(processes.length > 0 ? { processes } : {}) };
     return steer(context, { verb: 'restart', wish, detach: input.flag('detach') });
   },
 };

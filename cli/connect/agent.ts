@@ -105,7 +105,8 @@ export interface SteeringBody {
   readonly full?: boolean;
   /** A rollback although a contract was run. */
   readonly acrossContract?: boolean;
-  readonly processes?: Readonly<Record<string, number | null>>;
+  /** Of `scale` numbers by process type, of `restart` the process types it is for. */
+  readonly processes?: Readonly<Record<string, number | null>> | readonly string[];
   readonly bakeMs?: number;
   readonly probeTimeoutMs?: number;
 }

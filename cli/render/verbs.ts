@@ -16,6 +16,7 @@ export const VERBS: Readonly<Record<PhaseName, string>> = {
   switching: 'switch',
   baking: 'bake',
   promoting: 'promote',
+  renewing: 'renew',
   closing: 'close',
   draining: 'drain',
   stopping: 'stop',

@@ -509,6 +509,7 @@ test.each([
   ['rollback', ['r41'], { result: 'started', deployment: 58 }, { release: 'r41' }],
   ['promote', [], { result: 'promoting', deployment: 58 }, {}],
   ['restart', [], { result: 'started', deployment: 58 }, {}],
+  ['restart', ['worker'], { result: 'started', deployment: 58 }, { processes: ['worker'] }],
   ['restart', ['--bake', '2m'], { result: 'started', deployment: 58 }, { bakeMs: 120_000 }],
   [
     'scale',

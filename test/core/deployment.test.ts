@@ -29,6 +29,7 @@ import {
   PHASE_OF,
   POLICY,
   requested,
+  restartRequested,
   STAYING,
   STEPS,
   settle,
@@ -48,7 +49,7 @@ type Move =
   | { readonly kind: 'gate pauses' }
   | { readonly kind: 'push'; readonly alone: boolean; readonly canary: boolean }
   | { readonly kind: 'rollback'; readonly pick: number; readonly warm: boolean }
-  | { readonly kind: 'again'; readonly verb: 'restart' | 'scale' | 'start' }
+  | { readonly kind: 'again'; readonly verb: 'restart' | 'scale' | 'start' | 'renew' }
   | { readonly kind: 'stop' }
   | ({ readonly kind: 'crash' } & Observed);
 
@@ -111,7 +112,12 @@ const move: fc.Arbitrary<Move> = fc.oneof(
     weight: 3,
     arbitrary: fc.record({
       kind: fc.constant('again' as const),
-      verb: fc.constantFrom('restart' as const, 'scale' as const, 'start' as const),
+      verb: fc.constantFrom(
+        'restart' as const,
+        'scale' as const,
+        'start' as const,
+        'renew' as const,
+      ),
     }),
   },
   { weight: 2, arbitrary: fc.constant({ kind: 'stop' as const }) },
@@ -156,7 +162,10 @@ function eventOf(state: AppState, made: Move, id: number): AppEvent | null {
     }
     case 'again': {
       const release = standingRelease(state);
-      return release === null ? null : again(id, made.verb, release);
+      if (release === null) return null;
+      return made.verb === 'renew'
+        ? restartRequested(id, release, id % 2 === 0)
+        : again(id, made.verb, release);
     }
     case 'stop':
       return stopRequested(id);

@@ -81,6 +81,7 @@ export const PHASE_OF = {
   switch: 'switching',
   bake: 'baking',
   promote: 'promoting',
+  renew: 'renewing',
   revert: 'reverting',
   close: 'closing',
   empty: 'draining',
@@ -133,6 +134,17 @@ export function again(id: number, kind: 'restart' | 'scale' | 'start', release: 
       ? ({ kind, release, scale: { web: 1 + (id % 3) } } as const)
       : ({ kind, release } as const);
   return { type: 'requested', id, target, owner: 'me@laptop', source: '', policy: POLICY };
+}
+
+/** A restart of web or of the workers, and of nothing else. */
+export function restartRequested(
+  id: number,
+  release: string,
+  takesTraffic: boolean,
+): Extract<AppEvent, { type: 'requested' }> {
+  const part = { processes: [takesTraffic ? 'web' : 'worker'], takesTraffic };
+  const policy = { ...POLICY, bakeMs: 0, warmMs: 0 };
+  return { ...requested(id, policy), target: { kind: 'restart', release, part } };
 }
 
 export function stopRequested(id: number): AppEvent {

@@ -22,6 +22,7 @@ import {
   failing,
   POLICY,
   requested,
+  restartRequested,
   shadowRequested,
   stopRequested,
   success,
@@ -37,6 +38,7 @@ import {
  *   > push a canary | pause | resume            5 %, hold, analyse, smoke, gate, 50 %
  *   > promote in full | retry | a gate pauses
  *   > restart | scale web=3 | stop | start     the everyday verbs
+ *   > restart worker | restart web              of some process types
  *   > back to REVISION                          a rollback when no deployment runs: `r1`, warm or cold
  *   > ok VERB | ok all but VERB                 effects come back well
  *   > VERB fails                                an effect fails
@@ -77,6 +79,8 @@ class Story {
       if (line === words) return { type: 'told', verb, failure: FAILURE };
     }
     if (line === 'stop') return stopRequested(this.#next());
+    const part = /^restart (web|worker)$/.exec(line);
+    if (part) return restartRequested(this.#next(), this.#standing(), part[1] === 'web');
     const everyday = /^(restart|scale|start)(?: web=(\d+))?$/.exec(line);
     if (everyday) return this.#again(everyday[1] ?? '', Number(everyday[2] ?? 0));
     const back = /^back to (r\d+)$/.exec(line);
@@ -123,8 +127,7 @@ class Story {
   }
 
   #again(verb: string, web: number): AppEvent {
-    const release = standingRelease(this.#state);
-    if (release === null) throw new Error('nothing has served yet');
+    const release = this.#standing();
     const target =
       verb === 'scale'
         ? ({ kind: 'scale', release, scale: { web } } as const)
@@ -138,6 +141,12 @@ class Story {
       source: '',
       policy,
     };
+  }
+
+  #standing(): string {
+    const release = standingRelease(this.#state);
+    if (release === null) throw new Error('nothing has served yet');
+    return release;
   }
 
   #next(): number {

@@ -1,6 +1,11 @@
 import { Everyday } from '../../pipeline/wishes/everyday.ts';
 import { type DeploymentReply, deploymentReply, errorReply } from '../../protocol/api.ts';
-import { againRequest, scaleRequest, stopRequest } from '../../protocol/everyday.ts';
+import {
+  againRequest,
+  restartRequest,
+  scaleRequest,
+  stopRequest,
+} from '../../protocol/everyday.ts';
 import type { Daemon } from '../daemon.ts';
 import { onceEach } from '../once.ts';
 import { inApp, type RouteServer } from './app.ts';
@@ -13,7 +18,7 @@ export function everydayRoutes(server: RouteServer, { host, deploys }: Daemon): 
 
   server.post(
     '/v1/apps/:app/restart',
-    { schema: { params: inApp, body: againRequest, response } },
+    { schema: { params: inApp, body: restartRequest, response } },
     async (request, reply) => {
       const { params, body } = request;
       return reply.status(202).send(await once(request, () => everyday.restart(params.app, body)));

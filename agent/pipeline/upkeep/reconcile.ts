@@ -77,14 +77,14 @@ async function forgetReleaseCommands(
 async function reviveInstances(host: Host, state: AppState, signal: AbortSignal): Promise<void> {
   const { app, stable, deployment, retiring } = state;
   const phase = deployment?.phase.name;
-  const handingOver = phase === 'promoting';
+  const changesHands = workersInMotion(state);
   const slots: HostSlot[] = [];
   // While it is being stopped, nobody may start it again.
   if (stable !== null && phase !== 'stopping') {
     // While workers change hands, only the hand-over itself may start them: two must never run.
     const all = host.slots.of(app, stable);
     const rests = isStableDown(state);
-    slots.push(...all.filter((slot) => (slot.takesTraffic ? !rests : !handingOver)));
+    slots.push(...all.filter((slot) => (slot.takesTraffic ? !rests : !changesHands(slot))));
   }
   for (const { generation, phase } of retiring) {
     if (phase !== 'draining' || sameGeneration(generation, stable)) continue;
@@ -98,6 +98,13 @@ async function reviveInstances(host: Host, state: AppState, signal: AbortSignal)
       }),
     ),
   );
+}
+
+/** Workers that are just being handed over, there or back; in some restarts not all of them are. */
+function workersInMotion({ deployment }: AppState): (slot: HostSlot) => boolean {
+  const { phase, part } = deployment ?? {};
+  const moving = ['promoting', 'renewing', 'reverting'].includes(phase?.name ?? '');
+  return ({ process }) => moving && part?.processes.includes(process) !== false;
 }
 
 /**

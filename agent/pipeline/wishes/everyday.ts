@@ -1,5 +1,5 @@
 import type { Target } from '../../core/events.ts';
-import type { AppState, ReleaseId } from '../../core/model.ts';
+import type { AppState, Part, ReleaseId } from '../../core/model.ts';
 import type { DeploymentReply } from '../../protocol/api.ts';
 import type { AppConfig } from '../../protocol/app-config.ts';
 import { ZddError } from '../../protocol/errors.ts';
@@ -30,13 +30,25 @@ export class Everyday {
   }
 
   /**
-   * A fresh generation of the live release takes over.
-   * @throws ZDD_APP_UNKNOWN, ZDD_STOPPED, ZDD_NOTHING_RUNNING, ZDD_LOCKED, ZDD_HAPROXY_*
+   * A fresh generation of the live release takes over, or fresh instances of some process types.
+   * @throws ZDD_USAGE for a process type that it does not have, ZDD_APP_UNKNOWN, ZDD_STOPPED,
+   * ZDD_NOTHING_RUNNING, ZDD_LOCKED, ZDD_HAPROXY_*
    */
-  async restart(app: string, wish: AgainWish): Promise<DeploymentReply> {
+  async restart(
+    app: string,
+    wish: AgainWish & { readonly processes?: readonly string[] | undefined },
+  ): Promise<DeploymentReply> {
     const state = this.#idle(app);
     const release = liveRelease(state);
-    return await this.#again(app, { kind: 'restart', release }, release, wish);
+    const part = partOf(this.#configOf(app, release), wish.processes ?? []);
+    if (part?.takesTraffic === false && wish.bakeMs !== undefined) {
+      throw new ZddError('ZDD_USAGE', 'workers have no traffic to watch: --bake is for web', {
+        traffic: 'untouched: nothing has changed',
+        tries: [`zdd-agent restart ${part.processes.join(' ')} --app ${app}`],
+      });
+    }
+    const target: Target = { kind: 'restart', release, ...(part === null ? {} : { part }) };
+    return await this.#again(app, target, release, wish);
   }
 
   /**
@@ -95,7 +107,8 @@ export class Everyday {
     await this.#deploys.refuseWithoutHaproxy(config);
     // The old generation is the same release: there is nothing to keep it warm for.
     const policy = { ...policyOf(config, { ...wish, bakeMs: wish.bakeMs ?? 0 }), warmMs: 0 };
-    const source = `${target.kind} of ${release}`;
+    const what = target.kind === 'restart' ? (target.part?.processes ?? []) : [];
+    const source = `${[target.kind, ...what].join(' ')} of ${release}`;
     return await this.#deploys.request(app, target, wish.owner, source, policy);
   }
 
@@ -127,6 +140,22 @@ export class Everyday {
   #runsAs({ app, stable }: AppState, config: AppConfig, scale: AppState['scale']): boolean {
     return stable !== null && hasNumbers(this.#host.slots.of(app, stable), config, scale);
   }
+}
+
+/** The process types that a restart is for; null when it is for all. @throws ZDD_USAGE */
+function partOf({ app, processes }: AppConfig, wanted: readonly string[]): Part | null {
+  const names = Object.keys(processes);
+  const unknown = wanted.find((name) => !names.includes(name));
+  if (unknown !== undefined) {
+    throw new ZddError('ZDD_USAGE', `there is no process type ${unknown} in the live release`, {
+      evidence: [['process types', names.join(', ')]],
+      traffic: 'untouched: nothing has changed',
+      tries: [`zdd-agent restart${names.includes('worker') ? ' worker' : ''} --app ${app}`],
+    });
+  }
+  if (wanted.length === 0 || names.every((name) => wanted.includes(name))) return null;
+  const chosen = names.filter((name) => wanted.includes(name));
+  return { processes: chosen, takesTraffic: chosen.includes('web') };
 }
 
 /** @throws ZDD_STOPPED, ZDD_NOTHING_RUNNING */
