@@ -168,11 +168,11 @@ export class PrivateHost {
   /** The same on the master's socket. */
   async askMaster(command: string): Promise<string> {
     const socket = join(this.dir, 'run', 'haproxy-master.sock');
-    // Between two reloads the master refuses for a moment: it executes itself anew.
+    // At a reload the master executes itself anew: it refuses for a moment, and drops who is being answered.
+    const anew: readonly unknown[] = ['ECONNREFUSED', 'ECONNRESET', 'EPIPE'];
     return await this.#until('the master to take it', 10_000, () =>
       askHaproxy(socket, command).catch((error: unknown) => {
-        if (error instanceof Error && 'code' in error && error.code === 'ECONNREFUSED')
-          return false;
+        if (error instanceof Error && 'code' in error && anew.includes(error.code)) return false;
         throw error;
       }),
     );
