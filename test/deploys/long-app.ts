@@ -21,6 +21,9 @@ const server = createServer((request, response) => {
   } else if (url.pathname === '/sse') {
     response.writeHead(200, { 'content-type': 'text/event-stream' });
     response.write('data: 1\\n\\n');
+  } else if (url.pathname === '/grpc') {
+    response.writeHead(200, { 'content-type': 'application/grpc' });
+    response.write('begun');
   } else if (url.pathname === '/slow') {
     setTimeout(() => response.end(process.env.ZDD_RELEASE), Number(url.searchParams.get('ms')));
   } else response.end(process.env.ZDD_RELEASE);
@@ -31,6 +34,11 @@ server.on('upgrade', (request, socket) => {
   socket.on('error', () => undefined).on('end', () => socket.end());
   socket.resume();
   socket.write('HTTP/1.1 101 Switching Protocols\\r\\nUpgrade: websocket\\r\\nConnection: Upgrade\\r\\nSec-WebSocket-Accept: ' + accept + '\\r\\n\\r\\n');
+});
+server.on('connect', (request, socket) => {
+  socket.on('error', () => undefined).on('end', () => socket.end());
+  socket.resume();
+  socket.write('HTTP/1.1 200 OK\\r\\n\\r\\nbegun');
 });
 server.listen(process.env.SOCKET);
 process.on('SIGTERM', () => process.exit(0));

@@ -48,6 +48,13 @@ async function hold(host: PrivateHost, head: string, until: 'answered' | 'sent')
 
 const WEBSOCKET =
   'GET /ws HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==';
+/** One of each kind that may live for hours. */
+const LONG = [
+  WEBSOCKET,
+  'GET /sse HTTP/1.1',
+  'POST /grpc HTTP/1.1\r\nContent-Length: 0',
+  'CONNECT shop:80 HTTP/1.1',
+];
 
 test('on_switch: pace closes long connections from the promotion on, and nothing before', async () => {
   const host = await started();
@@ -55,9 +62,11 @@ test('on_switch: pace closes long connections from the promotion on, and nothing
   await deploy(host, 'p1', { drain });
   const held = await Promise.all(
     Array.from({ length: 40 }, (_, index) =>
-      hold(host, index % 2 === 0 ? WEBSOCKET : 'GET /sse HTTP/1.1', 'answered'),
+      hold(host, LONG[index % LONG.length] ?? '', 'answered'),
     ),
   );
+  const [live] = (await host.app('shop'))?.generations ?? [];
+  expect(live).toMatchObject({ websockets: 20, streams: 20, requests: 0 });
   const story = await replace(host, 'p2', { drain });
   const promoted = story.find(({ type }) => type === 'deployment_ended')?.at ?? Infinity;
   const stopped = story.find(({ type }) => type === 'release_stopped')?.at ?? 0;
