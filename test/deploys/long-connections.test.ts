@@ -97,7 +97,7 @@ test('what is short is never cut, and what outstays its deadline does not hold t
   // release. 3.0 and 3.2 close the one as the other without a word.
   const { stdout } = await promisify(execFile)('haproxy', ['-v']);
   const answers = /version 2\.6\./.test(stdout);
-  expect(endless.received.split('\r\n')[0]).toBe(answers ? 'HTTP/1.1 502 Bad Gateway' : '');
+  expect(endless.received.slice(0, 12)).toBe(answers ? 'HTTP/1.1 502' : '');
   const [live] = (await host.app('shop'))?.generations ?? [];
   expect(live?.requests).toBe(answers ? 1 : 0);
 });
