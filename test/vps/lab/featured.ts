@@ -186,7 +186,7 @@ END
 
   /** Recorded load over TLS, on new connections and on kept ones. */
   tlsLoad(): TlsLoad {
-    return startTlsLoad(HTTPS, SHOP, this.ca.root, 4, this.host.address);
+    return startTlsLoad(HTTPS, SHOP, this.ca.root, 2, this.host.address);
   }
 
   /** The processes of HAProxy: the master, then its workers. */
