@@ -49,6 +49,12 @@ const BREAKAGES: readonly Breakage[] = [
     level: 'notice',
   },
   {
+    what: 'systemd gives HAProxy up after some deaths',
+    command: `sed -i '/^StartLimit/d' /etc/systemd/system/haproxy.service.d/zdd-agent.conf && systemctl daemon-reload`,
+    code: 'haproxy_start_limit',
+    level: 'warning',
+  },
+  {
     what: 'an editor has replaced the link to haproxy.cfg by a file',
     command: `cp --remove-destination ${CFG} /etc/haproxy/haproxy.cfg`,
     code: 'haproxy_config_link',

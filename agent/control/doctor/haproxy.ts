@@ -10,6 +10,7 @@ import { cuttingFrontends } from '../haproxy-findings.ts';
 import { readConfigFile } from './config-file.ts';
 import { ask, error, notice, ok, warning } from './finding.ts';
 import { examineSockets } from './sockets.ts';
+import { examineStartLimit } from './start-limit.ts';
 
 /** More than this many workers still busy with connections from before a reload is worth a word. */
 const MANY_WORKERS = 5;
@@ -26,7 +27,9 @@ export async function examineHaproxy(daemon: Daemon, signal: AbortSignal): Promi
     ...sockets,
     ...running,
     ...(text === undefined ? [] : globals(daemon, text)),
-    ...(mode === 'system' ? await privileges(signal) : []),
+    ...(mode === 'system'
+      ? [...(await privileges(signal)), ...(await examineStartLimit(signal))]
+      : []),
   ];
 }
 

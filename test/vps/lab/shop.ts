@@ -157,14 +157,17 @@ function wasDue(load: Load, { release, closedAt }: WebSocketClose): boolean {
   return true;
 }
 
-/** Waits for new good answers of every kind that is quick, so that a fault has been lived through. */
-export async function goesOn(load: Load, withinMs = 30_000): Promise<void> {
+/**
+ * Waits for new good answers of every kind that is quick, so that a fault has been lived through.
+ * @param more how many
+ */
+export async function goesOn(load: Load, withinMs = 30_000, more = 150): Promise<void> {
   const before = load.snapshot();
   const deadline = performance.now() + withinMs;
   for (;;) {
     const { requests, websocketMessages } = load.snapshot();
     const talks = before.websocketsOpen === 0 || websocketMessages > before.websocketMessages;
-    if (requests > before.requests + 150 && talks) return;
+    if (requests > before.requests + more && talks) return;
     if (performance.now() > deadline) throw new Error('the load does not go on');
     await sleep(50);
   }
