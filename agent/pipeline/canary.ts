@@ -8,7 +8,7 @@ import type { Host, Task } from './host.ts';
 import { askWebhook } from './judging/go-webhook.ts';
 import { memoryOf } from './judging/memory.ts';
 import { type Seen, Watch } from './judging/watch.ts';
-import { smoke } from './smoke.ts';
+import { smokeCanary } from './smoke.ts';
 import { moveUsers } from './switch.ts';
 
 export type CanaryEffect = Extract<Effect, { do: 'canary' }>;
@@ -99,7 +99,7 @@ function goalOf(
     case 'smoke': {
       let passed: string | null = null;
       let failure: unknown;
-      smoke(host, task, candidate).then(
+      smokeCanary(host, task, candidate).then(
         (said) => {
           passed = said;
         },
