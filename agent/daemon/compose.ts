@@ -3,6 +3,7 @@ import type { Logger } from 'pino';
 import { entranceOf } from '../haproxy/entrance.ts';
 import { createProxy } from '../haproxy/haproxy.ts';
 import type { Host } from '../pipeline/host.ts';
+import type { Pause } from '../pipeline/notifications/pauses.ts';
 import { openTlsBooks } from '../pipeline/tls/books.ts';
 import { Traffic } from '../pipeline/traffic.ts';
 import { DriftWatch } from '../pipeline/upkeep/keep-true.ts';
@@ -56,7 +57,7 @@ export function composeHost(
     drops: new Drops(database),
     audit: new Audit(database, steadyNow),
     environments: new Environments(database),
-    outbox: new Outbox<NotifyEntry>(database, steadyNow),
+    outbox: new Outbox<NotifyEntry, Pause>(database, steadyNow),
     cron: new CronRuns(database),
     tls: openTlsBooks(new Certificates(database), () => settings.current.certificates, {
       store: new AcmeStore(database),

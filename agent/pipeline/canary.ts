@@ -6,8 +6,9 @@ import { tell, type Verdict } from '../core/verdict/verdict.ts';
 import { formatDuration } from '../protocol/duration.ts';
 import type { Host, Task } from './host.ts';
 import { askWebhook } from './judging/go-webhook.ts';
+import { memoryOf } from './judging/memory.ts';
 import { type Seen, Watch } from './judging/watch.ts';
-import { smoke } from './smoke.ts';
+import { smokeCanary } from './smoke.ts';
 import { moveUsers } from './switch.ts';
 
 export type CanaryEffect = Extract<Effect, { do: 'canary' }>;
@@ -38,7 +39,7 @@ export async function canary(
 }
 
 async function takeStep(host: Host, task: Task, effect: CanaryEffect): Promise<StepEnd> {
-  const { step, candidate, percent, weighedAt, paused } = effect;
+  const { step, candidate, percent, weighedAt, paused, deployment } = effect;
   if (step.do === 'weight' && !paused) {
     const said = await moveUsers(host, task);
     return done(step.continues === true ? null : said);
@@ -46,8 +47,14 @@ async function takeStep(host: Host, task: Task, effect: CanaryEffect): Promise<S
   const watch = new Watch(host, task, { candidate, phase: 'canary', since: weighedAt, percent });
   try {
     const goal = paused ? async () => null : goalOf(host, task, effect, step, watch);
+    const memory = memoryOf(host, task.app, deployment);
     for (;;) {
       const seen = await watch.look();
+      const { objection } = memory;
+      if (objection !== null && !paused) {
+        memory.objection = null;
+        return { end: 'paused', reason: objection };
+      }
       const ended = await goal(seen);
       if (ended !== null) return ended;
       await watch.rest();
@@ -92,7 +99,7 @@ function goalOf(
     case 'smoke': {
       let passed: string | null = null;
       let failure: unknown;
-      smoke(host, task, candidate).then(
+      smokeCanary(host, task, candidate).then(
         (said) => {
           passed = said;
         },

@@ -22,6 +22,7 @@ import type { Maintenances } from '../store/maintenance.ts';
 import type { Outbox } from '../store/outbox.ts';
 import type { Releases } from '../store/releases.ts';
 import type { SlotRecord, Slots } from '../store/slots.ts';
+import type { Pause } from './notifications/pauses.ts';
 import type { Pace } from './pace.ts';
 import type { TlsBooks } from './tls/books.ts';
 
@@ -65,7 +66,7 @@ export interface Host {
   readonly drops: Drops;
   readonly audit: Audit;
   readonly environments: Environments;
-  readonly outbox: Outbox<NotifyEntry>;
+  readonly outbox: Outbox<NotifyEntry, Pause>;
   readonly cron: CronRuns;
   readonly tls: TlsBooks;
   readonly contracts: Contracts;

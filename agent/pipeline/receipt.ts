@@ -41,6 +41,7 @@ export function composeReceipt(
     switchMs: moves[0] ?? null,
     ...tally,
     steps: story.flatMap((event) => (event.type === 'step_done' ? [event.step] : [])),
+    ...(deployment.policy.releasedElsewhere === true ? { releasedElsewhere: true } : {}),
     ...(verdicts === undefined ? {} : { verdicts }),
     ...(shadow === undefined ? {} : { shadow }),
     error:

@@ -6,7 +6,7 @@ import { environmentOf } from './environment.ts';
 import { configOf, type Host, type Task } from './host.ts';
 import type { Question } from './http-question.ts';
 import { runCheck } from './smoke/command.ts';
-import { type Entry, entryOf } from './smoke/entry.ts';
+import { candidateEntryOf, type Entry, entryOf } from './smoke/entry.ts';
 import { askCheck } from './smoke/request.ts';
 import { SmokeValues } from './smoke/values.ts';
 import { trafficSlots } from './traffic.ts';
@@ -62,6 +62,29 @@ export async function smokeAfter(host: Host, task: Task, candidate: Generation):
         });
   const ms = performance.now() - began;
   tell({ type: 'step_done', app, deployment, step: { phase: 'smoking', ms, summary } });
+}
+
+/**
+ * The checks of a canary: at the candidate itself, and through HAProxy as one of its users.
+ * @throws ZDD_SMOKE_FAILED
+ */
+export async function smokeCanary(host: Host, task: Task, candidate: Generation): Promise<string> {
+  const { app } = task;
+  const own = await smoke(host, task, candidate);
+  const checks = dueChecks(host, task, candidate, 'after');
+  if (checks.length === 0) return own;
+  // HAProxy has the routes of stable until all users have moved.
+  const leading = host.journal.state(app).stable ?? candidate;
+  const entry = candidateEntryOf(host, app, configOf(host, app, leading));
+  const through =
+    typeof entry === 'string'
+      ? `not asked through HAProxy: ${entry}`
+      : await passAll(host, task, candidate, checks, {
+          ...entry,
+          moment: 'after',
+          says: 'HAProxy',
+        });
+  return own === 'none' ? through : `${own}, ${through}`;
 }
 
 function dueChecks(
@@ -133,6 +156,7 @@ function commandBase(
       ...environment,
       ZDD_SMOKE_WHEN: moment,
       ...(headers['host'] === undefined ? {} : { ZDD_SMOKE_HOST: headers['host'] }),
+      ...(headers['cookie'] === undefined ? {} : { ZDD_SMOKE_COOKIE: headers['cookie'] }),
     },
   };
 }

@@ -43,7 +43,10 @@ export const deployRequest = z.strictObject({
   source: z.string().max(300).default(''),
   /** Time the upload took, ms; shown in the receipt as step `receiving`. */
   receiveMs: z.number().min(0).default(0),
-  /** A release command that is once for the fleet was run by another host of this push. */
+  /**
+   * The first host of this push has run the release command, if it is one for the fleet. The agent
+   * runs it all the same where it is one for each host.
+   */
   releasedElsewhere: z.boolean().default(false),
   /** Overrides for this deployment only, ms. */
   bakeMs: z.int().min(0).optional(),

@@ -117,6 +117,7 @@ const path = z
   .regex(/^(?!\/)(?!.*(^|\/)\.\.?(\/|$))[^\0]+$/, 'expected a path inside the release');
 
 const BAKE_MS = 120_000;
+const WARM_MS = 600_000;
 
 /** How often a release command runs where there are several hosts. */
 const per = z.enum(['host', 'fleet']);
@@ -161,7 +162,7 @@ export const appConfig = z
     smoke,
     tier: tier
       .optional()
-      .describe('What it is to its users; sets strategy and bake where they are left out.'),
+      .describe('What it is to its users; sets strategy, bake and warm where they are left out.'),
     strategy: strategy
       .optional()
       .describe('How traffic moves. Default: by tier, else blue-green. See docs/progressive.md.'),
@@ -174,8 +175,10 @@ export const appConfig = z
         'How long the new release is watched under all traffic. Default: by tier, else 2m.',
       ),
     warm: duration()
-      .default(600_000)
-      .describe('How long after the switch the old release stays up for an instant rollback.'),
+      .optional()
+      .describe(
+        'How long after the switch the old release stays up for an instant rollback. Default: by tier, else 10m.',
+      ),
     shadow: shadow.describe('Copies live requests to the new release before it has traffic.'),
     gates,
     notify,
@@ -301,7 +304,12 @@ export const appConfig = z
   .transform((config) => {
     const preset = config.tier === undefined ? null : PRESETS[config.tier];
     const moves: WrittenStrategy = config.strategy ?? preset?.strategy ?? { type: 'blue-green' };
-    return { ...config, strategy: moves, bake: config.bake ?? preset?.bakeMs ?? BAKE_MS };
+    return {
+      ...config,
+      strategy: moves,
+      bake: config.bake ?? preset?.bakeMs ?? BAKE_MS,
+      warm: config.warm ?? preset?.warmMs ?? WARM_MS,
+    };
   });
 
 /** A checked `zdd.yaml`, defaults filled in. */

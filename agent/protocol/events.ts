@@ -81,6 +81,8 @@ export const receipt = z.object({
   /** Of these, 5xx answers that the app gave. */
   appErrors: z.int(),
   steps: z.array(stepReport),
+  /** The release command, once for the fleet, was run by another host; a retry does without as well. */
+  releasedElsewhere: z.literal(true).optional(),
   /** What the gates said in the end; absent when nothing was judged, or by an older agent. */
   verdicts: z.array(verdictReport).optional(),
   /** What came of copying live requests to the release; absent when that was not asked for. */

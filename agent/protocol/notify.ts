@@ -9,11 +9,14 @@ const variable = z
     'expected the name of a variable kept by "zdd-agent env set": the address itself is a secret',
   );
 
+/** What of a deployment is told: how it has ended, or that it waits for a person. */
+const occasion = z.enum([...outcome.options, 'paused']);
+
 const on = z
-  .array(outcome)
+  .array(occasion)
   .min(1)
-  .describe('Ends of a deployment that are told: succeeded, failed, aborted, rolled_back.');
-const every = on.default([...outcome.options]);
+  .describe('What is told: succeeded, failed, aborted, rolled_back, paused (a person is needed).');
+const every = on.default([...occasion.options]);
 
 const authorization = variable
   .optional()
@@ -55,7 +58,7 @@ export const notify = z
   .array(z.union([slack, webhook, ticket, command]))
   .max(16)
   .default([])
-  .describe('Who is told how a deployment has ended.');
+  .describe('Who is told how a deployment has ended, or that it waits for a person.');
 
 /** One that is told. */
 export type NotifyEntry = z.output<typeof notify>[number];

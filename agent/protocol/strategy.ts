@@ -149,8 +149,10 @@ export const TIERS = ['critical', 'standard', 'internal'] as const;
 export const tier = z.enum(TIERS);
 export type Tier = z.infer<typeof tier>;
 
-/** What a tier means. */
-export const PRESETS: Readonly<Record<Tier, { strategy: WrittenStrategy; bakeMs: number }>> = {
+/** What a tier means. Without `warmMs` the old release stays warm as long as usual. */
+export const PRESETS: Readonly<
+  Record<Tier, { strategy: WrittenStrategy; bakeMs: number; warmMs?: number }>
+> = {
   critical: {
     strategy: {
       type: 'canary',
@@ -180,7 +182,8 @@ export const PRESETS: Readonly<Record<Tier, { strategy: WrittenStrategy; bakeMs:
     },
     bakeMs: 120_000,
   },
-  internal: { strategy: { type: 'blue-green' }, bakeMs: 10_000 },
+  // The old release goes as soon as the new one has proven itself: a small host has its memory back.
+  internal: { strategy: { type: 'blue-green' }, bakeMs: 10_000, warmMs: 0 },
 };
 
 /** Who sees the candidate before anybody else: `preview` of a `zdd.yaml`. */

@@ -209,6 +209,10 @@ const MIGRATIONS: readonly string[] = [
     body TEXT NOT NULL
   ) STRICT;
   `,
+  // Messages about what has not ended yet.
+  `
+  ALTER TABLE outbox ADD COLUMN about TEXT;
+  `,
 ];
 
 /**

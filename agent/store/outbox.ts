@@ -1,18 +1,23 @@
 import { EventEmitter } from 'node:events';
 import type { DatabaseSync } from 'node:sqlite';
+import type { NewEvent, ZddEvent } from '../protocol/events.ts';
 import { inTransaction } from './database.ts';
 
-/** The end of a deployment whose notifications have not been thought of yet. */
-export interface EndedDeployment {
+/** Which deployment a message is about. */
+export interface Subject {
   readonly app: string;
   readonly deployment: number;
 }
 
-/** One message that has to go out. It refers to the receipt and holds no secret. */
-export interface OutboxMessage<Entry> extends EndedDeployment {
-  readonly id: number;
-  /** The part of `notify` that asks for it, as it was when the deployment ended. */
+/** Who shall be told, and of what: null is the end of the deployment, which has its receipt. */
+export interface Letter<Entry, About> {
   readonly entry: Entry;
+  readonly about: About | null;
+}
+
+/** One message that has to go out. It refers to the receipt and holds no secret. */
+export interface OutboxMessage<Entry, About> extends Subject, Letter<Entry, About> {
+  readonly id: number;
   readonly createdAt: number;
   /** Tries that have failed. */
   readonly attempts: number;
@@ -26,7 +31,7 @@ export interface OutboxMessage<Entry> extends EndedDeployment {
  * that whatever has ended is told although the daemon was killed in that moment; a message leaves
  * only when it has been delivered, so it may be delivered twice.
  */
-export class Outbox<Entry> {
+export class Outbox<Entry, About> {
   readonly #database: DatabaseSync;
   readonly #now: () => number;
   readonly #news = new EventEmitter<{ added: [] }>();
@@ -37,30 +42,33 @@ export class Outbox<Entry> {
   }
 
   /**
-   * Takes in what has ended since the last time, in one transaction.
-   * @param entriesFor what a deployment asks for
+   * Takes in what has happened since the last time, in one transaction.
+   * @param lettersFor what is to be told of an event, and to whom
    */
-  collect(entriesFor: (ended: EndedDeployment) => readonly Entry[]): void {
+  collect(lettersFor: (event: ZddEvent) => ReadonlyArray<Letter<Entry, About>>): void {
     inTransaction(this.#database, () => {
       const cursor = this.#database.prepare('SELECT seq FROM outbox_cursor').get();
       const rows = this.#database
         .prepare(
-          `SELECT seq, app, deployment FROM events
-           WHERE seq > ? AND json_extract(body, '$.type') = 'deployment_ended' ORDER BY seq`,
+          `SELECT seq, at, app, deployment, body FROM events
+           WHERE seq > ? AND deployment IS NOT NULL AND
+           json_extract(body, '$.type') IN ('deployment_ended', 'paused', 'judged') ORDER BY seq`,
         )
         .all(Number(cursor?.['seq'] ?? 0));
       for (const row of rows) {
-        const ended = { app: String(row['app']), deployment: Number(row['deployment']) };
-        for (const entry of entriesFor(ended)) this.#insert(ended, entry);
+        const subject = { app: String(row['app']), deployment: Number(row['deployment']) };
+        const told: NewEvent = JSON.parse(String(row['body']));
+        const event = { ...told, seq: Number(row['seq']), at: Number(row['at']) };
+        for (const letter of lettersFor(event)) this.#insert(subject, letter);
         this.#database.prepare('UPDATE outbox_cursor SET seq = ?').run(Number(row['seq']));
       }
     });
   }
 
-  /** Adds messages by hand. */
-  add(ended: EndedDeployment, entries: readonly Entry[]): void {
+  /** Adds messages by hand, of the end of a deployment. */
+  add(subject: Subject, entries: readonly Entry[]): void {
     inTransaction(this.#database, () => {
-      for (const entry of entries) this.#insert(ended, entry);
+      for (const entry of entries) this.#insert(subject, { entry, about: null });
     });
     this.#news.emit('added');
   }
@@ -72,17 +80,20 @@ export class Outbox<Entry> {
   }
 
   /** Everything that has not been delivered, oldest first. */
-  all(): OutboxMessage<Entry>[] {
+  all(): OutboxMessage<Entry, About>[] {
     return this.#database
       .prepare('SELECT * FROM outbox ORDER BY id')
       .all()
       .map((row) => {
         const entry: Entry = JSON.parse(String(row['entry']));
+        const aboutOf = (text: unknown): About | null =>
+          typeof text === 'string' ? JSON.parse(text) : null;
         return {
           id: Number(row['id']),
           app: String(row['app']),
           deployment: Number(row['deployment']),
           entry,
+          about: aboutOf(row['about']),
           createdAt: Number(row['created_at']),
           attempts: Number(row['attempts']),
           nextAt: Number(row['next_at']),
@@ -101,12 +112,20 @@ export class Outbox<Entry> {
     this.#database.prepare('DELETE FROM outbox WHERE id = ?').run(id);
   }
 
-  #insert({ app, deployment }: EndedDeployment, entry: Entry): void {
+  #insert({ app, deployment }: Subject, { entry, about }: Letter<Entry, About>): void {
     const now = this.#now();
     this.#database
       .prepare(
-        `INSERT INTO outbox (app, deployment, entry, created_at, next_at) VALUES (?, ?, ?, ?, ?)`,
+        `INSERT INTO outbox (app, deployment, entry, about, created_at, next_at)
+         VALUES (?, ?, ?, ?, ?, ?)`,
       )
-      .run(app, deployment, JSON.stringify(entry), now, now);
+      .run(
+        app,
+        deployment,
+        JSON.stringify(entry),
+        about === null ? null : JSON.stringify(about),
+        now,
+        now,
+      );
   }
 }

@@ -68,9 +68,8 @@ async function startArtifact(
       owner,
       source: prepared.origin,
       receiveMs: sent.ms,
-      ...(context.isFirstHost || prepared.config?.release?.per !== 'fleet'
-        ? {}
-        : { releasedElsewhere: true }),
+      // Of an archive only the agent knows whether its release command is for the fleet.
+      ...(context.isFirstHost ? {} : { releasedElsewhere: true }),
       ...(wish.bakeMs === undefined ? {} : { bakeMs: wish.bakeMs }),
       ...(wish.strategy === undefined ? {} : { strategy: wish.strategy }),
       ...(wish.probeTimeoutMs === undefined ? {} : { probeTimeoutMs: wish.probeTimeoutMs }),

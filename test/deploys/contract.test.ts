@@ -122,6 +122,31 @@ test('a release command for the fleet is left out where another host has run it'
   expect(await readFile(file, 'utf8')).toMatch(/^r1-\w+\n$/);
 });
 
+test('tried once more, it is left out as well; one for each host never is', async () => {
+  const file = join(host.dir, 'released');
+  await deploy('v1');
+  const wish = async (version: string, per: string) => {
+    const release = { run: `echo ${version} >> ${file}`, per };
+    const smoke = [{ path: '/', contains: 'never said' }];
+    const config = { release, smoke };
+    const { path } = await shop(host, { behaviour: { version }, config });
+    const { artifact } = z
+      .object({ artifact: z.string() })
+      .parse(await ask('/v1/artifacts', await readFile(path), 'application/octet-stream'));
+    const body = JSON.stringify({ artifact, releasedElsewhere: true });
+    const { deployment } = z
+      .object({ deployment: z.int() })
+      .parse(await ask('/v1/deployments', Buffer.from(body), 'application/json'));
+    expect((await host.receipt('shop', deployment)).outcome).toBe('failed');
+  };
+  await wish('fleet', 'fleet');
+  expect((await host.cli(['retry', '--app', 'shop'])).stderr).toContain('ZDD_SMOKE_FAILED');
+  expect(await readFile(file, 'utf8').catch(() => 'none')).toBe('none');
+  await wish('each', 'host');
+  expect((await host.cli(['retry', '--app', 'shop'])).stderr).toContain('ZDD_SMOKE_FAILED');
+  expect(await readFile(file, 'utf8')).toBe('each\neach\n');
+});
+
 /** Asks the agent itself, as a CLI on another host does. */
 async function ask(path: string, body: Buffer, type: string): Promise<unknown> {
   const { promise, resolve, reject } = Promise.withResolvers<unknown>();

@@ -1,4 +1,4 @@
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, unlink, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
@@ -84,6 +84,32 @@ test('one that hangs is taken back before a request of it has ended', async () =
   expect(receipt.outcome).toBe('rolled_back');
   expect(verdict('hung')).toMatchObject({ outcome: 'fail', unit: 'count' });
   expect(verdict('hung')?.value).toBeGreaterThanOrEqual(3);
+});
+
+test('one whose errors are of HAProxy, which cannot connect to it, is taken back for them', async () => {
+  await live();
+  const { path } = await shop(host, {
+    behaviour: { version: 'v2' },
+    config: { bake: '60s', gates: { failed_probes: 1_000 } },
+  });
+  const { stdout } = await host.cli(['push', path, '--detach', '--json']);
+  const { deployment } = JSON.parse(stdout.trim().split('\n').at(-1) ?? '');
+  const sockets = await host.until('the bake', 20_000, async () => {
+    const app = await host.app('shop');
+    const candidate = app?.generations.find(({ role }) => role === 'candidate');
+    if (app?.deployment?.phase !== 'baking' || candidate === undefined) return false;
+    return candidate.instances.flatMap(({ process, address }) =>
+      process === 'web' && address !== null ? [address] : [],
+    );
+  });
+  await Promise.all(sockets.map((socket) => unlink(socket)));
+  const receipt = await host.receipt('shop', Number(deployment));
+  expect(receipt).toMatchObject({ outcome: 'rolled_back', error: { code: 'ZDD_GATE_FAILED' } });
+  const failed = receipt.verdicts?.find(({ gate }) => gate === 'sequential');
+  expect(failed).toMatchObject({ outcome: 'fail', action: 'rollback' });
+  expect(new Map(receipt.error?.evidence).get('failures')).toMatch(/\d+ × 503 (GET|POST)/);
+  // It is the app's own server that never saw them.
+  expect(receipt.appErrors).toBe(0);
 });
 
 test('one that is too slow is taken back', async () => {

@@ -28,7 +28,11 @@ afterAll(async () => {
 });
 beforeEach(async () => await settled(host));
 
-async function deploy(config: ConfigOverrides, behaviour: Partial<ShopBehaviour> = {}) {
+async function canaryOf() {
+  return (await host.app('shop'))?.deployment?.canary;
+}
+
+async function begin(config: ConfigOverrides, behaviour: Partial<ShopBehaviour> = {}) {
   count += 1;
   const { path } = await shop(host, {
     behaviour: { version: `v${count}`, ...behaviour },
@@ -36,7 +40,11 @@ async function deploy(config: ConfigOverrides, behaviour: Partial<ShopBehaviour>
   });
   const { stdout } = await host.cli(['push', path, '--detach', '--json']);
   const { deployment } = JSON.parse(stdout.trim().split('\n').at(-1) ?? '');
-  return await host.receipt('shop', Number(deployment));
+  return Number(deployment);
+}
+
+async function deploy(config: ConfigOverrides, behaviour: Partial<ShopBehaviour> = {}) {
+  return await host.receipt('shop', await begin(config, behaviour));
 }
 
 function smokeSteps({ steps }: Awaited<ReturnType<typeof deploy>>): string[] {
@@ -137,6 +145,69 @@ test('what only HAProxy shows takes the traffic back', async () => {
   });
   expect(receipt).toMatchObject({ outcome: 'rolled_back', error: { code: 'ZDD_SMOKE_FAILED' } });
   expect(receipt.error?.message).toBe('GET / of HAProxy failed its smoke check');
+});
+
+test('in a canary the checks reach the candidate through HAProxy, however small its share', async () => {
+  const json = { status: 'ok', release: '$ZDD_RELEASE' };
+  const health = { path: '/healthz', json, when: 'after' };
+  const script = `
+    const { ZDD_SMOKE_URL: url, ZDD_SMOKE_COOKIE: cookie, ZDD_RELEASE: release } = process.env;
+    const text = await (await fetch(url + '/', { headers: { cookie } })).text();
+    if (!text.includes(release)) throw new Error(cookie + ': ' + text);
+  `;
+  const smoke = [
+    { path: '/', contains: 'shop', when: 'before' },
+    ...Array.from({ length: 10 }, () => health),
+    { ...health, headers: { cookie: 'theme=dark' } },
+    { name: 'script', run: ['node', '--input-type=module', '-e', script], when: 'after' },
+  ];
+  // In the end HAProxy gives all users to it, so the cookie of a canary is not needed any more.
+  const [, ...through] = smoke;
+  const id = await begin({ smoke, strategy: [{ weight: '0.01%' }, 'smoke', { gate: 'manual' }] });
+  await host.until('the checks', 20_000, async () => (await canaryOf())?.step === 3);
+  const said = (await host.events()).flatMap((event) =>
+    event.type === 'step_done' && event.deployment === id && event.step.phase === 'canary'
+      ? [event.step.summary]
+      : [],
+  );
+  expect(said).toContain(
+    `smoke: 1 of 1 passed, ${through.length} of ${through.length} passed through HAProxy`,
+  );
+  expect((await host.cli(['abort', '--app', 'shop'])).code).toBe(0);
+});
+
+test('before a canary has users it is reached as the team reaches it, or not at all', async () => {
+  const smoke = [{ path: '/healthz', json: { release: '$ZDD_RELEASE' }, when: 'after' }];
+  const strategy = ['smoke', { gate: 'manual' }];
+  for (const [preview, said] of [
+    [{ header: 'X-Preview: let-me-see' }, 'smoke: 1 of 1 passed through HAProxy'],
+    [{ cookie: 'preview' }, 'smoke: 1 of 1 passed through HAProxy'],
+    [
+      { ips: ['192.0.2.1'] },
+      'smoke: not asked through HAProxy: it has no users yet, and preview names no header or cookie',
+    ],
+  ] as const) {
+    const id = await begin({ smoke, strategy, preview });
+    await host.until('the checks', 20_000, async () => (await canaryOf())?.step === 2);
+    const steps = (await host.events()).flatMap((event) =>
+      event.type === 'step_done' && event.deployment === id ? [event.step.summary] : [],
+    );
+    expect(steps).toContain(said);
+    expect((await host.cli(['abort', '--app', 'shop'])).code).toBe(0);
+    await settled(host);
+  }
+});
+
+test('what only HAProxy shows takes a canary back before its share grows', async () => {
+  const header = { path: '/', headers: { host: 'nobody.invalid' }, when: 'after' };
+  const id = await begin({
+    strategy: [{ weight: '1%' }, 'smoke', { weight: '50%' }, { gate: 'manual' }],
+    smoke: [{ ...header, contains: 'never said' }],
+  });
+  const receipt = await host.receipt('shop', id);
+  expect(receipt).toMatchObject({ outcome: 'rolled_back', error: { code: 'ZDD_SMOKE_FAILED' } });
+  expect(receipt.error?.message).toBe('GET / of HAProxy failed its smoke check');
+  expect(receipt.steps.filter(({ summary }) => summary.startsWith('50 %'))).toEqual([]);
 });
 
 test('a page that is too slow once is asked again; one that always is is refused', async () => {

@@ -292,7 +292,7 @@ test('a release that is no worse than stable stays, as does one that nobody can 
   );
 });
 
-test('a command is run for both releases; each step of a canary goes on where the last one was', async () => {
+test('a command is run for both releases, and finds the one it is asked about in its environment', async () => {
   const script = `
     fetch('http://127.0.0.1:${ports.metrics}/of/' + process.env.ZDD_RELEASE)
       .then((answer) => answer.json()).then(({ ms }) => console.log(ms))
@@ -301,10 +301,7 @@ test('a command is run for both releases; each step of a canary goes on where th
     { name: 'time', run: ['node', '-e', script], relative_to: 'stable', max_ratio: 2, every: '1s' },
   ];
   await stableSays({ orders: 1, failed: 0, ms: 10 });
-  // No step is long enough for two looks.
-  const short = (percent: number) => [{ weight: `${percent}%` }, { hold: '800ms' }];
-  const strategy = [10, 20, 30, 40, 50, 60, 70, 80].flatMap(short);
-  const id = await begin({ triggers: { metrics }, strategy, bake: '300ms' });
+  const id = await begin({ triggers: { metrics } });
   releases.set(await candidate(), { orders: 1, failed: 0, ms: 31 });
   const receipt = await host.receipt('shop', id);
   expect(receipt.outcome).toBe('rolled_back');
@@ -314,6 +311,17 @@ test('a command is run for both releases; each step of a canary goes on where th
     threshold: 2,
     unit: 'ratio',
   });
+});
+
+test('each step of a canary goes on where the last one was: none is long enough for two looks', async () => {
+  const json = `http://127.0.0.1:${ports.metrics}/value`;
+  const metrics = [{ name: 'queue', max: 10, every: '1s', json, path: 'data[0].n' }];
+  gauges.queue = 50;
+  const short = (percent: number) => [{ weight: `${percent}%` }, { hold: '800ms' }];
+  const strategy = [10, 20, 30, 40, 50, 60, 70, 80].flatMap(short);
+  const receipt = await deploy({ triggers: { metrics }, strategy, bake: '300ms' });
+  expect(receipt.outcome).toBe('rolled_back');
+  expect(receipt.verdicts?.find(({ gate }) => gate === 'metric')).toMatchObject({ value: 50 });
 });
 
 test('one that cannot be asked for is said, and decides nothing', async () => {

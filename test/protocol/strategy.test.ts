@@ -53,9 +53,11 @@ test('a list is a canary of these steps', () => {
 
 test('a tier says how careful to be, what is written wins', () => {
   const critical = parseAppConfig(`${base}tier: critical`, 'zdd.yaml');
-  expect(critical).toMatchObject({ strategy: { type: 'canary' }, bake: 600_000 });
+  expect(critical).toMatchObject({ strategy: { type: 'canary' }, bake: 600_000, warm: 600_000 });
   const internal = parseAppConfig(`${base}tier: internal`, 'zdd.yaml');
-  expect(internal).toMatchObject({ strategy: { type: 'blue-green' }, bake: 10_000 });
+  expect(internal).toMatchObject({ strategy: { type: 'blue-green' }, bake: 10_000, warm: 0 });
+  const warm = parseAppConfig(`${base}tier: internal\nwarm: 5m`, 'zdd.yaml');
+  expect(warm).toMatchObject({ bake: 10_000, warm: 300_000 });
   const mixed = parseAppConfig(`${base}tier: critical\nstrategy: blue-green\nbake: 5s`, 'zdd.yaml');
   expect(mixed).toMatchObject({ strategy: { type: 'blue-green' }, bake: 5_000 });
 });

@@ -40,40 +40,44 @@ function end(app: string, deployment: number): void {
   new Journal(database, () => 5).tell({ type: 'deployment_ended', app, deployment, receipt });
 }
 
+function ends(...entries: readonly string[]) {
+  return entries.map((entry) => ({ entry, about: null }));
+}
+
 test('whatever has ended is collected once, also by the daemon after the one that saw it', () => {
   end('a', 1);
   end('b', 7);
   // Nobody has collected: the daemon was killed. The next one has the same database.
-  const outbox = new Outbox<string>(database, () => 10);
-  outbox.collect(({ app, deployment }) => [`${app}${deployment}`, 'too']);
+  const outbox = new Outbox<string, string>(database, () => 10);
+  outbox.collect(({ app, deployment }) => ends(`${app}${deployment}`, 'too'));
   expect(outbox.all().map(({ entry }) => entry)).toEqual(['a1', 'too', 'b7', 'too']);
-  new Outbox<string>(database, () => 11).collect(() => ['again']);
+  new Outbox<string, string>(database, () => 11).collect(() => ends('again'));
   expect(outbox.all()).toHaveLength(4);
   end('a', 2);
-  new Outbox<string>(database, () => 12).collect(({ deployment }) => [`${deployment}`]);
+  new Outbox<string, string>(database, () => 12).collect(({ deployment }) => ends(`${deployment}`));
   expect(outbox.all().map(({ entry }) => entry)).toEqual(['a1', 'too', 'b7', 'too', '2']);
 });
 
 test('when what is asked for cannot be found out, nothing is skipped', () => {
   end('a', 1);
-  const outbox = new Outbox<string>(database, () => 10);
+  const outbox = new Outbox<string, string>(database, () => 10);
   expect(() =>
     outbox.collect(() => {
       throw new Error('disk');
     }),
   ).toThrow('disk');
-  outbox.collect(() => ['x']);
+  outbox.collect(() => ends('x'));
   expect(outbox.all()).toMatchObject([{ app: 'a', deployment: 1, entry: 'x', attempts: 0 }]);
 });
 
 test('a message stays, with why and when again, until it is delivered', () => {
-  const outbox = new Outbox<string>(database, () => 10);
+  const outbox = new Outbox<string, string>(database, () => 10);
   outbox.add({ app: 'a', deployment: 1 }, ['x']);
   const [{ id } = { id: 0 }] = outbox.all();
   outbox.failed(id, 'answered 503', 99);
   expect(new Outbox(database, () => 0).all()).toEqual([
     {
-      ...{ id, app: 'a', deployment: 1, entry: 'x', createdAt: 10 },
+      ...{ id, app: 'a', deployment: 1, entry: 'x', about: null, createdAt: 10 },
       ...{ attempts: 1, nextAt: 99, error: 'answered 503' },
     },
   ]);

@@ -1,4 +1,4 @@
-import type { DesiredApp, PreviewRule } from '../proxy.ts';
+import type { DesiredApp, DesiredSplit, PreviewRule } from '../proxy.ts';
 import { mapPath } from './maps.ts';
 import { backendOf } from './names.ts';
 import { quote } from './words.ts';
@@ -50,6 +50,23 @@ export function splitRules(app: DesiredApp, folder: string): string[] {
 export function splitChoice({ split }: DesiredApp): string[] {
   if (split === undefined) return [];
   return ['  use-server %[var(txn.zdd_server)] if { var(txn.zdd_server) -m found }'];
+}
+
+/**
+ * Headers of a request that goes to the candidate for sure: as the first of the users that have a
+ * share, else as the team. Null where nobody is sent to it.
+ */
+export function headersToCandidate({
+  preview,
+  share,
+}: DesiredSplit): Readonly<Record<string, string>> | null {
+  if (share !== null && share.ofTenThousand > 0) {
+    return { cookie: `${COOKIE}=${(USERS - share.turn) % USERS}` };
+  }
+  const { header, cookie } = preview ?? {};
+  if (share === null) return null;
+  if (header !== undefined) return { [header.name.toLowerCase()]: header.value ?? 'smoke' };
+  return cookie === undefined ? null : { cookie: `${cookie.name}=${cookie.value ?? 'smoke'}` };
 }
 
 function setCookie(attributes: string, condition: string): string {

@@ -22,6 +22,8 @@ export interface TriggerMemory {
   /** Fingerprints of alerts that were told. */
   readonly told: Set<string>;
   readonly metrics: Map<number, MetricMemory>;
+  /** What has failed where `gates.on.fail` says `pause`, in words: a canary stays where it is for it. */
+  objection: string | null;
 }
 
 const memories = new WeakMap<Host, Map<string, TriggerMemory>>();
@@ -32,7 +34,7 @@ export function memoryOf(host: Host, app: string, deployment: number): TriggerMe
   memories.set(host, apps);
   const known = apps.get(app);
   if (known?.deployment === deployment) return known;
-  const fresh: TriggerMemory = { deployment, told: new Set(), metrics: new Map() };
+  const fresh: TriggerMemory = { deployment, told: new Set(), metrics: new Map(), objection: null };
   apps.set(app, fresh);
   return fresh;
 }

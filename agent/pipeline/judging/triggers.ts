@@ -8,7 +8,7 @@ import { ZddError } from '../../protocol/errors.ts';
 import { type Metric, totalOf } from '../../protocol/triggers.ts';
 import { configOf, type Host, type Task } from '../host.ts';
 import { pause } from '../pause.ts';
-import { type MetricMemory, memoryOf, metricMemory } from './memory.ts';
+import { type MetricMemory, memoryOf, metricMemory, type TriggerMemory } from './memory.ts';
 import { type Measured, measure } from './metric.ts';
 
 const LOOK_EVERY_MS = 500;
@@ -29,12 +29,12 @@ export async function watchTriggers(
   const { deployment } = host.journal.state(task.app);
   if (deployment === null || (alerts === undefined && metrics.length === 0)) return;
   const ended = AbortSignal.any([task.signal, done]);
-  const watch = new Triggers(host, task, candidate, deployment.startedAt);
   const memory = memoryOf(host, task.app, deployment.id);
+  const watch = new Triggers(host, task, candidate, deployment.startedAt, memory);
   const each = metrics.map((metric, index) =>
     watch.metric(metric, metricMemory(memory, index), ended),
   );
-  if (alerts !== undefined) each.push(watch.alerts(alerts, memory.told, ended));
+  if (alerts !== undefined) each.push(watch.alerts(alerts, ended));
   await Promise.all(each);
 }
 
@@ -46,24 +46,23 @@ class Triggers {
   readonly #task: Task;
   readonly #candidate: Generation;
   readonly #since: number;
+  readonly #memory: TriggerMemory;
   readonly #gates: AppConfig['gates'];
   readonly #onFail: 'pause' | 'rollback';
 
-  constructor(host: Host, task: Task, candidate: Generation, since: number) {
+  constructor(host: Host, task: Task, candidate: Generation, since: number, memory: TriggerMemory) {
     this.#host = host;
     this.#task = task;
     this.#candidate = candidate;
     this.#since = since;
+    this.#memory = memory;
     this.#gates = configOf(host, task.app, candidate).gates;
     this.#onFail = this.#gates.on.fail;
   }
 
   /** Alerts with these labels that have begun since the rollout did; each is told once. */
-  async alerts(
-    wanted: Readonly<Record<string, string>>,
-    told: Set<string>,
-    ended: AbortSignal,
-  ): Promise<void> {
+  async alerts(wanted: Readonly<Record<string, string>>, ended: AbortSignal): Promise<void> {
+    const { told } = this.#memory;
     while (!ended.aborted) {
       for (const { fingerprint, labels, annotations, startsAt } of this.#host.alerts.firing()) {
         const fits = Object.entries(wanted).every(([name, value]) => labels[name] === value);
@@ -181,7 +180,10 @@ class Triggers {
   /** Takes the release back, or, where that is what `gates.on.fail` says, tells a person. */
   #fail(verdict: Verdict): void {
     this.#report(verdict);
-    if (verdict.action !== 'rollback') return;
+    if (verdict.action !== 'rollback') {
+      this.#memory.objection = tell(verdict);
+      return;
+    }
     const { release } = this.#candidate;
     throw new ZddError('ZDD_GATE_FAILED', `${release} was rolled back: ${verdict.metric}`, {
       evidence: [['why', tell(verdict)]],

@@ -1,19 +1,31 @@
 import { formatDuration } from '../../protocol/duration.ts';
 import type { Outcome, Receipt } from '../../protocol/events.ts';
 import type { VerdictReport } from '../../protocol/verdict.ts';
+import type { Subject } from '../../store/outbox.ts';
+import type { Pause } from './pauses.ts';
 
-/** What is said of a deployment, whoever is told. Made of its receipt alone. */
+/** What is said of a deployment, whoever is told. Made of its receipt, or of why it waits. */
 export interface Content {
   /** Names the deployment on all hosts alike: `shop#57`. A message that comes twice has it twice. */
   readonly id: string;
   readonly host: string;
   /** `shop #57 r42-ab12cd3 rolled back on web1, deploy by dana@laptop` */
   readonly summary: string;
+  /** As Slack and others show it. */
+  readonly mark: string;
   /** A line each: code and message, the deciding verdict, evidence, traffic, what to type. */
   readonly lines: readonly string[];
+  /** More lines, for a ticket: they may hold what users or the app have said. */
+  readonly details: readonly string[];
   /** The verdict that decided, or the first that is not a pass. */
   readonly verdict: VerdictReport | null;
-  readonly receipt: Receipt;
+  /** What it has left behind; null while it waits. */
+  readonly receipt: Receipt | null;
+  readonly pause: Pause | null;
+  readonly app: string;
+  readonly deployment: number;
+  /** The release that it is about, and the one before. */
+  readonly releases: readonly string[];
 }
 
 /** Evidence that is about traffic. The rest may hold what users or the app have said. */
@@ -33,7 +45,8 @@ const MARKS: Readonly<Record<Outcome, string>> = {
 };
 
 export function contentOf(receipt: Receipt, host: string): Content {
-  const { app, deployment, kind, release, outcome, owner, error } = receipt;
+  const { app, deployment, kind, release, previous, outcome, owner, error } = receipt;
+  const { source = '', startedAt } = receipt;
   const subject = release === null ? '' : ` ${release}`;
   const stopped = kind === 'stop' && outcome === 'succeeded';
   const by = owner === undefined ? '' : ` by ${owner}`;
@@ -52,52 +65,90 @@ export function contentOf(receipt: Receipt, host: string): Content {
     id: `${app}#${deployment}`,
     host,
     summary: `${app} #${deployment}${subject} ${stopped ? 'was stopped' : SAID[outcome]} on ${host}, ${kind}${by}`,
+    mark: MARKS[outcome],
     lines,
+    details: [
+      ...beganText(startedAt, source),
+      ...(error?.evidence ?? []).map(([label, text]) => `${label}:\n${text}`),
+    ],
     verdict,
     receipt,
+    pause: null,
+    app,
+    deployment,
+    releases: [release, previous].filter((name) => name !== null),
   };
 }
 
+/** What is said of a deployment that waits for somebody, and what to type next. */
+export function pauseContent({ app, deployment }: Subject, pause: Pause, host: string): Content {
+  const { phase, reason, release, previous, percent, kind, owner, verdicts } = pause;
+  const verdict = verdicts.find(({ says }) => says === reason) ?? decisive(verdicts);
+  const rest = previous === null ? '' : `, ${round(100 - percent)} % on ${previous}`;
+  const canary = phase === 'canary';
+  const waits = canary ? 'is paused and waits for you' : 'is held and needs a look';
+  return {
+    id: `${app}#${deployment}`,
+    host,
+    summary: `${app} #${deployment} ${release} ${waits} on ${host}, ${kind} by ${owner}`,
+    mark: ':raised_hand:',
+    lines: [
+      ...(verdict?.says === reason ? [] : [reason]),
+      ...(verdict === null ? [] : [`${verdict.gate}: ${verdict.says}`, windowText(verdict)]),
+      `traffic: ${round(percent)} % on ${release}${rest}`,
+      `${canary ? 'go on' : 'keep it'}: zdd-agent promote --app ${app}`,
+      `take it back: zdd-agent ${canary ? 'abort' : 'rollback'} --app ${app}`,
+    ],
+    details: beganText(pause.startedAt, pause.source),
+    verdict,
+    receipt: null,
+    pause,
+    app,
+    deployment,
+    releases: [release, previous].filter((name) => name !== null),
+  };
+}
+
+function beganText(startedAt: number, source: string): string[] {
+  const began = `started: ${new Date(startedAt).toISOString()}`;
+  return source === '' ? [began] : [began, `from: ${source}`];
+}
+
+function round(percent: number): number {
+  return Math.round(percent * 100) / 100;
+}
+
 /** The JSON of a `webhook`, and of `$ZDD_NOTIFICATION`. Additive only. */
-export function asJson({ id, host, summary, lines, verdict, receipt }: Content): string {
+export function asJson(content: Content): string {
+  const { id, host, summary, lines, verdict, receipt, pause } = content;
   return JSON.stringify({
     schemaVersion: 1,
-    event: 'deployment_ended',
+    event: pause === null ? 'deployment_ended' : 'deployment_paused',
     id,
     host,
     summary,
     text: lines.join('\n'),
     verdict,
-    receipt,
+    ...(pause === null ? { receipt } : { pause }),
   });
 }
 
 /** What Slack, Mattermost, Rocket.Chat and others take at an incoming webhook. */
-export function asSlack({ summary, lines, receipt }: Content): string {
+export function asSlack({ summary, mark, lines }: Content): string {
   const escaped = (text: string): string =>
     text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
   const body = lines.map((line) => `> ${escaped(line).replaceAll('\n', ' ')}`);
   return JSON.stringify({
-    text: `${MARKS[receipt.outcome]} *${escaped(summary)}*\n${body.join('\n')}`,
+    text: `${mark} *${escaped(summary)}*\n${body.join('\n')}`,
   });
 }
 
 /** An issue as Jira's `POST /rest/api/2/issue` takes it. */
 export function asTicket(
-  { id, summary, lines, receipt }: Content,
+  { id, summary, lines, details, app, deployment }: Content,
   { project, type, fields }: { project: string; type: string; fields: Record<string, unknown> },
 ): string {
-  const { app, deployment, source, startedAt, error } = receipt;
-  const evidence = (error?.evidence ?? []).map(([label, text]) => `${label}:\n${text}`);
-  const description = [
-    ...lines,
-    '',
-    `started: ${new Date(startedAt).toISOString()}`,
-    ...(source === undefined || source === '' ? [] : [`from: ${source}`]),
-    ...evidence,
-    '',
-    `id: ${id}`,
-  ].join('\n');
+  const description = [...lines, '', ...details, '', `id: ${id}`].join('\n');
   return JSON.stringify({
     fields: {
       project: { key: project },

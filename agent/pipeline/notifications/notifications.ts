@@ -1,10 +1,12 @@
 import { hostname } from 'node:os';
 import { ZddError } from '../../protocol/errors.ts';
+import type { Receipt, ZddEvent } from '../../protocol/events.ts';
 import { type NotifyEntry, type NotifyReply, recipientOf } from '../../protocol/notify.ts';
-import type { EndedDeployment, OutboxMessage } from '../../store/outbox.ts';
+import type { Letter, OutboxMessage, Subject } from '../../store/outbox.ts';
 import { configOf, type Host } from '../host.ts';
 import { pause } from '../pause.ts';
-import { contentOf } from './content.ts';
+import { contentOf, pauseContent } from './content.ts';
+import { isOver, type Pause, pauseOf } from './pauses.ts';
 import { type Delivery, deliver } from './send.ts';
 
 /** The pause after the first failed try; it doubles up to the longest, ms. */
@@ -16,11 +18,11 @@ const GIVE_UP_MS = 24 * 3_600_000;
 const AT_ONCE = 8;
 const IDLE_MS = 60_000;
 
-type Message = OutboxMessage<NotifyEntry>;
+type Message = OutboxMessage<NotifyEntry, Pause>;
 
 /**
- * Tells whoever `notify` of a `zdd.yaml` names how deployments have ended, from the stored receipt.
- * No deployment waits for it: it reads the journal like everybody else. Each message is tried until
+ * Tells whoever `notify` of a `zdd.yaml` names how deployments have ended, from the stored receipt, and
+ * which wait for a person. No deployment waits for it: it reads the journal like everybody else. Each message is tried until
  * it is delivered or too old, across restarts of the daemon; one may come twice.
  */
 export async function sendNotifications(host: Host, signal: AbortSignal): Promise<void> {
@@ -28,7 +30,7 @@ export async function sendNotifications(host: Host, signal: AbortSignal): Promis
   let wake = new AbortController();
   const unsubscribe = [
     host.journal.subscribe(({ type }) => {
-      if (type === 'deployment_ended') wake.abort();
+      if (type === 'deployment_ended' || type === 'paused' || type === 'judged') wake.abort();
     }),
     host.outbox.onAdd(() => wake.abort()),
   ];
@@ -52,7 +54,7 @@ function begin(
   onEnd: () => void,
 ): number {
   try {
-    host.outbox.collect((ended) => entriesFor(host, ended));
+    host.outbox.collect((event) => lettersFor(host, event));
     const now = host.now();
     const waiting = host.outbox.all().filter(({ id }) => !underWay.has(id));
     for (const message of waiting) {
@@ -72,17 +74,24 @@ function begin(
 }
 
 async function tryOnce(host: Host, message: Message, signal: AbortSignal): Promise<void> {
-  const { id, app, deployment, entry, attempts } = message;
-  const receipt = host.journal.receipt(app, deployment);
+  const { id, app, deployment, entry, about, attempts } = message;
   try {
-    if (receipt === null) throw new Error(`no receipt of ${app} #${deployment}`);
+    if (about !== null && isOver(host, app, deployment, about)) {
+      host.outbox.remove(id);
+      return;
+    }
+    const content =
+      about === null
+        ? contentOf(receiptOf(host, message), hostname())
+        : pauseContent(message, about, hostname());
     const delivery = await deliver(
       host,
-      contentOf(receipt, hostname()),
+      content,
       {
         app,
         deployment,
-        name: commandName(message, receipt.release ?? receipt.previous),
+        releases: content.releases,
+        name: commandName(message, content.releases[0]),
         key: `${app}#${deployment}/${id}`,
         entry,
       },
@@ -95,6 +104,12 @@ async function tryOnce(host: Host, message: Message, signal: AbortSignal): Promi
     host.log.error({ app, err: error }, 'notification failed');
     host.outbox.failed(id, 'it cannot be made', host.now() + pauseAfter(attempts));
   }
+}
+
+function receiptOf(host: Host, { app, deployment }: Subject): Receipt {
+  const receipt = host.journal.receipt(app, deployment);
+  if (receipt === null) throw new Error(`no receipt of ${app} #${deployment}`);
+  return receipt;
 }
 
 function settle(host: Host, message: Message, delivery: Delivery): void {
@@ -126,19 +141,30 @@ function pauseAfter(attempts: number): number {
 }
 
 /** As a slot is called, so that runners know it for one. */
-function commandName({ id, app, deployment, attempts }: Message, release: string | null): string {
+function commandName(
+  { id, app, deployment, attempts }: Message,
+  release: string | undefined,
+): string {
   const number = release?.split('-')[0] ?? 'r0';
   return `${app}.${number}-d${deployment}-notify-${id}-${attempts + 1}`;
 }
 
 /** What the deployed release asks for; where there is none, the one that served before. */
-function entriesFor(host: Host, { app, deployment }: EndedDeployment): readonly NotifyEntry[] {
-  const receipt = host.journal.receipt(app, deployment);
-  if (receipt === null) return [];
-  return allEntries(host, { app, deployment }).filter(({ on }) => on.includes(receipt.outcome));
+function lettersFor(host: Host, event: ZddEvent): ReadonlyArray<Letter<NotifyEntry, Pause>> {
+  const { app } = event;
+  const deployment = event.deployment ?? 0;
+  if (event.type === 'deployment_ended') {
+    const { outcome } = event.receipt;
+    const wanted = allEntries(host, { app, deployment }).filter(({ on }) => on.includes(outcome));
+    return wanted.map((entry) => ({ entry, about: null }));
+  }
+  const about = pauseOf(host, event);
+  if (about === null) return [];
+  const { notify } = configOf(host, app, { release: about.release, deployment });
+  return notify.filter(({ on }) => on.includes('paused')).map((entry) => ({ entry, about }));
 }
 
-function allEntries(host: Host, { app, deployment }: EndedDeployment): readonly NotifyEntry[] {
+function allEntries(host: Host, { app, deployment }: Subject): readonly NotifyEntry[] {
   const receipt = host.journal.receipt(app, deployment);
   const release = [receipt?.release, receipt?.previous].find(
     (name) => name != null && host.releases.find(app, name) !== null,

@@ -1,3 +1,4 @@
+import { standingRelease } from '../../core/model.ts';
 import { formatDuration } from '../../protocol/duration.ts';
 import { ZddError } from '../../protocol/errors.ts';
 import type { NotifyEntry } from '../../protocol/notify.ts';
@@ -20,6 +21,8 @@ export type Delivery =
 export interface Envelope {
   readonly app: string;
   readonly deployment: number;
+  /** In whose folder a command runs: the first of them that is there, else what serves. */
+  readonly releases: readonly string[];
   /** Unique for ever on this host, for each try. */
   readonly name: string;
   /** Comes along unchanged with each try. */
@@ -122,11 +125,11 @@ function reasonOf(error: unknown): string {
 async function tellCommand(
   host: Host,
   message: string,
-  { app, deployment, name, entry }: Envelope,
+  { app, deployment, releases, name, entry }: Envelope,
   signal: AbortSignal,
 ): Promise<Delivery> {
   if (!('run' in entry)) throw new Error('not a command');
-  const release = releaseFor(host, app, deployment);
+  const release = releaseFor(host, app, releases);
   if (release === null) return { sent: false, error: 'no release is there to run the command in' };
   const generation = { release, deployment };
   const environment = environmentOf(host, app, generation, configOf(host, app, generation));
@@ -157,17 +160,14 @@ async function tellCommand(
 }
 
 /** The release that was deployed, while it is there, else the one that serves. */
-function releaseFor(host: Host, app: string, deployment: number): string | null {
-  const receipt = host.journal.receipt(app, deployment);
-  const { stable, stopped } = host.journal.state(app);
-  const wanted = [receipt?.release, stable?.release, stopped?.release, receipt?.previous];
-  return (
-    wanted.find((release) => release != null && host.releases.find(app, release) !== null) ?? null
-  );
+function releaseFor(host: Host, app: string, releases: readonly string[]): string | null {
+  const standing = standingRelease(host.journal.state(app));
+  const wanted = [...releases.slice(0, 1), ...(standing === null ? [] : [standing]), ...releases];
+  return wanted.find((release) => host.releases.find(app, release) !== null) ?? null;
 }
 
 function shortened(message: string): string {
   if (Buffer.byteLength(message) <= MAX_VARIABLE_BYTES) return message;
   const whole: Record<string, unknown> = JSON.parse(message);
-  return JSON.stringify({ ...whole, receipt: null });
+  return JSON.stringify({ ...whole, receipt: null, pause: null });
 }

@@ -1,3 +1,4 @@
+import { headersToCandidate } from '../../haproxy/config/split.ts';
 import type { DesiredApp } from '../../haproxy/proxy.ts';
 import type { AppConfig } from '../../protocol/app-config.ts';
 import { type Route, routesOf } from '../../protocol/routes.ts';
@@ -41,6 +42,19 @@ export function entryOf(host: Host, app: string, config: AppConfig): Entry | str
       return ways.find((asked) => ownerOf(apps, name, asked) === app) ?? null;
     },
   };
+}
+
+/**
+ * The way in through HAProxy that leads to the candidate of a canary, whatever its share.
+ * @param config of the release whose routes HAProxy has
+ */
+export function candidateEntryOf(host: Host, app: string, config: AppConfig): Entry | string {
+  const entry = entryOf(host, app, config);
+  if (typeof entry === 'string') return entry;
+  const split = desiredProxy(host).apps.find((desired) => desired.app === app)?.split;
+  const headers = split === undefined ? null : headersToCandidate(split);
+  if (headers === null) return 'it has no users yet, and preview names no header or cookie';
+  return { ...entry, headers: { ...entry.headers, ...headers } };
 }
 
 /**

@@ -39,6 +39,9 @@ export async function askCheck(
   const headers = Object.fromEntries(
     Object.entries(check.headers).map(([name, value]) => [name.toLowerCase(), filled(value)]),
   );
+  const both = [asked.headers['cookie'], headers['cookie']].filter((text) => text !== undefined);
+  // What leads to the candidate, beside what the check itself wants.
+  const cookies = both.length === 0 ? {} : { cookie: both.join('; ') };
   const body = bodyOf(check, filled);
   const expected = {
     contains: check.contains === undefined ? undefined : filled(check.contains),
@@ -51,7 +54,7 @@ export async function askCheck(
     listen: asked.listen,
     method: check.method,
     path: fillIn(path, (name) => encodeURIComponent(lookUp(name).toWellFormed())),
-    headers: { 'user-agent': 'zdd-agent-smoke', ...asked.headers, ...headers },
+    headers: { 'user-agent': 'zdd-agent-smoke', ...asked.headers, ...headers, ...cookies },
     ...(body === undefined ? {} : { body }),
     timeoutMs: check.within,
     signal: asked.signal,

@@ -112,12 +112,17 @@ export class Deploys {
     const config = configOf(this.#host, app, { release, deployment: 0 });
     await this.refuseWithoutHaproxy(config);
     this.#refuseConflicts(config);
+    const { releasedElsewhere = false } = last;
     return await this.request(
       app,
-      { kind: 'retry', release, hasReleaseCommand: config.release !== undefined },
+      {
+        kind: 'retry',
+        release,
+        hasReleaseCommand: config.release !== undefined && !releasedElsewhere,
+      },
       owner,
       `retry of #${last.deployment}`,
-      { ...policyOf(config, {}), strategy: strategyOf(config, undefined) },
+      { ...policyOf(config, { releasedElsewhere }), strategy: strategyOf(config, undefined) },
       { config },
     );
   }

@@ -88,29 +88,31 @@ test('a push goes to one host after the other and says which of them have what',
   expect([pushed(web1), pushed(web2)]).toEqual([1, 1]);
 });
 
-test('a release command for the fleet is run by the first of several hosts', async () => {
-  const yaml = ZDD_YAML.replace(
-    'release: npm run',
-    'release: { per: fleet, run: npm run migrate }\n#',
-  );
-  const fleet = `environments: { production: { hosts: [${HOSTS.join(', ')}] } }\n`;
-  await writeFile(join(project, 'zdd.yaml'), `${yaml}${fleet}`);
-  const wishes: unknown[] = [];
-  for (const [agent, deployment] of [
-    [web1, 57],
-    [web2, 12],
-  ] as const) {
-    ends(agent, receipt({ deployment }));
-    agent.on('POST /v1/deployments', async (request, response) => {
-      const chunks: Buffer[] = [];
-      for await (const chunk of request) chunks.push(chunk);
-      wishes.push(JSON.parse(Buffer.concat(chunks).toString()).releasedElsewhere);
-      json(response, 202, { app: 'shop', deployment, result: 'started', since: 100 });
-    });
-  }
-  expect((await run('push')).code).toBe(0);
-  expect(wishes).toEqual([undefined, true]);
-});
+test.each([
+  ['a folder', []],
+  // Only the agent reads what is in it.
+  ['an archive', ['shop.tar.gz']],
+])(
+  'the first of several hosts runs what is once for the fleet; the others are told: %s',
+  async (_what, args) => {
+    await writeFile(join(project, 'shop.tar.gz'), 'of a CI job');
+    const wishes: unknown[] = [];
+    for (const [agent, deployment] of [
+      [web1, 57],
+      [web2, 12],
+    ] as const) {
+      ends(agent, receipt({ deployment }));
+      agent.on('POST /v1/deployments', async (request, response) => {
+        const chunks: Buffer[] = [];
+        for await (const chunk of request) chunks.push(chunk);
+        wishes.push(JSON.parse(Buffer.concat(chunks).toString()).releasedElsewhere);
+        json(response, 202, { app: 'shop', deployment, result: 'started', since: 100 });
+      });
+    }
+    expect((await run('push', ...args)).code).toBe(0);
+    expect(wishes).toEqual([undefined, true]);
+  },
+);
 
 test('the first failure stops it; the one after it was not asked for anything', async () => {
   const error = { code: 'ZDD_PROBE_TIMEOUT', message: 'never', evidence: [], tries: [] } as const;

@@ -1,0 +1,82 @@
+import { candidateOf } from '../../core/model.ts';
+import type { DeploymentKind, PhaseName, ZddEvent } from '../../protocol/events.ts';
+import type { VerdictReport } from '../../protocol/verdict.ts';
+import type { Host } from '../host.ts';
+
+/** A deployment that waits for somebody, as it is told. It has no receipt yet. */
+export interface Pause {
+  /** `canary`: it stays until somebody says otherwise. `baking`: a gate holds under all traffic. */
+  readonly phase: Extract<PhaseName, 'canary' | 'baking'>;
+  /** ms since the epoch */
+  readonly at: number;
+  readonly reason: string;
+  readonly release: string;
+  readonly previous: string | null;
+  /** Its share of the users. */
+  readonly percent: number;
+  readonly kind: DeploymentKind;
+  readonly owner: string;
+  readonly source: string;
+  readonly startedAt: number;
+  /** What the gates said last. */
+  readonly verdicts: readonly VerdictReport[];
+}
+
+/**
+ * Whether an event is about a deployment that waits for a person: a gate has paused its canary, or one
+ * holds its bake. Null for all others, for what is over by now, and for what was told before.
+ */
+export function pauseOf(host: Host, event: ZddEvent): Pause | null {
+  const { app, deployment: id, at } = event;
+  const { deployment, stable } = host.journal.state(app);
+  const candidate = deployment === null ? null : candidateOf(deployment.phase);
+  if (deployment === null || deployment.id !== id || candidate === null) return null;
+  const { phase, kind, owner, source, startedAt } = deployment;
+  const waiting = { at, release: candidate.release, previous: stable?.release ?? null };
+  const facts = { ...waiting, kind, owner, source, startedAt };
+  if (event.type === 'paused' && event.by === 'gate') {
+    if (phase.name !== 'canary' || phase.paused === null) return null;
+    const { percent } = phase;
+    const verdicts = storyOf(host, event).findLast(({ type }) => type === 'judged');
+    const seen = verdicts?.type === 'judged' ? verdicts.verdicts : [];
+    return { ...facts, phase: 'canary', percent, reason: event.reason, verdicts: seen };
+  }
+  if (event.type !== 'judged' || event.phase !== 'baking' || phase.name !== 'baking') return null;
+  const why = holding(event.verdicts);
+  if (why === undefined || wasTold(host, event, why.gate)) return null;
+  const { verdicts } = event;
+  return { ...facts, phase: 'baking', percent: 100, reason: why.says, verdicts };
+}
+
+/** Whether there is nothing to wait for any more: nobody has to be called for it. */
+export function isOver(host: Host, app: string, id: number, pause: Pause): boolean {
+  const { deployment } = host.journal.state(app);
+  if (deployment?.id !== id) return true;
+  const { phase } = deployment;
+  return pause.phase === 'canary'
+    ? phase.name !== 'canary' || phase.paused === null
+    : phase.name !== 'baking';
+}
+
+/** A verdict that a person is asked about, though it neither stops anything nor takes it back. */
+function holding(verdicts: readonly VerdictReport[]): VerdictReport | undefined {
+  return verdicts.find(
+    ({ held, outcome, action }) => held === true || (outcome === 'fail' && action === 'pause'),
+  );
+}
+
+/** A bake that is watched anew, after a restart of the agent, says again what its gates hold. */
+function wasTold(host: Host, event: ZddEvent, gate: string): boolean {
+  return storyOf(host, event).some(
+    (told) =>
+      told.type === 'judged' &&
+      told.phase === 'baking' &&
+      told.seq < event.seq &&
+      holding(told.verdicts)?.gate === gate,
+  );
+}
+
+function storyOf(host: Host, { app, deployment, seq }: ZddEvent): ZddEvent[] {
+  if (deployment === null) return [];
+  return host.journal.events({ app, deployment, since: 0 }).filter((told) => told.seq <= seq);
+}
