@@ -10,6 +10,15 @@ import { appStatus, attention } from './status.ts';
 
 /** How long a look may take, ms: scrapers wait for ten seconds. */
 const LOOK_MS = 5_000;
+/** What was seen is told again for so long, ms, and for so many times as long as the look took. */
+const FRESH_MS = 1_000;
+const FRESH_SHARE = 4;
+
+interface Seen {
+  readonly text: string;
+  /** Until when it is told again, by a clock that never jumps. */
+  readonly until: number;
+}
 
 interface Ended {
   readonly outcomes: Record<Outcome, number>;
@@ -21,7 +30,8 @@ export class Metrics {
   readonly #daemon: Daemon;
   readonly #ended = new Map<string, Ended>();
   readonly #drift = { repaired: 0, left: 0 };
-  #looking: Promise<Snapshot> | null = null;
+  #looking: Promise<Seen> | null = null;
+  #seen: Seen = { text: '', until: 0 };
 
   constructor(daemon: Daemon) {
     this.#daemon = daemon;
@@ -34,12 +44,25 @@ export class Metrics {
     journal.subscribe((event) => this.#count(event));
   }
 
-  /** Who comes while one is looked for gets the same: a look asks HAProxy about every app. */
+  /**
+   * A look asks HAProxy about every app: who comes meanwhile, or right after, gets the same, so that
+   * no number of scrapers keeps the agent from its work.
+   */
   async text(): Promise<string> {
-    this.#looking ??= this.#look().finally(() => {
-      this.#looking = null;
-    });
-    return metricsText(await this.#looking);
+    if (performance.now() >= this.#seen.until) {
+      this.#looking ??= this.#see().finally(() => {
+        this.#looking = null;
+      });
+      this.#seen = await this.#looking;
+    }
+    return this.#seen.text;
+  }
+
+  async #see(): Promise<Seen> {
+    const began = performance.now();
+    const text = metricsText(await this.#look());
+    const now = performance.now();
+    return { text, until: now + Math.max(FRESH_MS, FRESH_SHARE * (now - began)) };
   }
 
   #count(event: ZddEvent): void {

@@ -7,7 +7,7 @@ export const metrics: Command = {
     'Prints what Prometheus reads, in its text format: as it stands, or for the textfile collector of node_exporter. Prometheus itself scrapes the agent where `metrics` of agent.yaml has it listen. docs/metrics.md names each.',
   examples: [
     ['zdd-agent metrics | grep not_after', 'when certificates end'],
-    ['zdd-agent metrics > zdd.prom.new && mv zdd.prom.new zdd.prom', 'for a textfile collector'],
+    ['zdd-agent metrics --json', 'as one value: its text'],
   ],
   args: [],
   options: [],

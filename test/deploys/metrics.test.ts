@@ -82,7 +82,22 @@ async function until(query: string): Promise<void> {
   await host.until(query, 60_000, async () => (await ask(query)).length > 0);
 }
 
-/** The text, by the control socket. */
+/** What the control socket answers. */
+function bySocket(): Promise<string> {
+  return new Promise((resolve, reject) => {
+    request({ socketPath: host.socket, path: '/v1/metrics', agent: false }, (reply) => {
+      let text = '';
+      reply.setEncoding('utf8').on('data', (chunk: string) => {
+        text += chunk;
+      });
+      reply.on('end', () => resolve(text));
+    })
+      .on('error', reject)
+      .end();
+  });
+}
+
+/** The text, by the CLI. */
 async function text(): Promise<string> {
   const { code, stdout } = await host.cli(['metrics']);
   expect(code).toBe(0);
@@ -131,6 +146,12 @@ test('what Prometheus itself thinks of names, helps and types: nothing to compla
   const samples = (await text()).split('\n').filter((line) => line !== '' && !line.startsWith('#'));
   const names = samples.map((line) => line.slice(0, line.lastIndexOf(' ')));
   expect(new Set(names).size).toBe(names.length);
+});
+
+test('who comes while others are answered gets what they get', async () => {
+  const texts = await Promise.all([1, 2, 3, 4].map(() => bySocket()));
+  expect(new Set(texts).size).toBe(1);
+  expect(texts[0]).toContain('zdd_haproxy_up 1');
 });
 
 test('counters of requests begin again with the agent, those of deployments go on', async () => {
