@@ -10,7 +10,8 @@ const listen = z
   .string()
   .regex(
     /^(\d{1,3}(\.\d{1,3}){3}|\[[0-9a-fA-F:]+\]|localhost):\d{1,5}$/,
-    'expected an address and a port, such as "127.0.0.1:9187"',
+    // What is no address is not read on.
+    { error: 'expected an address and a port, such as "127.0.0.1:9187"', abort: true },
   )
   .transform((text) => {
     const at = text.lastIndexOf(':');
