@@ -4,7 +4,8 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { ReleaseTotal } from '../../agent/haproxy/access-log/totals.ts';
 import { Exposition } from '../../agent/observe/exposition.ts';
-import { type AppSnapshot, metricsText, type Snapshot } from '../../agent/observe/metrics.ts';
+import { metricsText } from '../../agent/observe/metrics.ts';
+import type { AppSnapshot, Snapshot } from '../../agent/observe/snapshot.ts';
 import type { GenerationStatus } from '../../agent/protocol/api.ts';
 import { AT, app, R41, R42, receipt } from '../cli/samples.ts';
 
