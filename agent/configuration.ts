@@ -5,6 +5,20 @@ import { ZddError } from './protocol/errors.ts';
 
 const MiB = 1024 * 1024;
 
+/** `127.0.0.1:9096` */
+const listen = z
+  .string()
+  .regex(
+    /^(\d{1,3}(\.\d{1,3}){3}|\[[0-9a-fA-F:]+\]|localhost):\d{1,5}$/,
+    // What is no address is not read on.
+    { error: 'expected an address and a port, such as "127.0.0.1:9187"', abort: true },
+  )
+  .transform((text) => {
+    const at = text.lastIndexOf(':');
+    const host = text.slice(0, at).replace(/^\[(.*)\]$/, '$1');
+    return { host, port: Number(text.slice(at + 1)) };
+  });
+
 const schema = z.strictObject({
   /** Releases, journal, kept output. */
   state_dir: z.string().default('/var/lib/zdd-agent'),
@@ -75,11 +89,22 @@ const schema = z.strictObject({
   /** A listener for Alertmanager's webhook; none unless it is there. */
   alerts: z
     .strictObject({
-      /** `127.0.0.1:9096` */
-      listen: z.string().regex(/^(\d{1,3}(\.\d{1,3}){3}|\[[0-9a-fA-F:]+\]|localhost):\d{1,5}$/),
+      listen,
       /** A file with the token that Alertmanager sends: `Authorization: Bearer TOKEN`. */
       token_file: z.string(),
     })
+    .optional(),
+  /** A listener for Prometheus: `GET /metrics`; none unless it is there. */
+  metrics: z
+    .strictObject({
+      listen,
+      /** A file with the token that Prometheus sends: `Authorization: Bearer TOKEN`. */
+      token_file: z.string().optional(),
+    })
+    .refine(
+      (metrics) => metrics.token_file !== undefined || isLoopback(metrics.listen.host),
+      'whoever reaches an address beside the loopback can read it: it needs a token_file',
+    )
     .optional(),
   limits: z
     .strictObject({
@@ -134,6 +159,11 @@ export interface Configuration {
     readonly host: string;
     readonly port: number;
     readonly tokenFile: string;
+  } | null;
+  readonly metrics: {
+    readonly host: string;
+    readonly port: number;
+    readonly tokenFile: string | null;
   } | null;
   readonly limits: {
     readonly artifactBytes: number;
@@ -198,7 +228,14 @@ function derive(data: z.output<typeof schema>): Configuration {
     },
     certificates: data.certificates,
     acme: data.acme,
-    alerts: data.alerts === undefined ? null : alertsOf(data.alerts),
+    alerts:
+      data.alerts === undefined
+        ? null
+        : { ...data.alerts.listen, tokenFile: data.alerts.token_file },
+    metrics:
+      data.metrics === undefined
+        ? null
+        : { ...data.metrics.listen, tokenFile: data.metrics.token_file ?? null },
     limits: {
       artifactBytes: limits.artifact_bytes,
       unpackedBytes: limits.unpacked_bytes,
@@ -208,16 +245,8 @@ function derive(data: z.output<typeof schema>): Configuration {
   };
 }
 
-function alertsOf({
-  listen,
-  token_file: tokenFile,
-}: {
-  listen: string;
-  token_file: string;
-}): Configuration['alerts'] {
-  const at = listen.lastIndexOf(':');
-  const host = listen.slice(0, at).replace(/^\[(.*)\]$/, '$1');
-  return { host, port: Number(listen.slice(at + 1)), tokenFile };
+function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || host.startsWith('127.');
 }
 
 function readIfThere(file: string): string {

@@ -41,6 +41,7 @@ const RULES: readonly Rule[] = [
   { from: 'templates/tmpfiles/*.conf', to: 'usr/lib/tmpfiles.d' },
   { from: 'templates/polkit/*.rules', to: 'usr/share/polkit-1/rules.d' },
   { from: 'templates/haproxy/*', to: `${HOME}/templates/haproxy` },
+  { from: 'templates/prometheus/*', to: `${HOME}/templates/prometheus` },
   // Scripts and control file of the .deb itself: build/deb.ts takes them.
   { from: 'templates/deb/*', to: null },
   { from: 'templates/*', to: `${HOME}/templates` },

@@ -26,6 +26,7 @@ import { lint } from './commands/lint.ts';
 import { lock } from './commands/lock.ts';
 import { logs } from './commands/logs.ts';
 import { maintenanceOff, maintenanceOn } from './commands/maintenance.ts';
+import { metrics } from './commands/metrics.ts';
 import { notify } from './commands/notify.ts';
 import { pause } from './commands/pause.ts';
 import { promote } from './commands/promote.ts';
@@ -86,6 +87,7 @@ export const COMMANDS: readonly Command[] = [
   certRenew,
   certRm,
   audit,
+  metrics,
   completion,
   complete,
   schema,

@@ -7,6 +7,7 @@ import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import manifest from '../../package.json' with { type: 'json' };
 import type { Configuration } from '../configuration.ts';
+import { listenForScrapes } from '../control/scrape.ts';
 import { createServer, listen } from '../control/server.ts';
 import { activity } from '../observe/activity.ts';
 import { LifeSign } from '../observe/life-sign.ts';
@@ -99,6 +100,7 @@ export async function serve(file: string, configuration: Configuration): Promise
       if (textOf(file) !== read) signals.reload();
     });
     const alerts = await openAlerts(host, configuration);
+    const scrapes = await openMetrics(host, server, configuration);
     const watching = Promise.allSettled([
       keepTrue(host, deploys, signals.stop, pause),
       keepFewWorkers(host, signals.stop),
@@ -119,6 +121,7 @@ export async function serve(file: string, configuration: Configuration): Promise
       deploys.close(FINISH_MS),
       closeServer(server),
       alerts?.close(),
+      scrapes?.close(),
     ]);
   } catch (error) {
     if (!signals.stop.aborted) throw error;
@@ -173,6 +176,21 @@ function exitInTime(stop: AbortSignal, log: Logger): void {
       process.exit(EXIT.ok);
     }, STOP_MS).unref();
   });
+}
+
+/** Without it the control socket still tells them. */
+async function openMetrics(
+  host: Host,
+  server: FastifyInstance,
+  { metrics }: Configuration,
+): Promise<Server | null> {
+  if (metrics === null) return null;
+  try {
+    return await listenForScrapes(metrics, server);
+  } catch (error) {
+    host.log.error({ err: error }, 'the listener for metrics cannot be opened');
+    return null;
+  }
 }
 
 /** Alerts are one trigger of several: without its listener the daemon does all else. */

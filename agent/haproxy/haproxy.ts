@@ -17,7 +17,7 @@ import { previewRegion } from './preview.ts';
 import type { Haproxy, ProxyInfo } from './proxy.ts';
 import type { Endpoint } from './runtime.ts';
 import { mirror } from './shadow/mirror.ts';
-import { readCounters } from './stats.ts';
+import { countHeld, readCounters } from './stats.ts';
 import { StreamsCache } from './streams-cache.ts';
 import { Switching } from './switch-by.ts';
 import { requireTls } from './tls/room.ts';
@@ -79,6 +79,7 @@ export function createProxy(given: ProxyOptions): Haproxy {
       version: requireVersion(running.version),
       pid: processes.master,
       oldWorkers: processes.old.length,
+      reloads: processes.reloads,
       switchBy: await switchesBy(context, running, signal),
     };
   }
@@ -124,6 +125,9 @@ export function createProxy(given: ProxyOptions): Haproxy {
       return counters;
     },
     signals: (app, servers, since) => accessLog.signals(app, servers, since),
+    totals: (app, release) => accessLog.totals(app, release),
+    logLines: (app) => ({ came: accessLog.lines(app), lost: accessLog.lost(app) }),
+    held: (app, signal) => countHeld(context, app, signal),
     keepSignals: () => accessLog.keep(),
     mirror: (wanted, signal) => mirror(context, wanted, signal),
     close: async () => {

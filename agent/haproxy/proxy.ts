@@ -6,6 +6,7 @@
 import type { Access, Redirect } from '../protocol/access.ts';
 import type { Route } from '../protocol/routes.ts';
 import type { AppSignals } from './access-log/book.ts';
+import type { ReleaseTotals } from './access-log/totals.ts';
 import type { MirrorOptions } from './shadow/line.ts';
 
 /** Where HAProxy finds an instance. */
@@ -227,6 +228,8 @@ export interface ProxyInfo {
   readonly pid: number;
   /** Old workers that have not ended yet. */
   readonly oldWorkers: number;
+  /** Reloads since the master started, by whomever. */
+  readonly reloads: number;
   readonly switchBy: SwitchBy;
 }
 
@@ -293,6 +296,12 @@ export interface Haproxy {
    * @param since ms, by the daemon's clock
    */
   signals(app: string, servers: readonly string[], since: number): AppSignals;
+  /** What a release did since the agent began, by the access log. */
+  totals(app: string, release: string): ReleaseTotals;
+  /** Lines of the log about an app that came, and those that did not; see `signals`. */
+  logLines(app: string): { readonly came: number; readonly lost: number };
+  /** Requests of an app that wait while its instances change hands, or have and are being answered. */
+  held(app: string, signal: AbortSignal): Promise<number>;
   /** Has what `signals` knows by now outlive the agent, however that ends. */
   keepSignals(): Promise<void>;
   /**
@@ -306,4 +315,5 @@ export interface Haproxy {
 }
 
 export type { AppSignals, SignalTick } from './access-log/book.ts';
+export { type ReleaseTotals, WAIT_BUCKETS_MS } from './access-log/totals.ts';
 export type { MirroredRequest, MirrorOptions } from './shadow/line.ts';

@@ -1,4 +1,5 @@
 import { type Capabilities, capabilitiesOf } from './capabilities.ts';
+import { holdServer } from './config/hold.ts';
 import { maintenanceServer } from './config/maintenance.ts';
 import { backendOf } from './config/names.ts';
 import type { Context } from './context.ts';
@@ -47,6 +48,22 @@ export async function readCounters(
         .map((row) => [row.get('svname') ?? '', serverCounters(row, can)]),
     ),
   };
+}
+
+/**
+ * Requests of an app that wait, or have waited and are not answered yet; 0 for one whose requests
+ * never do.
+ * @throws ZDD_HAPROXY_DOWN, ZDD_HAPROXY_TIMEOUT
+ */
+export async function countHeld(
+  context: Context,
+  app: string,
+  signal: AbortSignal,
+): Promise<number> {
+  const table = await onCurrentWorker(context, signal, ({ ask }) =>
+    ask(`show table ${holdServer(app).backend}`),
+  );
+  return Number(/\bconn_cur=(\d+)/.exec(table)?.[1] ?? 0);
 }
 
 function serverCounters(row: StatRow, can: Capabilities): ServerCounters {

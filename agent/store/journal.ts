@@ -2,7 +2,7 @@ import { EventEmitter } from 'node:events';
 import type { DatabaseSync } from 'node:sqlite';
 import type { AppEvent } from '../core/events.ts';
 import { type AppState, completeState, newApp } from '../core/model.ts';
-import type { NewEvent, Receipt, ZddEvent } from '../protocol/events.ts';
+import { type NewEvent, outcome, type Receipt, type ZddEvent } from '../protocol/events.ts';
 import { inTransaction, Statements } from './database.ts';
 
 /** Entries kept per app; older ones have nothing left to recover. */
@@ -162,6 +162,23 @@ export class Journal {
     if (row === undefined) return null;
     const receipt: Receipt = JSON.parse(String(row['body']));
     return receipt;
+  }
+
+  /** How the deployments of all apps have ended, and what they have lost: all there have been. */
+  outcomes(): { app: string; outcome: Receipt['outcome']; count: number; lost: number }[] {
+    return this.#database
+      .prepare(
+        `SELECT app, json_extract(body, '$.outcome') AS outcome, count(*) AS n,
+           sum(json_extract(body, '$.lost')) AS lost
+         FROM receipts GROUP BY app, outcome`,
+      )
+      .all()
+      .map((row) => ({
+        app: String(row['app']),
+        outcome: outcome.parse(row['outcome']),
+        count: Number(row['n']),
+        lost: Number(row['lost']),
+      }));
   }
 
   receipt(app: string, deployment: number): Receipt | null {

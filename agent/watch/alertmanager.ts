@@ -1,11 +1,8 @@
-import { createHash, timingSafeEqual } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type Server } from 'node:http';
+import { bringsToken, readToken } from '../control/bearer.ts';
 import { type Alert, alertmanagerMessage } from '../protocol/alerts.ts';
-import { ZddError } from '../protocol/errors.ts';
 
 const MAX_BYTES = 1024 * 1024;
-const SHORTEST_TOKEN = 16;
 /** How long a request may take, ms. */
 const REQUEST_MS = 10_000;
 
@@ -25,7 +22,7 @@ export async function listenForAlerts(
   { host, port, tokenFile }: AlertListener,
   take: (alerts: readonly Alert[]) => void,
 ): Promise<Server> {
-  const token = await readToken(tokenFile);
+  const token = await readToken(tokenFile, 'alerts.token_file');
   const server = createServer({ requestTimeout: REQUEST_MS }, (request, response) => {
     answer(request, token, take).then(
       (status) => response.writeHead(status, { connection: 'close' }).end(),
@@ -46,8 +43,7 @@ async function answer(
 ): Promise<number> {
   if (request.url !== '/v1/alerts') return 404;
   if (request.method !== 'POST') return 405;
-  const [, given = ''] = /^Bearer (.+)$/.exec(request.headers.authorization ?? '') ?? [];
-  if (!isSame(given, token)) return 401;
+  if (!bringsToken(request, token)) return 401;
   const chunks: Buffer[] = [];
   let bytes = 0;
   for await (const chunk of request) {
@@ -68,25 +64,4 @@ function parsed(text: string): unknown {
   } catch {
     return undefined;
   }
-}
-
-/** Takes as long whatever is given. */
-function isSame(given: string, token: string): boolean {
-  const digest = (text: string): Buffer => createHash('sha256').update(text).digest();
-  return timingSafeEqual(digest(given), digest(token));
-}
-
-async function readToken(file: string): Promise<string> {
-  const text = await readFile(file, 'utf8').catch((cause: unknown) => {
-    throw new ZddError('ZDD_AGENT_CONFIG_INVALID', `alerts.token_file cannot be read: ${file}`, {
-      cause,
-    });
-  });
-  const token = text.trim();
-  if (token.length >= SHORTEST_TOKEN) return token;
-  throw new ZddError(
-    'ZDD_AGENT_CONFIG_INVALID',
-    `the token in ${file} is shorter than ${SHORTEST_TOKEN} characters`,
-    { tries: [`openssl rand -hex 24 > ${file}`] },
-  );
 }

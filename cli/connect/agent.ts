@@ -149,6 +149,8 @@ export interface Agent {
     signal: AbortSignal,
   ): Promise<AuditReply>;
   certificates(signal: AbortSignal): Promise<CertificatesReply>;
+  /** As Prometheus reads them. */
+  metrics(signal: AbortSignal): Promise<string>;
   addCertificate(body: CertificateRequest): Promise<CertificateReply>;
   removeCertificate(name: string, owner: string): Promise<CertificateReply>;
   renewCertificate(name: string, owner: string): Promise<CertificateRetryReply>;
@@ -253,6 +255,7 @@ export function agentOver(connection: Connection): Agent {
       get(`${appPath(app)}/deployments/${id}`, deploymentDetail, signal),
     doctor: (signal) => get('/v1/doctor', doctorReply, signal),
     certificates: (signal) => get('/v1/certificates', certificatesReply, signal),
+    metrics: (signal) => get('/v1/metrics', z.string(), signal),
     async addCertificate(body) {
       await ready();
       const options = { body, deadlineMs: CHANGE_MS };

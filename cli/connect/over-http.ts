@@ -131,7 +131,10 @@ export function overHttp(way: Way): Connection {
       response.setEncoding('utf8');
       for await (const chunk of response) text += String(chunk);
       const status = response.statusCode ?? 0;
-      const value = parse(text, (why) => way.notUnderstood(what, `HTTP ${status}: ${why}`));
+      const isText = response.headers['content-type']?.startsWith('text/plain') === true;
+      const value = isText
+        ? text
+        : parse(text, (why) => way.notUnderstood(what, `HTTP ${status}: ${why}`));
       if (status >= 200 && status < 300) return value;
       throw refusal(value, status, what);
     } catch (cause) {

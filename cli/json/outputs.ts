@@ -188,6 +188,7 @@ const LINES: Readonly<Record<string, readonly z.ZodType[]>> = {
   'cert renew': [certificateRetryReply.extend(ofHost), outcomes],
   'cert rm': certChange,
   audit: [auditReply.extend(ofHost)],
+  metrics: [z.object({ ...ofHost, schemaVersion: z.literal(1), text: z.string() })],
   contract: [contractReply.extend(ofHost), ...events, outcomes],
   lint: [lint],
   notify: [notifyReply.extend(ofHost), outcomes],

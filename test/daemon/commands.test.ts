@@ -82,6 +82,24 @@ describe('zdd-agentd check', () => {
     expect(stderr).toContain('bad.yaml:1:9  runner:');
     expect(stderr).toContain('bad.yaml:2:');
   });
+
+  it.each([
+    ['127.0.0.1:9187', 0, ''],
+    ['localhost:9187', 0, ''],
+    ['[::1]:9187', 0, ''],
+    ['0.0.0.0:9187', 10, 'it needs a token_file'],
+    ['[::]:9187', 10, 'it needs a token_file'],
+    ['192.0.2.7:9187', 10, 'it needs a token_file'],
+    ['9187', 10, 'expected an address and a port'],
+  ])('metrics at %s without a token: exit code %i', async (listen, expected, why) => {
+    const file = join(folder, 'metrics.yaml');
+    await writeFile(file, stringify({ metrics: { listen } }));
+    const { code, stderr } = await agentd('config', 'check', '--config', file);
+    expect(code).toBe(expected);
+    expect(stderr).toContain(why);
+    await writeFile(file, stringify({ metrics: { listen: '0.0.0.0:9187', token_file: '/x' } }));
+    expect((await agentd('config', 'check', '--config', file)).code).toBe(0);
+  });
 });
 
 describe('zdd-agentd haproxy render', () => {

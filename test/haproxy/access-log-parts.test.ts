@@ -6,6 +6,7 @@ import type { LogLine } from '../../agent/haproxy/access-log/format.ts';
 import { LossAccount } from '../../agent/haproxy/access-log/loss.ts';
 import { meaningOf } from '../../agent/haproxy/access-log/meaning.ts';
 import { FULL_RATE, LineReader, Sampling } from '../../agent/haproxy/access-log/reader.ts';
+import { Totals, WAIT_BUCKETS_MS } from '../../agent/haproxy/access-log/totals.ts';
 
 const line = (changes: Partial<LogLine> = {}): LogLine => ({
   backend: 'zdd_shop',
@@ -215,5 +216,58 @@ describe('the account of lines', () => {
       account.look({ at: look * 100, worker: 1, requests, inFlight: 0, lines: requests });
     }
     expect(account.lostSince(0)).toBe(0);
+  });
+});
+
+describe('the totals of a release', () => {
+  const write = (totals: Totals, server: string, ...lines: readonly Partial<LogLine>[]): void => {
+    const book = new ServerBook([], totals.ofServer('zdd_shop', server));
+    for (const changes of lines) book.write(line({ server, ...changes }), 1_000, 1);
+  };
+
+  it('are of all its servers, of whichever deployment, and of no other release', () => {
+    const totals = new Totals();
+    write(totals, 'r4-d9-web-1', {}, { status: 500 });
+    write(totals, 'r4-d9-web-2', {}, { status: 101 });
+    write(totals, 'r4-d11-web-1', {}, { end: 'CD' });
+    write(totals, 'r42-d12-web-1', {});
+    expect(totals.ofRelease('shop', 'r4-ab12cd3')).toMatchObject({
+      answered: 3,
+      failed: 1,
+      aborted: 1,
+      websockets: 1,
+      waitMs: 36,
+    });
+    expect(totals.ofRelease('blog', 'r4-ab12cd3').answered).toBe(0);
+  });
+
+  it('have each answer in one bucket, the first that is long enough', () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: -1, max: 100_000 }),
+        fc.integer({ min: 1, max: 9 }),
+        (waitMs, oneOf) => {
+          const totals = new Totals();
+          const book = new ServerBook([], totals.ofServer('zdd_shop', 'r1'));
+          book.write(line({ waitMs }), 1_000, oneOf);
+          const { waits, answered } = totals.ofRelease('shop', 'r1');
+          const bucket = waits.findIndex((count) => count > 0);
+          expect(waits.filter((count) => count > 0)).toEqual([answered]);
+          expect(waitMs).toBeLessThanOrEqual(WAIT_BUCKETS_MS[bucket] ?? Number.POSITIVE_INFINITY);
+          expect(waitMs).toBeGreaterThan(WAIT_BUCKETS_MS[bucket - 1] ?? Number.NEGATIVE_INFINITY);
+        },
+      ),
+    );
+  });
+
+  it('of those that were not counted for lately go when there are very many', () => {
+    const totals = new Totals();
+    for (let n = 1; n <= 3_000; n += 1) totals.ofServer('zdd_shop', `r${n}-d1-web-1`).last = n;
+    write(totals, 'r2999-d1-web-1', {});
+    totals.forget(2_000);
+    expect(totals.ofRelease('shop', 'r2999-x').answered).toBe(1);
+    totals.ofServer('zdd_shop', 'r1-d1-web-1').answered = 7;
+    totals.forget(2_000);
+    expect(totals.ofRelease('shop', 'r1-x').answered).toBe(7);
   });
 });

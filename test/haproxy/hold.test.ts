@@ -28,7 +28,7 @@ async function answer(): Promise<{ status: number; retryAfter: string | null; ms
 }
 
 async function waiting(): Promise<number> {
-  return Number(/conn_cur=(\d+)/.exec(await lab.ask('show table zdd_shop_hold'))?.[1] ?? 0);
+  return await lab.proxy.held('shop', soon());
 }
 
 test('under load, a new server takes all that waited while there was none', async () => {

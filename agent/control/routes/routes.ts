@@ -9,6 +9,7 @@ import { deployRoutes } from './deploy.ts';
 import { environmentRoutes } from './environment.ts';
 import { everydayRoutes } from './everyday.ts';
 import { gateRoutes } from './gate.ts';
+import { metricsRoutes } from './metrics.ts';
 import { notifyRoutes } from './notify.ts';
 import { previewRoutes } from './preview.ts';
 import { readRoutes } from './read.ts';
@@ -31,4 +32,5 @@ export async function registerRoutes(scope: FastifyInstance, daemon: Daemon): Pr
   previewRoutes(server, daemon);
   notifyRoutes(server, daemon);
   contractRoutes(server, daemon);
+  metricsRoutes(server, daemon);
 }

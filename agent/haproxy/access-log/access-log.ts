@@ -11,6 +11,7 @@ import { LossAccount } from './loss.ts';
 import { haproxyUids, uidOfPeer } from './peer.ts';
 import { listenSomewhere } from './port.ts';
 import { type LineCount, LineReader, Sampling } from './reader.ts';
+import { type ReleaseTotals, Totals } from './totals.ts';
 
 /** A server without lines for this long is forgotten, ms. */
 const FORGET_MS = 60 * 60_000;
@@ -32,6 +33,10 @@ export interface AccessLog {
   keep(): Promise<void>;
   /** Lines about an app that came, of all workers. */
   lines(app: string): number;
+  /** Requests of an app whose lines are known to be missing, as far as `account` was called. */
+  lost(app: string): number;
+  /** What a release did since the agent began. */
+  totals(app: string, release: string): ReleaseTotals;
   close(): Promise<void>;
 }
 
@@ -43,6 +48,7 @@ export function createAccessLog(
   const recordPath = join(options.workDir, 'access-log-port');
   const booksPath = join(options.workDir, 'access-log-books.json');
   const books = new Map<string, ServerBook>();
+  const totals = new Totals();
   const accounts = new Map<string, LossAccount>();
   /** `pid backend` -> lines that came. */
   const lines = new Map<string, LineCount>();
@@ -67,7 +73,7 @@ export function createAccessLog(
       let book = books.get(key);
       if (book === undefined) {
         forget();
-        book = new ServerBook();
+        book = new ServerBook([], totals.ofServer(line.backend, line.server));
         books.set(key, book);
       }
       book.write(line, Math.min(line.at + offset, now()), oneOf);
@@ -87,6 +93,7 @@ export function createAccessLog(
   function forget(): void {
     const until = now() - FORGET_MS;
     for (const [key, book] of books) if (book.last < until) books.delete(key);
+    totals.forget(until);
   }
 
   async function take(socket: Socket, { name }: LogPlace): Promise<void> {
@@ -115,7 +122,8 @@ export function createAccessLog(
     async open() {
       if (server !== undefined) return;
       for (const [key, ticks] of await readKept(booksPath, now())) {
-        books.set(key, new ServerBook(ticks));
+        const [backend = '', name = ''] = key.split(' ');
+        books.set(key, new ServerBook(ticks, totals.ofServer(backend, name)));
       }
       const found = await listenSomewhere(recordPath, (socket, at) => void take(socket, at));
       if (found === undefined) {
@@ -153,6 +161,8 @@ export function createAccessLog(
       for (const [key, count] of lines) if (key.endsWith(` ${backendOf(app)}`)) sum += count.lines;
       return sum;
     },
+    lost: (app) => accounts.get(app)?.lost ?? 0,
+    totals: (app, release) => totals.ofRelease(app, release),
     async keep() {
       if (server !== undefined) await keeper.keep();
     },

@@ -1,6 +1,7 @@
 import { binOf } from '../../core/verdict/histogram.ts';
 import type { LogLine } from './format.ts';
 import { meaningOf } from './meaning.ts';
+import type { ReleaseTotal } from './totals.ts';
 
 /** What one server did in one stretch of time. */
 export interface SignalTick {
@@ -49,18 +50,25 @@ const MAX_KINDS = 20;
 /** What one server did, tick by tick, for the last hour. */
 export class ServerBook {
   #ticks: Writable[];
+  readonly #total: ReleaseTotal | undefined;
   #compactedAt = 0;
 
-  /** @param known what was seen before, oldest first */
-  constructor(known: readonly SignalTick[] = []) {
+  /**
+   * @param known what was seen before, oldest first
+   * @param total where what comes is counted as well
+   */
+  constructor(known: readonly SignalTick[] = [], total?: ReleaseTotal) {
     this.#ticks = known.map(copy);
+    this.#total = total;
   }
 
   /** @param at when it happened by the daemon's clock, ms: lines may come late */
   write(line: LogLine, at: number, oneOf: number): void {
     const tick = this.#tickAt(at);
     tick.oneOf = Math.max(tick.oneOf, oneOf);
-    switch (meaningOf(line)) {
+    const meaning = meaningOf(line);
+    this.#total?.count(meaning, line.waitMs, at, oneOf);
+    switch (meaning) {
       case 'answered': {
         tick.requests += 1;
         const bin = binOf(line.waitMs);

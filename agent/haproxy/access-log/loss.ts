@@ -71,6 +71,11 @@ export class LossAccount {
     while ((this.#marks[0]?.at ?? at) < at - KEPT_MS) this.#marks.shift();
   }
 
+  /** Requests whose lines are missing, of all workers there were. */
+  get lost(): number {
+    return this.#marks.at(-1)?.lost ?? 0;
+  }
+
   /** The share of requests since then whose lines are missing, 0 to 1; null before two looks. */
   lostSince(since: number): number | null {
     const last = this.#marks.at(-1);

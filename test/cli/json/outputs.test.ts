@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { ErrorBody } from '../../../agent/protocol/errors.ts';
+import { METRICS_TYPE } from '../../../agent/protocol/metrics.ts';
 import { outputSchema, outputSchemas, VERBS_WITH_OUTPUT } from '../../../cli/json/outputs.ts';
 import { COMMANDS } from '../../../cli/registry.ts';
 import { cli, type Ran, temporaryFolder } from '../run-cli.ts';
@@ -69,6 +70,10 @@ beforeAll(async () => {
       releases: [{ release: R42, createdAt: AT, bytes: 1, files: 1, state: 'live', source: '' }],
     }),
   );
+  agent.on('GET /v1/metrics', (_request, response) => {
+    response.setHeader('content-type', METRICS_TYPE);
+    response.end('zdd_haproxy_up 1\n');
+  });
   const gated = { app: 'shop', reloaded: false };
   agent.on('POST /v1/apps/shop/lock', replies({ ...gated, result: 'locked' }));
   agent.on('POST /v1/apps/shop/unlock', replies({ ...gated, result: 'unlocked' }));
@@ -174,6 +179,7 @@ test.each([
   ['maintenance on', []],
   ['maintenance off', []],
   ['audit', []],
+  ['metrics', []],
   ['env list', []],
   ['env unset', ['KEY', '--no-restart']],
   ['status', []],
