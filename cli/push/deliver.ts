@@ -1,4 +1,5 @@
 import type { DeploymentReply } from '../../agent/protocol/api.ts';
+import { UPLOADS } from '../../agent/protocol/uploads.ts';
 import type { Agent } from '../connect/agent.ts';
 import type { Context } from '../context.ts';
 import type { Progress } from '../render/progress.ts';
@@ -26,7 +27,10 @@ export async function deliver(
   const status = app === null ? null : await lookAtApp(agent, app, signal);
   if (app === null) await agent.status(signal);
   if (wish.waitMs === undefined) refuseWhileLocked(status, prepared.command, Date.now());
-
+  // Where nothing of it is, nothing needs to be asked for.
+  if (app !== null && (status === null || wish.whole) && (await agent.has(UPLOADS, signal))) {
+    look.packAhead();
+  }
   const load = await look.shown(progress);
   const sent = await send(agent, load, progress, { app, whole: wish.whole, signal });
   const owner = ownerOf();
