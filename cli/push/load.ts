@@ -1,6 +1,7 @@
 import { ZddError } from '../../agent/protocol/errors.ts';
 import { counted, bytes as sizeText } from '../render/amounts.ts';
 import type { Progress } from '../render/progress.ts';
+import { Ahead } from './ahead.ts';
 import { type Commit, gitTree } from './git.ts';
 import { readIgnored } from './ignored.ts';
 import { scanFolder } from './scan.ts';
@@ -14,12 +15,20 @@ export type Archive = ToSend;
 /** What is to be sent, looked at from end to end. */
 export type Load =
   | ({ readonly kind: 'archive'; readonly summary: string } & Archive)
-  | { readonly kind: 'tree'; readonly tree: Tree; readonly summary: string };
+  | {
+      readonly kind: 'tree';
+      readonly tree: Tree;
+      readonly summary: string;
+      /** What of it is packed already. */
+      readonly ahead?: Ahead;
+    };
 
 /** Looking that is under way: it may begin before anybody knows whether it will be wanted. */
 export interface Look {
   /** Shows it as the step `pack`, or `check` for an archive. @throws as `lookAt` */
   shown(progress: Progress): Promise<Load>;
+  /** All of it will travel: what of a folder has not been read yet is packed as it is read. */
+  packAhead(): void;
   /** Ends it, and lets go of what it needed. */
   close(): Promise<void>;
 }
@@ -33,7 +42,9 @@ export function lookAt(source: Source, commit: Commit | null, outer: AbortSignal
   const stop = new AbortController();
   const started = performance.now();
   let ms = 0;
-  const looking = lookAtOne(source, commit, AbortSignal.any([outer, stop.signal])).finally(() => {
+  const signal = AbortSignal.any([outer, stop.signal]);
+  const ahead = new Ahead(signal);
+  const looking = lookAtOne(source, commit, ahead, signal).finally(() => {
     ms = performance.now() - started;
   });
   looking.catch(() => undefined);
@@ -45,10 +56,12 @@ export function lookAt(source: Source, commit: Commit | null, outer: AbortSignal
       progress.done(verb, load.summary, ms);
       return load;
     },
+    packAhead: () => ahead.want(),
     async close() {
       stop.abort();
       const load = await looking.catch(() => null);
       if (load?.kind === 'tree') await load.tree.close();
+      await ahead.remove();
     },
   };
 }
@@ -56,6 +69,7 @@ export function lookAt(source: Source, commit: Commit | null, outer: AbortSignal
 async function lookAtOne(
   source: Source,
   commit: Commit | null,
+  ahead: Ahead,
   signal: AbortSignal,
 ): Promise<Load> {
   switch (source.kind) {
@@ -65,8 +79,12 @@ async function lookAtOne(
       return { kind: 'archive', path, bytes, sha256, summary: `${typed}, ${sizeText(bytes)}` };
     }
     case 'folder': {
-      const entries = await scanFolder(source.path, await readIgnored(source.path), signal);
-      return treeLoad(folderTree(source.path, entries));
+      const ignored = await readIgnored(source.path);
+      const entries = await scanFolder(source.path, ignored, signal, (file, content) =>
+        ahead.take(file, content),
+      );
+      await ahead.end();
+      return { ...treeLoad(folderTree(source.path, entries)), ahead };
     }
     case 'git':
       if (commit === null) throw new ZddError('ZDD_BUG', 'a commit was not looked up');
@@ -74,8 +92,8 @@ async function lookAtOne(
   }
 }
 
-function treeLoad(tree: Tree): Load {
+function treeLoad(tree: Tree) {
   const files = filesOf(tree);
   const summary = `${counted(files.length, 'file')}, ${sizeText(bytesOf(files))}`;
-  return { kind: 'tree', tree, summary };
+  return { kind: 'tree', tree, summary } as const;
 }

@@ -1,15 +1,21 @@
-import { pipeline } from 'node:stream/promises';
-import { constants, createGzip, createZstdCompress, zstdCompressSync } from 'node:zlib';
+import {
+  constants,
+  createGzip,
+  createZstdCompress,
+  type Gzip,
+  type ZstdCompress,
+  zstdCompressSync,
+} from 'node:zlib';
 import { MANIFEST_NAME, outlineOf, type ReleaseFile } from '../../agent/protocol/manifest.ts';
 import { CONFIG_FILE } from './config.ts';
 import { readIgnored } from './ignored.ts';
+import { GATHERED, Packer } from './packer.ts';
 import { scanFolder } from './scan.ts';
 import { Spool } from './spool.ts';
 import { tarEnd, tarEntries, tarFile } from './tar.ts';
 import { bytesOf, digestOfTree, filesOf, folderTree, type Tree } from './tree.ts';
+import { digestOf } from './upload.ts';
 
-/** What is compressed at once, bytes: a call for each small file would take longer than the work. */
-const GATHERED = 512 * 1024;
 const LEVEL = constants.ZSTD_c_compressionLevel;
 
 /** An archive in a temporary file of its own. */
@@ -38,8 +44,9 @@ export async function packTree(tree: Tree, signal: AbortSignal): Promise<Packed>
   const spool = await Spool.open('artifact.tar.gz');
   const remove = () => spool.remove();
   try {
-    await spool.fill(through(tarOf(tree), createGzip({ chunkSize: GATHERED })), signal);
-    const { path, bytes, sha256 } = spool;
+    await spool.fill(packed(tree, createGzip({ chunkSize: GATHERED })), signal);
+    const { path, bytes } = spool;
+    const sha256 = await digestOf(path, signal);
     const files = filesOf(tree);
     return { path, bytes, sha256, files: files.length, contentBytes: bytesOf(files), remove };
   } catch (cause) {
@@ -49,40 +56,33 @@ export async function packTree(tree: Tree, signal: AbortSignal): Promise<Packed>
 }
 
 /** The beginning of a release that travels in part: what it consists of, packed. */
-export async function* packOutline(tree: Tree): AsyncGenerator<Buffer> {
+export function packOutline(tree: Tree): Buffer {
   const outline = outlineOf({ digest: digestOfTree(tree), entries: tree.entries });
-  yield zstdCompressSync(tarFile(MANIFEST_NAME, outline), { params: { [LEVEL]: 9 } });
+  return zstdCompressSync(tarFile(MANIFEST_NAME, outline), { params: { [LEVEL]: 9 } });
 }
 
 /** What follows its outline: these files, packed, `zdd.yaml` before all others. */
 export function packFiles(tree: Tree, files: readonly ReleaseFile[]): AsyncIterable<Buffer> {
-  const chunks = tarOf({ ...tree, entries: files.toSorted(configFirst) });
-  return through(chunks, createZstdCompress({ chunkSize: GATHERED, params: { [LEVEL]: 3 } }));
+  return packed({ ...tree, entries: files.toSorted(configFirst) }, zstd());
+}
+
+/** The coder of what travels in part. */
+export function zstd(): ZstdCompress {
+  return createZstdCompress({ chunkSize: GATHERED, params: { [LEVEL]: 3 } });
 }
 
 function configFirst(a: ReleaseFile, b: ReleaseFile): number {
   return Number(b.path === CONFIG_FILE) - Number(a.path === CONFIG_FILE);
 }
 
-async function* tarOf(tree: Tree): AsyncGenerator<Buffer> {
-  let gathered: Buffer[] = [];
-  let bytes = 0;
-  for await (const chunk of tarEntries(tree, tree.entries)) {
-    gathered.push(chunk);
-    bytes += chunk.length;
-    if (bytes < GATHERED) continue;
-    yield Buffer.concat(gathered);
-    gathered = [];
-    bytes = 0;
-  }
-  yield Buffer.concat([...gathered, tarEnd()]);
+async function* packed(tree: Tree, coder: Gzip | ZstdCompress): AsyncGenerator<Buffer> {
+  // Whoever reads the coder gets every error.
+  gather(tree, new Packer(coder)).catch((cause) => coder.destroy(cause));
+  yield* coder;
 }
 
-async function* through(
-  chunks: AsyncIterable<Buffer>,
-  coder: ReturnType<typeof createGzip> | ReturnType<typeof createZstdCompress>,
-): AsyncGenerator<Buffer> {
-  // Whoever reads the coder gets every error; this only keeps it from being reported twice.
-  pipeline(chunks, coder).catch(() => undefined);
-  yield* coder;
+async function gather(tree: Tree, packer: Packer): Promise<void> {
+  for await (const piece of tarEntries(tree, tree.entries)) await packer.add(piece);
+  await packer.add(tarEnd());
+  await packer.end();
 }

@@ -1,8 +1,10 @@
 import { createHash, hash } from 'node:crypto';
 import {
   closeSync,
+  constants,
   createReadStream,
-  lstatSync,
+  type Dirent,
+  fstatSync,
   openSync,
   readdirSync,
   readlinkSync,
@@ -13,7 +15,8 @@ import {
 import { join, posix, relative, sep } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { ZddError } from '../../agent/protocol/errors.ts';
-import { byPath, type ReleaseEntry } from '../../agent/protocol/manifest.ts';
+import { byPath, type ReleaseEntry, type ReleaseFile } from '../../agent/protocol/manifest.ts';
+import { CONFIG_FILE } from './config.ts';
 import type { Ignored } from './ignored.ts';
 import { reasonOf } from './source.ts';
 import { AT_ONCE } from './tree.ts';
@@ -24,18 +27,33 @@ const SHOWN = 20;
 const TURN_MS = 4;
 
 /**
+ * Takes the content of a small file, which has been read whole. The bytes are good until it has
+ * resolved, or returned nothing.
+ */
+export type TakeFile = (file: ReleaseFile, content: Buffer) => Promise<void> | undefined;
+
+/**
  * Everything of a folder that travels. Every file is read once here, so that what cannot be read is
- * known before anything is sent.
- * @throws ZDD_ARTIFACT_UNSAFE with all problems; ZDD_ARTIFACT_EMPTY; the reason of `signal`
+ * known before anything is sent: `zdd.yaml` first, then by path.
+ * @throws ZDD_ARTIFACT_UNSAFE with all problems; ZDD_ARTIFACT_EMPTY; what `take` throws; the reason of
+ * `signal`
  */
 export async function scanFolder(
   root: string,
   ignored: Ignored,
   signal: AbortSignal,
+  take?: TakeFile,
 ): Promise<ReleaseEntry[]> {
   const realRoot = realpathSync.native(root);
-  const scan: Scan = { root, realRoot, ignored, signal, entries: [], bad: [], turn: 0 };
+  const scan: Scan = { root, realRoot, ignored, signal, entries: [], found: [], bad: [], turn: 0 };
   await scanInto(scan, '');
+  for (const each of scan.found.toSorted(configFirst)) {
+    await turn(scan);
+    const read = await readFound(scan, each);
+    if (read === null) continue;
+    scan.entries.push(read.file);
+    if (read.content !== null) await take?.(read.file, read.content);
+  }
   return accepted(scan.entries, scan.bad);
 }
 
@@ -60,55 +78,64 @@ interface Scan {
   readonly ignored: Ignored;
   readonly signal: AbortSignal;
   readonly entries: ReleaseEntry[];
+  /** Files, not read yet. */
+  readonly found: string[];
   readonly bad: [path: string, why: string][];
   /** When others got their turn the last time. */
   turn: number;
 }
 
+function configFirst(a: string, b: string): number {
+  return Number(b === CONFIG_FILE) - Number(a === CONFIG_FILE) || (a < b ? -1 : 1);
+}
+
+/** The connection, which is opened meanwhile, gets its turn. */
+async function turn(scan: Scan): Promise<void> {
+  if (performance.now() - scan.turn <= TURN_MS) return;
+  await setImmediate();
+  scan.signal.throwIfAborted();
+  scan.turn = performance.now();
+}
+
 async function scanInto(scan: Scan, folder: string): Promise<void> {
   scan.signal.throwIfAborted();
-  let names: Buffer[];
+  let names: Dirent<Buffer>[];
   try {
-    names = readdirSync(join(scan.root, folder), { encoding: 'buffer' });
+    names = readdirSync(join(scan.root, folder), { encoding: 'buffer', withFileTypes: true });
   } catch (cause) {
     scan.bad.push([folder || '.', reasonOf(cause)]);
     return;
   }
-  for (const raw of names) {
-    const name = raw.toString('utf8');
+  for (const found of names) {
+    const name = found.name.toString('utf8');
     const path = folder === '' ? name : `${folder}/${name}`;
-    if (!Buffer.from(name).equals(raw)) scan.bad.push([path, 'its name is not UTF-8']);
-    else await look(scan, path);
+    if (!Buffer.from(name).equals(found.name)) scan.bad.push([path, 'its name is not UTF-8']);
+    else await look(scan, path, found);
   }
 }
 
-async function look(scan: Scan, path: string): Promise<void> {
-  if (performance.now() - scan.turn > TURN_MS) {
-    await setImmediate();
-    scan.signal.throwIfAborted();
-    scan.turn = performance.now();
+async function look(scan: Scan, path: string, found: Dirent<Buffer>): Promise<void> {
+  await turn(scan);
+  if (scan.ignored(path, found.isDirectory())) return;
+  if (found.isDirectory()) {
+    scan.entries.push({ type: 'directory', path });
+    await scanInto(scan, path);
+  } else if (found.isFile()) {
+    scan.found.push(path);
+  } else if (found.isSymbolicLink()) {
+    lookAtLink(scan, path);
+  } else {
+    scan.bad.push([path, kindOf(found)]);
   }
-  const at = join(scan.root, path);
+}
+
+function lookAtLink(scan: Scan, path: string): void {
   try {
-    const found = lstatSync(at);
-    if (scan.ignored(path, found.isDirectory())) return;
-    if (found.isDirectory()) {
-      scan.entries.push({ type: 'directory', path });
-      await scanInto(scan, path);
-    } else if (found.isSymbolicLink()) {
-      const target = readlinkSync(at);
-      const why = leadsOut(path, target) ?? reallyLeadsOut(scan, path, target);
-      if (why === null) scan.entries.push({ type: 'symlink', path, target });
-      else scan.bad.push([path, why]);
-    } else if (found.isFile()) {
-      const content = await contentOf(at, found.size, scan.signal);
-      const executable = (found.mode & 0o111) !== 0;
-      scan.entries.push({ type: 'file', path, executable, ...content });
-    } else {
-      scan.bad.push([path, kindOf(found)]);
-    }
+    const target = readlinkSync(join(scan.root, path));
+    const why = leadsOut(path, target) ?? reallyLeadsOut(scan, path, target);
+    if (why === null) scan.entries.push({ type: 'symlink', path, target });
+    else scan.bad.push([path, why]);
   } catch (cause) {
-    scan.signal.throwIfAborted();
     scan.bad.push([path, reasonOf(cause)]);
   }
 }
@@ -138,41 +165,70 @@ function reallyLeadsOut({ root, realRoot }: Scan, path: string, target: string):
 /** Memory for one small file after the other: thousands of buffers would have to be cleared away. */
 const small = Buffer.alloc(AT_ONCE);
 
-/** @returns how many bytes there are, `buffer.length` if there may be more */
-function readInto(buffer: Buffer, path: string): number {
-  const file = openSync(path, 'r');
+/** What was found as a file may have become a pipe, on which opening or reading would wait for ever. */
+const CAREFULLY = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW;
+
+interface Read {
+  readonly file: ReleaseFile;
+  /** Where it is small: good until the next one is read. */
+  readonly content: Buffer | null;
+}
+
+/** What is in a file now: while it is read it may grow. Null, and noted, when it cannot be read. */
+async function readFound(scan: Scan, path: string): Promise<Read | null> {
+  const at = join(scan.root, path);
   try {
-    for (let at = 0; ; ) {
-      const bytes = readSync(file, buffer, at, buffer.length - at, null);
-      at += bytes;
-      if (bytes === 0 || at === buffer.length) return at;
+    const fd = openSync(at, CAREFULLY);
+    try {
+      const stats = fstatSync(fd);
+      if (!stats.isFile()) {
+        scan.bad.push([path, kindOf(stats)]);
+        return null;
+      }
+      const file = { type: 'file', path, executable: (stats.mode & 0o111) !== 0 } as const;
+      if (stats.size < AT_ONCE) {
+        const bytes = readInto(small, fd);
+        const content = small.subarray(0, bytes);
+        // One that fills it may have grown beyond.
+        if (bytes < AT_ONCE) {
+          return { file: { ...file, bytes, sha256: hash('sha256', content) }, content };
+        }
+      }
+      return { file: { ...file, ...(await digestOf(at, fd, scan.signal)) }, content: null };
+    } finally {
+      closeSync(fd);
     }
-  } finally {
-    closeSync(file);
+  } catch (cause) {
+    scan.signal.throwIfAborted();
+    scan.bad.push([path, reasonOf(cause)]);
+    return null;
   }
 }
 
-/** What is in a file now: while it is read it may grow. */
-async function contentOf(
+/** @returns how many bytes there are, `buffer.length` if there may be more */
+function readInto(buffer: Buffer, file: number): number {
+  for (let at = 0; ; ) {
+    const bytes = readSync(file, buffer, at, buffer.length - at, at);
+    at += bytes;
+    if (bytes === 0 || at === buffer.length) return at;
+  }
+}
+
+async function digestOf(
   path: string,
-  size: number,
+  fd: number,
   signal: AbortSignal,
 ): Promise<{ bytes: number; sha256: string }> {
-  if (size < AT_ONCE) {
-    const bytes = readInto(small, path);
-    // One that fills it may have grown beyond.
-    if (bytes < AT_ONCE) return { bytes, sha256: hash('sha256', small.subarray(0, bytes)) };
-  }
   const digest = createHash('sha256');
   let bytes = 0;
-  for await (const chunk of createReadStream(path, { signal })) {
+  for await (const chunk of createReadStream(path, { fd, autoClose: false, start: 0, signal })) {
     bytes += chunk.length;
     digest.update(chunk);
   }
   return { bytes, sha256: digest.digest('hex') };
 }
 
-function kindOf(found: Stats): string {
+function kindOf(found: Pick<Stats, 'isSocket' | 'isFIFO'>): string {
   if (found.isSocket()) return 'a socket: only files, folders and links travel';
   if (found.isFIFO()) return 'a named pipe: only files, folders and links travel';
   return 'a device: only files, folders and links travel';

@@ -9,9 +9,10 @@ import { count, counted, bytes as sizeText } from '../render/amounts.ts';
 import type { Progress } from '../render/progress.ts';
 import { CONFIG_FILE } from './config.ts';
 import type { Archive, Load } from './load.ts';
+import { Outgoing } from './outgoing.ts';
 import { packFiles, packOutline, packTree } from './pack.ts';
 import { Spool } from './spool.ts';
-import { bytesOf, filesOf, type Tree } from './tree.ts';
+import { bytesOf, filesOf } from './tree.ts';
 import { upload } from './upload.ts';
 
 export interface SendOptions {
@@ -62,7 +63,7 @@ async function sendBy(
     return await (inPieces ? sendArchive : sendAtOnce)(agent, load, progress, signal);
   }
   if (inPieces && app !== null) {
-    return await sendTree(agent, load.tree, progress, { ...options, app });
+    return await sendTree(agent, load, progress, { ...options, app });
   }
   const packed = await packTree(load.tree, signal);
   try {
@@ -113,33 +114,40 @@ async function sendArchive(
 /** What a release consists of goes first; then only what the agent lacks. */
 async function sendTree(
   agent: Agent,
-  tree: Tree,
+  { tree, ahead }: Load & { readonly kind: 'tree' },
   progress: Progress,
   { app, whole, signal }: SendOptions & { readonly app: string },
 ): Promise<Arrived> {
-  const spool = await Spool.open('release.tar.zst');
+  const packed = ahead?.spool ?? null;
+  const spool = packed ?? (await Spool.open('release.tar.zst'));
   const stop = new AbortController();
   const stopped = AbortSignal.any([signal, stop.signal]);
   let packing: Promise<void> = Promise.resolve();
   try {
     return await inOneUpload(agent, async (id) => {
-      await spool.fill(packOutline(tree), signal);
-      const offset = spool.bytes;
-      const reply = await agent.append(id, spool, { offset: 0, app, signal });
+      const outline = packOutline(tree);
+      const begun: Resendable = { from: (at) => Readable.from([outline.subarray(at)]) };
+      const reply = await agent.append(id, begun, { offset: 0, app, signal });
       const files = filesOf(tree);
-      const lacking = whole ? files : lackingOf(files, reply);
+      const lacking = whole || packed !== null ? files : lackingOf(files, reply);
       const config = files.filter((file) => file.path === CONFIG_FILE && !lacking.includes(file));
+      const rest = [...config, ...lacking].filter((file) => packed === null || !ahead?.has(file));
       // It is packed while it is sent.
-      packing = spool.fill(packFiles(tree, [...config, ...lacking]), stopped);
+      packing = spool.fill(packFiles(tree, rest), stopped);
       packing.catch(() => undefined);
-      await agent.append(id, spool, {
-        offset,
+      const outgoing = new Outgoing(outline, spool);
+      await agent.append(id, outgoing, {
+        offset: outline.length,
         signal,
         onSent: (sent) => progress.update(`${sizeText(sent)} sent`),
       });
       await packing;
-      const { bytes, sha256 } = spool;
-      const { artifact } = await agent.finishUpload(id, { bytes, sha256 }, signal);
+      const { bytes } = outgoing;
+      const { artifact } = await agent.finishUpload(
+        id,
+        { bytes, sha256: outgoing.sha256() },
+        signal,
+      );
       return { artifact, summary: summaryOf(files, lacking, bytes) };
     });
   } finally {

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { type FileHandle, mkdtemp, open, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -15,7 +14,6 @@ export class Spool {
   readonly path: string;
   readonly #folder: string;
   readonly #file: FileHandle;
-  readonly #hash = createHash('sha256');
   #bytes = 0;
   #growing = false;
   #failure: { readonly cause: unknown } | null = null;
@@ -40,11 +38,6 @@ export class Spool {
 
   get bytes(): number {
     return this.#bytes;
-  }
-
-  /** sha256 of all that is there, hex. */
-  get sha256(): string {
-    return this.#hash.copy().digest('hex');
   }
 
   /**
@@ -73,6 +66,7 @@ export class Spool {
     return Readable.from(this.#read(offset), { objectMode: false });
   }
 
+  /** May be repeated. */
   async remove(): Promise<void> {
     await this.#file.close();
     await rm(this.#folder, { recursive: true, force: true });
@@ -88,7 +82,6 @@ export class Spool {
       );
       at += bytesWritten;
     }
-    this.#hash.update(chunk);
     this.#bytes += chunk.length;
     this.#wake();
   }
@@ -98,7 +91,12 @@ export class Spool {
       if (this.#failure !== null) throw this.#failure.cause;
       if (at < this.#bytes) {
         const length = Math.min(PIECE, this.#bytes - at);
-        const { buffer, bytesRead } = await this.#file.read(Buffer.alloc(length), 0, length, at);
+        const { buffer, bytesRead } = await this.#file.read(
+          Buffer.allocUnsafe(length),
+          0,
+          length,
+          at,
+        );
         at += bytesRead;
         yield buffer.subarray(0, bytesRead);
       } else if (this.#growing) {

@@ -1,8 +1,9 @@
 import { Header, Pax } from 'tar';
-import type { ReleaseEntry } from '../../agent/protocol/manifest.ts';
+import type { ReleaseEntry, ReleaseFile } from '../../agent/protocol/manifest.ts';
 import { checkedContent, type Tree } from './tree.ts';
 
 const BLOCK = 512;
+const ZEROS = Buffer.alloc(BLOCK);
 
 /** 2001-09-09, in seconds: long ago, so that no clock finds a file from the future. */
 const EPOCH_S = 1_000_000_000;
@@ -29,17 +30,16 @@ export function tarEnd(): Buffer {
   return Buffer.alloc(2 * BLOCK);
 }
 
+/** A whole file of a tar, in pieces. */
+export function tarWhole(file: ReleaseFile, content: Buffer): Buffer[] {
+  return [headerOf(file), content, padding(content.length)];
+}
+
 /** A whole file of a tar, made of its text. */
 export function tarFile(path: string, text: string): Buffer {
   const content = Buffer.from(text);
-  const header = headerOf({
-    type: 'file',
-    path,
-    bytes: content.length,
-    executable: false,
-    sha256: '',
-  });
-  return Buffer.concat([header, content, padding(content.length)]);
+  const file = { type: 'file', path, executable: false, sha256: '' } as const;
+  return Buffer.concat(tarWhole({ ...file, bytes: content.length }, content));
 }
 
 function headerOf(entry: ReleaseEntry): Buffer {
@@ -83,5 +83,5 @@ function timeOf(entry: ReleaseEntry): Date {
 }
 
 function padding(bytes: number): Buffer {
-  return Buffer.alloc((BLOCK - (bytes % BLOCK)) % BLOCK);
+  return ZEROS.subarray(0, (BLOCK - (bytes % BLOCK)) % BLOCK);
 }

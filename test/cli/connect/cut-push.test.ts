@@ -171,3 +171,21 @@ test('the whole command is cut, goes on, and what it deploys is what was pushed'
     expect(await readFile(join(unpacked, file))).toEqual(await readFile(join(path, file)));
   }
 });
+
+test('all of a first release is packed while it is looked at, and again from a cut to its end', async () => {
+  const path = await release('first', 2_000_000);
+  await writeFile(join(path, 'zdd.yaml'), APP.replace('app: cut', 'app: first'));
+  await writeFile(join(path, 'large'), randomBytes(1_500_000));
+  relay.after(1_000_000, () => void sshd.cut());
+  const ran = await cli(
+    ['push', '--host', `${USER}@127.0.0.1:${relay.port}`, '--socket', host.socket],
+    { cwd: path, env: { HOME: me.home } },
+  );
+  expect(ran.stderr).toMatch(/ {2}send {7}6 files, 3\.5 MB sent/);
+  expect(ran.code).toBe(0);
+  const [name = ''] = await readdir(join(host.stateDir, 'apps/first/releases'));
+  const unpacked = join(host.stateDir, 'apps/first/releases', name);
+  for (const file of await readdir(path)) {
+    expect(await readFile(join(unpacked, file))).toEqual(await readFile(join(path, file)));
+  }
+});
