@@ -86,7 +86,7 @@ export const COMMANDS: readonly Command[] = [
   certRenew,
   certRm,
   audit,
-  completion,
+  completion(() => COMMANDS),
   complete,
   schema,
 ];
