@@ -129,7 +129,7 @@ test('an agent that is killed, or told to stop, while bytes come gets the rest a
     expect(hash('sha256', await readFile(join(artifacts(), artifact)))).toBe(artifact);
     expect(await uploads()).toEqual([]);
   }
-});
+}, 180_000);
 
 test('a slow link carries a push to its end', async () => {
   const slow = await openRelay(sshd.port, { bytesPerSecond: 300_000 });
