@@ -88,7 +88,7 @@ export const COMMANDS: readonly Command[] = [
   certRm,
   audit,
   metrics,
-  completion,
+  completion(() => COMMANDS),
   complete,
   schema,
 ];

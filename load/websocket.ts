@@ -12,6 +12,8 @@ export interface Gap {
 
 /** How a WebSocket ended. Times are ms since the epoch. */
 export interface WebSocketClose {
+  /** When its handshake began: HAProxy has chosen between then and `openedAt` who holds it. */
+  readonly startedAt: number;
   readonly openedAt: number;
   readonly closedAt: number;
   /** The release that held it. */
@@ -132,7 +134,15 @@ export function openWebSocket(
     shake('reset', 0, `closed with ${code} before it was open`);
     if (openedAt !== undefined) {
       const closedAt = now();
-      const how = { openedAt, closedAt, release, code, reason: reason.toString(), messages };
+      const how = {
+        startedAt: start,
+        openedAt,
+        closedAt,
+        release,
+        code,
+        reason: reason.toString(),
+        messages,
+      };
       longestSilenceMs = Math.max(longestSilenceMs, closedAt - lastAt);
       listener.closed({ ...how, byClient: ending }, longestSilenceMs);
     }

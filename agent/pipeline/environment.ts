@@ -1,5 +1,5 @@
 import type { Generation } from '../core/model.ts';
-import type { AppConfig, ProcessType } from '../protocol/app-config.ts';
+import type { AppConfig } from '../protocol/app-config.ts';
 import {
   type EnvironmentChange,
   type EnvironmentChanged,
@@ -10,6 +10,7 @@ import {
 } from '../protocol/environment.ts';
 import { ZddError } from '../protocol/errors.ts';
 import { notifyVariables } from '../protocol/notify.ts';
+import type { ProcessType } from '../protocol/process-type.ts';
 import { configOf, type Host } from './host.ts';
 
 /** As `app:` in zdd.yaml: the app need not be there yet. */

@@ -1,7 +1,8 @@
 import { type AppState, type Generation, generationsOf, type Scale } from '../core/model.ts';
 import { slotsOf } from '../core/plan.ts';
-import { type AppConfig, listenOf, type ProcessType } from '../protocol/app-config.ts';
+import type { AppConfig } from '../protocol/app-config.ts';
 import { calendarsOf } from '../protocol/cron.ts';
+import { listenOf, type ProcessType } from '../protocol/process-type.ts';
 import type { InstanceSpec, Listen } from '../runner/runner.ts';
 import { environmentOf } from './environment.ts';
 import { configOf, type Host, type HostSlot } from './host.ts';

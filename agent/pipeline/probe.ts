@@ -1,9 +1,9 @@
 import type { Generation } from '../core/model.ts';
 import { startsBeforeTraffic } from '../core/plan.ts';
 import { commandOf } from '../core/request.ts';
-import type { Health } from '../protocol/app-config.ts';
 import { formatDuration } from '../protocol/duration.ts';
 import { ZddError } from '../protocol/errors.ts';
+import type { Health } from '../protocol/process-type.ts';
 import type { Exit } from '../runner/runner.ts';
 import { configOf, type Host, type HostSlot, type Task } from './host.ts';
 import { type Answer, ask } from './http-question.ts';

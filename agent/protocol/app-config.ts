@@ -3,14 +3,13 @@ import { access, leadsTo, redirect } from './access.ts';
 import { contract } from './contract.ts';
 import { cron } from './cron.ts';
 import { duration } from './duration.ts';
-import { MOST_INSTANCES } from './everyday.ts';
 import { gates } from './gates.ts';
 import { hold, holdOf } from './hold.ts';
 import { notify } from './notify.ts';
 import { overload } from './overload.ts';
+import { command, processType } from './process-type.ts';
 import { routes, routesOf } from './routes.ts';
 import { shadow } from './shadow.ts';
-import { size } from './size.ts';
 import { smoke } from './smoke.ts';
 import { sticky } from './sticky.ts';
 import { PRESETS, preview, strategy, tier, type WrittenStrategy } from './strategy.ts';
@@ -20,91 +19,6 @@ import { triggers } from './triggers.ts';
 const name = z
   .string()
   .regex(/^[a-z][a-z0-9-]{0,30}$/, 'expected lower-case letters, digits and "-", at most 31');
-
-const command = z
-  .union([z.string().min(1), z.array(z.string().min(1)).min(1)])
-  .describe(
-    'A shell line (a single command replaces its shell), or a list of arguments run without a shell.',
-  );
-
-const health = z
-  .union([
-    z
-      .string()
-      .startsWith('/')
-      .transform((path) => ({ path })),
-    z.strictObject({
-      path: z.string().startsWith('/').default('/'),
-      status: z.int().min(100).max(599).default(200).describe('The status that means healthy.'),
-      timeout: duration().default(2_000).describe('How long one probe may take.'),
-      interval: duration().default(250).describe('The pause between probes while starting.'),
-      within: duration().default(30_000).describe('How long a new instance has to become healthy.'),
-      successes: z.int().min(1).max(20).default(2).describe('Healthy answers needed in a row.'),
-      json: z
-        .record(z.string(), z.union([z.string(), z.number(), z.boolean()]))
-        .default({})
-        .describe('Values the JSON answer must have; "$ZDD_RELEASE" stands for the release id.'),
-    }),
-  ])
-  .transform((value) => ({
-    status: 200,
-    timeout: 2_000,
-    interval: 250,
-    within: 30_000,
-    successes: 2,
-    json: {} as Record<string, string | number | boolean>,
-    ...value,
-  }));
-
-const limits = z.strictObject({
-  memory: size()
-    .refine((bytes) => bytes >= 16 * 1024 ** 2, 'expected at least 16M')
-    .optional()
-    .describe('Memory of an instance, all its processes together.'),
-  cpu: z
-    .string()
-    .regex(/^[1-9]\d{0,4}%$/, 'expected percent of one processor, such as "150%"')
-    .transform((text) => Number.parseInt(text, 10))
-    .optional()
-    .describe('Percent of one processor: "150%" is one and a half.'),
-  tasks: z
-    .int('expected a whole number ≥ 1')
-    .min(1, 'expected a whole number ≥ 1')
-    .optional()
-    .describe('Processes and threads of an instance.'),
-  nofile: z
-    .int('expected a whole number ≥ 64')
-    .min(64, 'expected a whole number ≥ 64')
-    .max(1_048_576, 'expected at most 1048576')
-    .optional()
-    .describe('Open files of each process of an instance.'),
-});
-
-const processType = z.strictObject({
-  run: command,
-  instances: z
-    .int('expected a whole number ≥ 1')
-    .min(1, 'expected a whole number ≥ 1')
-    .max(MOST_INSTANCES, `expected at most ${MOST_INSTANCES}`)
-    .default(1),
-  listen: z
-    .enum(['socket', 'port', 'fd', 'none'])
-    .optional()
-    .describe('How the instance gets its place to listen. Default: socket for web, else none.'),
-  health: health.optional().describe('Default for a listening process: GET / answers 200.'),
-  alive: duration()
-    .default(2_000)
-    .describe('A process that does not listen is healthy after this.'),
-  overlap: z
-    .boolean()
-    .default(true)
-    .describe('false: the old instances are stopped before the new ones start.'),
-  stop: z
-    .strictObject({ grace: duration().default(10_000).describe('From SIGTERM to SIGKILL.') })
-    .prefault({}),
-  limits: limits.prefault({}).describe('What an instance may use at most.'),
-  env: z.record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/), z.string()).default({}),
-});
 
 const pace = z
   .string()
@@ -314,11 +228,6 @@ export const appConfig = z
 
 /** A checked `zdd.yaml`, defaults filled in. */
 export type AppConfig = z.output<typeof appConfig>;
-/** One process type of a checked `zdd.yaml`. */
-export type ProcessType = AppConfig['processes'][string];
-/** How an instance is probed. */
-export type Health = NonNullable<ProcessType['health']>;
-
 /** The hosts of an app that certificates are issued for: a wildcard cannot be proven by HTTP. */
 export function acmeHosts(config: {
   readonly tls: z.output<typeof tls>;
@@ -327,9 +236,4 @@ export function acmeHosts(config: {
   if (!config.tls.acme) return [];
   const hosts = routesOf(config).map(({ host }) => host);
   return [...new Set(hosts)].filter((host) => !host.includes('*') && host.includes('.'));
-}
-
-/** How the instances of a process type get their place to listen. */
-export function listenOf(name: string, type: ProcessType): 'socket' | 'port' | 'fd' | 'none' {
-  return type.listen ?? (name === 'web' ? 'socket' : 'none');
 }

@@ -1,21 +1,10 @@
 import { analyse } from '../../agent/core/verdict/analysis.ts';
-import type { Evidence, Limits, Tick } from '../../agent/core/verdict/evidence.ts';
+import type { Evidence, Tick } from '../../agent/core/verdict/evidence.ts';
 import { binOf } from '../../agent/core/verdict/histogram.ts';
 import { failing, isSettled, judgeTraffic } from '../../agent/core/verdict/judge.ts';
-import { DEFAULT_ACTIONS, type Verdict } from '../../agent/core/verdict/verdict.ts';
+import type { Verdict } from '../../agent/core/verdict/verdict.ts';
+import { LIMITS } from './limits.ts';
 import { BAD_STABLE, type Run, type Truth } from './row.ts';
-
-/** As zdd.yaml has them unless told otherwise. */
-const LIMITS: Limits = {
-  errorRate: 0.01,
-  errorForMs: 120_000,
-  p99Ms: 1_200,
-  p99ForMs: 180_000,
-  minRequests: 20,
-  minErrors: 3,
-  warmUpMs: 30_000,
-  actions: DEFAULT_ACTIONS,
-};
 
 /** An analysis waits so long, and stable is known for so long before it, ms. */
 export const WITHIN_MS = 30 * 60_000;

@@ -1,6 +1,7 @@
 import type { Command } from '../command.ts';
 
-export const completion: Command = {
+/** @param all every verb, this one too: what is completed */
+export const completion = (all: () => readonly Command[]): Command => ({
   name: 'completion',
   summary: 'completion by Tab for bash, zsh and fish',
   description:
@@ -15,6 +16,6 @@ export const completion: Command = {
   aside: true,
   async run(input, context) {
     const { printScript } = await import('../completion/script.ts');
-    return printScript(context, input.arg(0) ?? '');
+    return printScript(context, input.arg(0) ?? '', all());
   },
-};
+});

@@ -9,6 +9,7 @@ export const push: Command = {
     ['zdd-agent push', 'this folder'],
     ['zdd-agent push dist/shop.tar.gz', 'a tarball that CI has built'],
     ['zdd-agent push git:v1.4', 'a commit as it stands in the repository'],
+    ['zdd-agent push -e prod --accept-new', 'to a host for the first time'],
     ['zdd-agent push --dry-run', 'what would be sent and done'],
     ['zdd-agent push --wait=10m --detach', 'queue behind a running one, then let go'],
   ],

@@ -5,7 +5,7 @@ export const restart: Command = {
   name: 'restart',
   summary: 'fresh instances of the live release',
   description:
-    'Starts fresh instances of the live release, probes them, moves traffic over and lets the old ones finish: no request is lost. The release command is not run again. Changed environment values are picked up. With names of process types only these: of web the others run on untouched; of workers traffic stays where it is. One that may overlap has its successor alive before it is stopped.',
+    'Starts fresh instances of the live release, probes them, moves traffic over and lets the old ones finish: no request is lost. The release command is not run again. Changed environment values are picked up. Named process types are restarted alone: with web, the workers run on untouched; with workers, traffic stays where it is, and one that may overlap has its successor alive before it is stopped.',
   examples: [
     ['zdd-agent restart', 'the app of this folder, every process type'],
     ['zdd-agent restart worker', 'only the workers; web is not touched'],

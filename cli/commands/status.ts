@@ -2,7 +2,7 @@ import type { Command } from '../command.ts';
 
 export const status: Command = {
   name: 'status',
-  summary: 'what serves, where traffic goes, what needs attention',
+  summary: 'what serves, where traffic is, what needs attention',
   description:
     'Shows every app of the host, or of all hosts of the environment in one table: the live release, its share of traffic, its instances, the release that is still warm, a deployment that runs now, and what needs attention.',
   examples: [

@@ -1,4 +1,6 @@
+import type { Command } from '../command.ts';
 import type { Context } from '../context.ts';
+import { GLOBAL_OPTIONS } from '../program.ts';
 import { UsageError } from '../usage-error.ts';
 import { bashScript } from './bash.ts';
 import { fishScript } from './fish.ts';
@@ -6,13 +8,12 @@ import { wordsOf } from './words.ts';
 import { zshScript } from './zsh.ts';
 
 /** @throws UsageError for a shell that is not known. @returns the exit code */
-export async function printScript(context: Context, shell: string): Promise<number> {
-  // Late, because the registry knows the verb that leads here.
-  const [{ COMMANDS }, { GLOBAL_OPTIONS }] = await Promise.all([
-    import('../registry.ts'),
-    import('../program.ts'),
-  ]);
-  const script = scriptFor(shell, wordsOf(COMMANDS, GLOBAL_OPTIONS));
+export async function printScript(
+  context: Context,
+  shell: string,
+  commands: readonly Command[],
+): Promise<number> {
+  const script = scriptFor(shell, wordsOf(commands, GLOBAL_OPTIONS));
   context.screen.value({ schemaVersion: 1, shell, script });
   context.screen.data(script.trimEnd());
   return 0;

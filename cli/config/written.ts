@@ -1,11 +1,7 @@
 import { z } from 'zod';
-import {
-  type AppConfig,
-  appConfig,
-  type Health,
-  listenOf,
-} from '../../agent/protocol/app-config.ts';
+import { type AppConfig, appConfig } from '../../agent/protocol/app-config.ts';
 import { appConfigJsonSchema, schemasAt } from '../../agent/protocol/json-schema.ts';
+import { type Health, listenOf } from '../../agent/protocol/process-type.ts';
 
 /** A configuration as it is written in a file: durations, sizes and the like as texts. */
 export type Written = string | number | boolean | Written[] | { [key: string]: Written };

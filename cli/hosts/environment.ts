@@ -4,16 +4,7 @@ import { z } from 'zod';
 import { ZddError } from '../../agent/protocol/errors.ts';
 import { CONFIG_FILE, nearestConfigFolder } from '../push/config.ts';
 import { listHosts } from './host-list.ts';
-
-/** Where the hosts of an environment stand: in `zdd.yaml`, in a file, or in what a command prints. */
-export const hostSource = z.union([
-  z.array(z.string().min(1)).min(1),
-  z.strictObject({ file: z.string().min(1) }),
-  z.strictObject({
-    command: z.union([z.string().min(1), z.array(z.string().min(1)).min(1)]),
-  }),
-]);
-export type HostSource = z.infer<typeof hostSource>;
+import { hostSource } from './host-source.ts';
 
 const environments = z.record(z.string(), z.looseObject({ hosts: hostSource }));
 /** Used when there are several and none is named. */

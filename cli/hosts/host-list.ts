@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { ZddError } from '../../agent/protocol/errors.ts';
-import type { HostSource } from './environment.ts';
+import type { HostSource } from './host-source.ts';
 
 /** How long the command of a host list may run, ms. */
 const COMMAND_MS = 30_000;

@@ -7,7 +7,7 @@ import type { Place } from './places.ts';
 /** The agent of a place, not asked anything yet. What SSH needs is loaded only for SSH. */
 export async function openAgent(place: Place, globals: Globals, screen: Screen): Promise<Agent> {
   const [{ agentOver }, connection] = await Promise.all([
-    import('../connect/agent.ts'),
+    import('../connect/agent-over.ts'),
     connectTo(place, globals, screen),
   ]);
   return agentOver(connection);

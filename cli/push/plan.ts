@@ -1,6 +1,7 @@
 import type { AppStatus } from '../../agent/protocol/api.ts';
-import { type AppConfig, listenOf } from '../../agent/protocol/app-config.ts';
+import type { AppConfig } from '../../agent/protocol/app-config.ts';
 import { formatDuration } from '../../agent/protocol/duration.ts';
+import { listenOf } from '../../agent/protocol/process-type.ts';
 import { routesOf, routeText } from '../../agent/protocol/routes.ts';
 import { smokeName } from '../../agent/protocol/smoke.ts';
 import { stepText } from '../../agent/protocol/strategy.ts';

@@ -15,9 +15,20 @@ export function overview(commands: readonly Command[]): string {
     '',
     ...verbs,
     '',
-    'Every verb: --app NAME  --socket PATH  --json  --quiet  --no-color  --help',
+    `Also: ${others(commands).join(', ')}`,
+    'Every verb: --app NAME  --host USER@HOST  -e ENVIRONMENT  --json  --help',
     'More: zdd-agent VERB --help      Completion by Tab: zdd-agent completion --help',
   ].join('\n');
+}
+
+/** Names of verbs and groups that are for seldom; what completion and schemas ask for is for machines. */
+function others(commands: readonly Command[]): string[] {
+  const machines = new Set(['complete', 'completion', 'schema']);
+  const names = commands
+    .filter(({ aside }) => aside === true)
+    .map(({ name }) => name.split(' ')[0] ?? name)
+    .filter((name) => !machines.has(name));
+  return [...new Set(names)];
 }
 
 /** One line a verb; of a group such as `config` one line for all its verbs. */

@@ -120,7 +120,7 @@ test('status says what is stopped, what is scaled, and what a deployment is for'
     kind: 'stop' as const,
     phase: 'draining' as const,
     owner: 'deploy@laptop',
-    startedAt: ago(3_000),
+    startedAt: ago(480_000),
     release: null,
   };
   const resting = app({
@@ -141,7 +141,7 @@ test('status says what is stopped, what is scaled, and what a deployment is for'
     queue   r7-0c1d2e3    stopped   –                     3m       –
 
     deploying
-      shop #58 stop draining, 8s, by deploy@laptop
+      shop #58 stop draining, 8m, by deploy@laptop
 
     scaled
       shop web=3, zdd.yaml says 2

@@ -7,7 +7,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { z } from 'zod';
 import { DEFAULT_SOCKET } from '../../agent/protocol/api.ts';
 import { ZddError } from '../../agent/protocol/errors.ts';
-import { agentOver } from '../../cli/connect/agent.ts';
+import { agentOver } from '../../cli/connect/agent-over.ts';
 import { localSocket } from '../../cli/connect/local-socket.ts';
 import { unreachable } from '../../cli/connect/unreachable.ts';
 import { cli, temporaryFolder, tooWide, until } from './run-cli.ts';

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { PrivateHost } from '../../demo/private-host.ts';
 import { type Load, startLoad } from '../../load/load.ts';
 import { alone, pushAlone, startedTwice } from './alone-app.ts';
+import { killedWhile } from './killed-while.ts';
 import { ledgerOf, push, settled, shop } from './shop.ts';
 
 let host: PrivateHost;
@@ -102,39 +103,15 @@ for (const phase of [
       host,
       alone({ version: `killed-while-${phase}`, slowStartMs: 300 }, { bake: '500ms' }),
     );
-    const since = (await host.events()).at(-1)?.seq ?? 0;
-    const pushed = await host.cli(['push', path, '--detach', '--json']);
-    expect(pushed.stderr).not.toContain('ZDD_');
-    await host.until(`the phase ${phase}`, 20_000, async () =>
-      (await host.events(since)).some((told) => told.type === 'phase_changed' && told.to === phase),
-    );
-    await host.stopDaemon('SIGKILL');
-    await host.startDaemon();
-    const ended = await host.until('the deployment to end', 40_000, async () =>
-      (await host.events(since)).find((told) => told.type === 'deployment_ended'),
-    );
-    if (ended.type !== 'deployment_ended') throw new Error('not an end');
-    expect(ended.receipt.outcome, JSON.stringify(await host.events(since), null, 1)).toBe(
-      'succeeded',
-    );
+    const { receipt, told } = await killedWhile(host, phase, ['push', path]);
+    expect(receipt.outcome, JSON.stringify(told, null, 1)).toBe('succeeded');
     await nothingIsLost();
   });
 }
 
 test('SIGKILL in the middle of the way back: it is finished', async () => {
   const { path } = await shop(host, alone({ version: 'dies', crashAfterMs: 1 }));
-  const since = (await host.events()).at(-1)?.seq ?? 0;
-  await host.cli(['push', path, '--detach', '--json']);
-  await host.until('the way back', 30_000, async () =>
-    (await host.events(since)).some(
-      (told) => told.type === 'phase_changed' && told.to === 'returning',
-    ),
-  );
-  await host.stopDaemon('SIGKILL');
-  await host.startDaemon();
-  await host.until('the end', 30_000, async () =>
-    (await host.events(since)).some((told) => told.type === 'deployment_ended'),
-  );
+  await killedWhile(host, 'returning', ['push', path]);
   await nothingIsLost();
 });
 

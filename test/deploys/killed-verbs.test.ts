@@ -1,7 +1,9 @@
 import { get } from 'node:http';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { Receipt } from '../../agent/protocol/events.ts';
 import { PrivateHost } from '../../demo/private-host.ts';
 import { type Load, startLoad } from '../../load/load.ts';
+import { killedWhile } from './killed-while.ts';
 import { ledgerOf, push, settled } from './shop.ts';
 
 let host: PrivateHost;
@@ -15,21 +17,9 @@ afterAll(async () => {
   await host.remove();
 });
 
-/** Begins a verb, kills the daemon in that phase, starts it again, and returns how it ended. */
-async function killedWhile(phase: string, verb: readonly string[]) {
-  const since = (await host.events()).at(-1)?.seq ?? 0;
-  const begun = await host.cli([...verb, '--app', 'shop', '--detach', '--json']);
-  expect(begun.stderr).not.toContain('ZDD_');
-  await host.until(`the phase ${phase}`, 20_000, async () =>
-    (await host.events(since)).some((told) => told.type === 'phase_changed' && told.to === phase),
-  );
-  await host.stopDaemon('SIGKILL');
-  await host.startDaemon();
-  const ended = await host.until('the deployment to end', 30_000, async () =>
-    (await host.events(since)).find((told) => told.type === 'deployment_ended'),
-  );
-  if (ended.type !== 'deployment_ended') throw new Error('not an end');
-  return ended.receipt;
+/** How a verb about the shop ended, in whose middle the daemon was killed. */
+async function killedIn(phase: string, verb: readonly string[]): Promise<Receipt> {
+  return (await killedWhile(host, phase, [...verb, '--app', 'shop'])).receipt;
 }
 
 async function instances(): Promise<string[]> {
@@ -62,7 +52,7 @@ describe('SIGKILL under load: finished, and nothing is lost', () => {
 
   for (const phase of ['starting', 'probing', 'admitting', 'switching', 'baking', 'promoting']) {
     test(`while ${phase} of a restart`, async () => {
-      const receipt = await killedWhile(phase, ['restart', '--bake', '500ms']);
+      const receipt = await killedIn(phase, ['restart', '--bake', '500ms']);
       expect(receipt).toMatchObject({ kind: 'restart', error: null, outcome: 'succeeded' });
       await settled(host);
       expect(await instances()).toEqual(['web', 'web', 'worker']);
@@ -74,7 +64,7 @@ describe('SIGKILL under load: finished, and nothing is lost', () => {
   for (const [index, phase] of ['starting', 'admitting', 'switching', 'promoting'].entries()) {
     test(`while ${phase} of a scale`, async () => {
       const web = numbers[index] ?? 2;
-      const receipt = await killedWhile(phase, ['scale', `web=${web}`]);
+      const receipt = await killedIn(phase, ['scale', `web=${web}`]);
       expect(receipt).toMatchObject({ kind: 'scale', error: null, outcome: 'succeeded' });
       await settled(host);
       expect(await instances()).toEqual([...Array.from({ length: web }, () => 'web'), 'worker']);
@@ -97,7 +87,7 @@ describe('SIGKILL of the daemon while an app is taken offline, and brought back'
       await host.until('it to have begun', 10_000, async () =>
         (await host.app('shop'))?.generations.some(({ requests }) => (requests ?? 0) > 0),
       );
-      expect(await killedWhile(phase, ['stop'])).toMatchObject({
+      expect(await killedIn(phase, ['stop'])).toMatchObject({
         kind: 'stop',
         outcome: 'succeeded',
         lost: 0,
@@ -118,7 +108,7 @@ describe('SIGKILL of the daemon while an app is taken offline, and brought back'
   for (const phase of ['starting', 'probing', 'admitting', 'switching', 'promoting']) {
     test(`while ${phase} of a start: it is finished`, async () => {
       expect((await host.cli(['stop', '--app', 'shop'])).code).toBe(0);
-      expect(await killedWhile(phase, ['start'])).toMatchObject({
+      expect(await killedIn(phase, ['start'])).toMatchObject({
         kind: 'start',
         outcome: 'succeeded',
       });

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { PrivateHost } from '../../demo/private-host.ts';
 import { type Load, startLoad } from '../../load/load.ts';
+import { killedWhile } from './killed-while.ts';
 import { ledgerOf, push, settled, shop } from './shop.ts';
 
 let host: PrivateHost;
@@ -32,26 +33,12 @@ for (const phase of [...phases, 'promoting']) {
       behaviour: { version: `killed-while-${phase}`, slowStartMs: 300 },
       config: { bake: '500ms', release: 'sleep 0.3' },
     });
-    const since = (await host.events()).at(-1)?.seq ?? 0;
-    const pushed = await host.cli(['push', path, '--detach', '--json']);
-    expect(pushed.stderr).not.toContain('ZDD_');
-    await host.until(`the phase ${phase}`, 20_000, async () =>
-      (await host.events(since)).some((told) => told.type === 'phase_changed' && told.to === phase),
-    );
-    await host.stopDaemon('SIGKILL');
-    await host.startDaemon();
-    const ended = await host.until('the deployment to end', 30_000, async () =>
-      (await host.events(since)).find((told) => told.type === 'deployment_ended'),
-    );
-    if (ended.type !== 'deployment_ended') throw new Error('not an end');
+    const { receipt, told } = await killedWhile(host, phase, ['push', path]);
     // On a busy machine the kill comes a phase later than it was sent.
-    const told = await host.events(since);
     const killed = told.findIndex(({ type }) => type === 'recovered');
     const last = told.slice(0, killed).findLast(({ type }) => type === 'phase_changed');
     const undone = last?.type === 'phase_changed' && last.to === 'releasing';
-    expect(ended.receipt.outcome, JSON.stringify(told, null, 1)).toBe(
-      undone ? 'failed' : 'succeeded',
-    );
+    expect(receipt.outcome, JSON.stringify(told, null, 1)).toBe(undone ? 'failed' : 'succeeded');
     await settled(host);
     const app = await host.app('shop');
     expect(app?.generations.map(({ role }) => role)).toEqual(['stable']);
@@ -65,20 +52,8 @@ test('SIGKILL in the middle of the way back: it is finished', async () => {
     behaviour: { version: 'fails', failAfterRequests: 1 },
     config: { bake: '20s', gates: { min_requests: 20, min_errors: 3 } },
   });
-  const since = (await host.events()).at(-1)?.seq ?? 0;
-  await host.cli(['push', path, '--detach', '--json']);
-  await host.until('the way back', 30_000, async () =>
-    (await host.events(since)).some(
-      (told) => told.type === 'phase_changed' && told.to === 'reverting',
-    ),
-  );
-  await host.stopDaemon('SIGKILL');
-  await host.startDaemon();
-  await host.until('the end', 30_000, async () =>
-    (await host.events(since)).some(
-      (told) => told.type === 'deployment_ended' && told.receipt.outcome === 'rolled_back',
-    ),
-  );
+  const { receipt } = await killedWhile(host, 'reverting', ['push', path]);
+  expect(receipt.outcome).toBe('rolled_back');
   await settled(host);
   expect(load.snapshot().lost).toBe(0);
 });

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { PrivateHost } from '../../demo/private-host.ts';
 import { type Load, startLoad } from '../../load/load.ts';
+import { killedWhile } from './killed-while.ts';
 import { ledgerOf, push, settled } from './shop.ts';
 
 /** Writes down when it starts and ends; told so by a variable of the host, it does not live. */
@@ -71,22 +72,6 @@ async function restart(...args: readonly string[]) {
   return { code, said: stdout + stderr, moved };
 }
 
-/** Begins a restart, kills the daemon in that phase, starts it again; resolves at the end. */
-async function killedWhile(phase: string, ...args: readonly string[]) {
-  const since = (await host.events()).at(-1)?.seq ?? 0;
-  const begun = await host.cli(['restart', ...args, '--app', 'shop', '--detach', '--json']);
-  expect(begun.stderr).not.toContain('ZDD_');
-  await host.until(`the phase ${phase}`, 20_000, async () =>
-    (await host.events(since)).some((told) => told.type === 'phase_changed' && told.to === phase),
-  );
-  await host.stopDaemon('SIGKILL');
-  await host.startDaemon();
-  return await host.until('the deployment to end', 30_000, async () => {
-    const ended = (await host.events(since)).find((told) => told.type === 'deployment_ended');
-    return ended?.type === 'deployment_ended' ? ended.receipt : undefined;
-  });
-}
-
 test('workers alone: traffic and everything else stay as they are', async () => {
   const before = await pids();
   const { code, said, moved } = await restart('worker');
@@ -148,7 +133,8 @@ for (const [phase, ...processes] of [
 ] as const) {
   test(`SIGKILL while ${phase} in a restart of ${processes.join(', ')}: finished`, async () => {
     const before = await pids();
-    const receipt = await killedWhile(phase, ...processes);
+    const verb = ['restart', ...processes, '--app', 'shop'];
+    const { receipt } = await killedWhile(host, phase, verb);
     expect(receipt).toMatchObject({ kind: 'restart', outcome: 'succeeded', error: null, lost: 0 });
     await settled(host);
     const after = await pids();

@@ -3,6 +3,7 @@ import { request } from 'node:http';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { PrivateHost } from '../../demo/private-host.ts';
 import { type Load, startLoad } from '../../load/load.ts';
+import { hadItsTime, type Move, movesOf } from './moves.ts';
 import { BY_RELOAD, ledgerOf, push, settled } from './shop.ts';
 
 /** WebSockets may stay this long on instances that were replaced, ms: as `QUICK` says. */
@@ -75,6 +76,34 @@ async function ask(path = '/'): Promise<Seen> {
   });
 }
 
+/** An upload that an instance has taken up, and that goes on until it is told to end. */
+async function holdRequest(): Promise<{ end(): void; readonly answer: Promise<number> }> {
+  const sending = request(`${host.url}/upload`, {
+    method: 'POST',
+    agent: false,
+    headers: { expect: '100-continue', 'transfer-encoding': 'chunked' },
+  });
+  const answer = new Promise<number>((resolve, reject) => {
+    sending.once('error', reject);
+    sending.once('response', (response) => {
+      response.resume().once('end', () => resolve(response.statusCode ?? 0));
+      response.once('error', reject);
+    });
+  });
+  const taken = new Promise((resolve) => sending.once('continue', resolve));
+  sending.flushHeaders();
+  // Answered instead: then `answer` says with what.
+  await Promise.race([taken, answer]);
+  sending.write('begun');
+  return { end: () => sending.end(), answer };
+}
+
+async function untilDraining(): Promise<void> {
+  await host.until('it to drain', 20_000, async () => {
+    return (await host.app('shop'))?.deployment?.phase === 'draining';
+  });
+}
+
 async function lastReceipt() {
   const ended = (await host.events()).findLast((told) => told.type === 'deployment_ended');
   if (ended?.type !== 'deployment_ended') throw new Error('no deployment has ended');
@@ -83,8 +112,7 @@ async function lastReceipt() {
 
 describe('under load', () => {
   let load: Load;
-  /** When new instances took over, ms since the epoch: HAProxy was told a moment before. */
-  let replacedAt: number[] = [];
+  let moves: readonly Move[] = [];
   beforeAll(async () => {
     load = startLoad({
       url: host.url,
@@ -92,8 +120,7 @@ describe('under load', () => {
       websockets: 10,
       ledger: ledgerOf(host),
       // Due once its instances have been replaced for as long as zdd.yaml lets it stay.
-      closedByDrain: ({ openedAt, closedAt }) =>
-        replacedAt.some((at) => at >= openedAt && at <= closedAt - STAY_MS),
+      closedByDrain: (close) => hadItsTime(close, moves, STAY_MS),
     });
     await load.ready(20_000);
   });
@@ -197,9 +224,7 @@ describe('under load', () => {
   });
 
   test('not one request was lost by any of it', async () => {
-    replacedAt = (await host.events())
-      .filter(({ type }) => type === 'traffic_moved')
-      .map(({ at }) => at - 500);
+    moves = movesOf(await host.events());
     const report = await load.stop();
     expect(report.losses).toEqual([]);
     expect(report.requests).toBeGreaterThan(500);
@@ -236,22 +261,24 @@ describe('stop and start', () => {
   test('stop: what has begun ends well, then nothing runs, and 503 says when to come again', async () => {
     const load = startLoad({ url: host.url, rate: 150, websockets: 20, wsIntervalMs: 100 });
     await load.ready(20_000);
-    const slow = ask('/slow?ms=1500');
+    const held = await holdRequest();
     const old = await pids();
-    const said = await run('stop');
-    expect(said).toMatch(/stopped: shop {2}r\d+-/);
-    expect((await slow).status).toBe(200);
-    const moved = (await host.events()).findLast((told) => told.type === 'traffic_moved');
-    const closedAt = (moved?.at ?? 0) - (moved?.type === 'traffic_moved' ? moved.ms : 0);
+    const stopping = run('stop');
+    await untilDraining();
+    held.end();
+    expect(await stopping).toMatch(/stopped: shop {2}r\d+-/);
+    expect(await held.answer).toBe(200);
+    const moved = movesOf(await host.events()).at(-1) ?? { from: 0, until: 0 };
     const report = await load.stop();
-    const early = report.losses.filter(({ start, outcome }) => {
-      // What came after HAProxy was told is refused in a friendly way, and nothing else.
-      return outcome !== 'proxy503' || start < closedAt - 20;
+    const early = report.losses.filter(({ end, outcome }) => {
+      // What HAProxy answers once it is told is refused in a friendly way, and nothing else.
+      return outcome !== 'proxy503' || end < moved.from;
     });
     expect(early.filter(({ kind }) => kind !== 'websocket')).toEqual([]);
     // Closed by HAProxy at the pace: none before new requests ended, all before the instances did.
     expect(load.websocketCloses.length).toBeGreaterThanOrEqual(20);
-    for (const close of load.websocketCloses) expect(close.closedAt).toBeGreaterThan(closedAt - 20);
+    for (const { closedAt } of load.websocketCloses)
+      expect(closedAt).toBeGreaterThanOrEqual(moved.until);
     expect(await lastReceipt()).toMatchObject({ kind: 'stop', outcome: 'succeeded', lost: 0 });
     for (const pid of old) {
       // Empty for one that has ended and that nobody has waited for.
@@ -301,17 +328,16 @@ describe('stop and start', () => {
 
   test('a stop is called off while something still runs: traffic comes back to the same instances', async () => {
     const old = await pids();
-    const slow = ask('/slow?ms=4000');
+    const held = await holdRequest();
     await run('stop', '--detach');
-    await host.until('it to drain', 20_000, async () => {
-      return (await host.app('shop'))?.deployment?.phase === 'draining';
-    });
+    await untilDraining();
     expect((await ask()).status).toBe(503);
     expect(await run('stop', '--detach')).toContain('already stopping');
     await run('abort');
     expect(await ask()).toMatchObject({ status: 200 });
     expect(await pids()).toEqual(old);
-    expect((await slow).status).toBe(200);
+    held.end();
+    expect(await held.answer).toBe(200);
     await run('scale', 'web=default');
     await settled(host);
   });

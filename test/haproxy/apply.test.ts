@@ -2,11 +2,9 @@ import { writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { sendReload } from '../../agent/haproxy/master.ts';
-import type { DesiredProxy } from '../../agent/haproxy/proxy.ts';
-import { parseStat } from '../../agent/haproxy/tables.ts';
+import { handsOn } from './hands-on.ts';
 import { appOf, type Lab, openLab, shop, soon, until } from './harness.ts';
-import { rawGet } from './raw.ts';
-import { answerKinds, record } from './recorder.ts';
+import { record } from './recorder.ts';
 import { openTunnel } from './websocket.ts';
 
 let lab: Lab;
@@ -18,22 +16,7 @@ beforeEach(async () => {
 
 afterEach(() => lab.close());
 
-const apply = (desired: DesiredProxy) => lab.proxy.apply(desired, soon());
-const differences = async (desired: DesiredProxy): Promise<readonly string[]> =>
-  (await lab.proxy.inspect(desired, soon())).map(({ what }) => what);
-const get = async (host = 'any'): Promise<string> => {
-  const [head = '', body = ''] = (await rawGet(lab.port, host)).split('\r\n\r\n');
-  return `${head.split(' ')[1]} ${body}`;
-};
-const loaded = (name: string) =>
-  lab.app(name, (request, response) => void answerKinds(name, request, response));
-const weights = async (): Promise<Record<string, string>> =>
-  Object.fromEntries(
-    parseStat(await lab.ask('show stat zdd_shop 4 -1')).map((row) => [
-      row.get('svname'),
-      `${row.get('status')} ${row.get('uweight')}`,
-    ]),
-  );
+const { apply, differences, get, loaded, weights } = handsOn(() => lab);
 
 describe('converging', () => {
   it('admits a server without traffic, then moves traffic to it without a reload', async () => {

@@ -3,10 +3,9 @@ import { writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { DesiredProxy } from '../../agent/haproxy/proxy.ts';
-import { parseStat } from '../../agent/haproxy/tables.ts';
+import { handsOn } from './hands-on.ts';
 import { appOf, type Lab, openLab, shop, soon, until } from './harness.ts';
-import { rawGet } from './raw.ts';
-import { answerKinds, record } from './recorder.ts';
+import { record } from './recorder.ts';
 
 /** What HAProxy gives to a `stats socket` for which nobody asked for more. */
 const LOOK_ONLY = 'level operator';
@@ -25,22 +24,7 @@ async function open(level: string): Promise<void> {
 beforeEach(() => open(LOOK_ONLY));
 afterEach(() => lab.close());
 
-const apply = (desired: DesiredProxy) => lab.proxy.apply(desired, soon());
-const differences = async (desired: DesiredProxy): Promise<readonly string[]> =>
-  (await lab.proxy.inspect(desired, soon())).map(({ what }) => what);
-const answer = async (host = 'any'): Promise<string> => {
-  const [head = '', body = ''] = (await rawGet(lab.port, host)).split('\r\n\r\n');
-  return `${head.split(' ')[1]} ${body}`;
-};
-const loaded = (name: string) =>
-  lab.app(name, (request, response) => void answerKinds(name, request, response));
-const weights = async (): Promise<Record<string, string>> =>
-  Object.fromEntries(
-    parseStat(await lab.ask('show stat zdd_shop 4 -1')).map((row) => [
-      row.get('svname'),
-      `${row.get('status')} ${row.get('uweight')}`,
-    ]),
-  );
+const { apply, differences, get, loaded, weights } = handsOn(() => lab);
 
 describe('a HAProxy whose admin socket lets the agent only look', () => {
   it('is found out, and with level admin it is not so', async () => {
@@ -106,7 +90,7 @@ describe('a HAProxy whose admin socket lets the agent only look', () => {
       code: 'ZDD_HAPROXY_SERVER_DOWN',
     });
     expect(await lab.config()).toBe(before);
-    expect(await answer()).toBe('200 r1');
+    expect(await get()).toBe('200 r1');
     expect(await differences(shop(lab.server('r1', 100)))).toEqual([]);
   });
 
@@ -139,9 +123,9 @@ describe('a HAProxy whose admin socket lets the agent only look', () => {
       apps: [appOf('shop', hosts, [lab.server('r1', 100)])],
     });
     await apply(of('a.example.com'));
-    expect(await answer('b.example.com')).toMatch(/^404 /);
+    expect(await get('b.example.com')).toMatch(/^404 /);
     expect(await apply(of('a.example.com', 'b.example.com'))).toMatchObject({ reloaded: true });
-    expect(await answer('b.example.com')).toBe('200 r1');
+    expect(await get('b.example.com')).toBe('200 r1');
     expect(await differences(of('a.example.com', 'b.example.com'))).toEqual([]);
   });
 

@@ -32,6 +32,7 @@ const started = (kind: 'deploy' | 'restart', previous: string): ZddEvent => ({
   source: 'shop.tar.gz',
 });
 const close = (release: string, closedAt: number): WebSocketClose => ({
+  startedAt: 0,
   openedAt: 0,
   closedAt,
   release,

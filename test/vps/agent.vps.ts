@@ -166,9 +166,12 @@ describe.each(DISTRIBUTIONS)('the agent under systemd, on %s', (distribution) =>
   test('says in its status what it is doing', async () => {
     const deploying = await shop.pushUntil('baking', {
       behaviour: { version: 'status' },
-      config: { bake: '6s' },
+      config: { bake: '10m' },
     });
-    expect(await shown('StatusText')).toMatch(/^shop #\d+ baking$/);
+    await host.until('its status to say so', 20_000, async () => {
+      return /^shop #\d+ baking$/.test(await shown('StatusText'));
+    });
+    await host.must('zdd-agent promote --app shop');
     expect(await deploying.end()).toBe('succeeded');
     await host.until('it to be idle', 10_000, async () => {
       return (await shown('StatusText')) === 'idle, 1 app';

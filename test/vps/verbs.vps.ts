@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { hadItsTime, type Move, movesOf } from '../deploys/moves.ts';
 import { VpsHost } from './lab/host.ts';
 import { goesOn, Shop } from './lab/shop.ts';
 
 /** WebSockets may stay this long on instances that were replaced, ms: as the shop's zdd.yaml says. */
 const STAY_MS = 2_000;
-const SLACK_MS = 500;
 
 /** One distribution is enough: what systemd does for these verbs, deploys on both have shown. */
 describe('restart, scale, stop and start, on bookworm', () => {
@@ -50,11 +50,8 @@ describe('restart, scale, stop and start, on bookworm', () => {
 
   test('scale and restart under load: other units, not one request lost', async () => {
     // Each time the same release takes over from itself: what is due is told by the agent's events.
-    let replacedAt: number[] = [];
-    const load = await shop.load({
-      closedByDrain: ({ openedAt, closedAt }) =>
-        replacedAt.some((at) => at >= openedAt && at <= closedAt - STAY_MS),
-    });
+    let moves: readonly Move[] = [];
+    const load = await shop.load({ closedByDrain: (close) => hadItsTime(close, moves, STAY_MS) });
     expect((await units()).active).toHaveLength(3);
     await run('scale web=3');
     await shop.settled();
@@ -72,10 +69,7 @@ describe('restart, scale, stop and start, on bookworm', () => {
     expect((await units()).active).toHaveLength(2);
     await run('scale web=3');
     await shop.settled();
-    // Written when the weights have moved; HAProxy was told just before.
-    replacedAt = (await shop.events())
-      .filter(({ type }) => type === 'traffic_moved')
-      .map(({ at }) => at - SLACK_MS);
+    moves = movesOf(await shop.events());
     const report = await load.stop();
     expect(report.websockets.closedByDrain).toBeGreaterThanOrEqual(30);
     expect(report.losses).toEqual([]);

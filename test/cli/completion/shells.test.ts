@@ -1,9 +1,9 @@
 import { spawn } from 'node:child_process';
 import { mkdir, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { COMMANDS } from '../../../cli/registry.ts';
-import { CLI, cli, environment, type Ran, temporaryFolder, watchChild } from '../run-cli.ts';
+import { cli, environment, type Ran, temporaryFolder, until, watchChild } from '../run-cli.ts';
 import { app, R41, R42 } from '../samples.ts';
 import { replies, type StandIn, standIn } from '../stand-in.ts';
 
@@ -27,11 +27,13 @@ beforeAll(async () => {
     await writeFile(join(folder.path, `script.${shell}`), stdout);
   }
 });
+beforeAll(keepAnswers);
 afterAll(async () => {
   await agent.close();
   await folder.remove();
 });
-beforeEach(() => {
+beforeEach(answerAll);
+function answerAll(): void {
   agent.on(
     'GET /v1/status',
     replies({
@@ -53,16 +55,42 @@ beforeEach(() => {
       ],
     }),
   );
-});
+}
 
-/** Runs a shell in the project, with the CLI on its PATH. */
+/**
+ * What the scripts ask is told by the real CLI, once it has an answer: on a busy machine that may be
+ * later than a person with a finger on Tab would wait. The shells find a `zdd-agent` that repeats it.
+ */
+async function keepAnswers(): Promise<void> {
+  answerAll();
+  const bin = join(folder.path, 'bin');
+  await mkdir(bin, { recursive: true });
+  for (const what of ['apps', 'releases', 'processes', 'scales', 'environments']) {
+    let said = '';
+    await until(
+      async () => {
+        said = (await cli(['complete', what], { cwd: project, socket: agent.socket })).stdout;
+        return said !== '';
+      },
+      () => `an answer about ${what}`,
+    );
+    await writeFile(join(bin, `${what}.txt`), said);
+  }
+  await writeFile(
+    join(bin, 'zdd-agent'),
+    '#!/bin/sh\n[ "$1" = complete ] && exec cat "$(dirname "$0")/$2.txt"\n',
+    { mode: 0o755 },
+  );
+}
+
+/** Runs a shell in the project, with that CLI on its PATH. */
 function shell(program: string, args: readonly string[]): Promise<Ran> {
   const env = environment({ socket: agent.socket });
   const child = spawn(program, args, {
     cwd: project,
     env: {
       ...env,
-      PATH: `${dirname(CLI)}:${env['PATH']}`,
+      PATH: `${join(folder.path, 'bin')}:${env['PATH']}`,
       HOME: folder.path,
       TERM: 'xterm',
       COLUMNS: '80',
@@ -157,6 +185,8 @@ test.each(Object.keys(SHELLS))('%s asks for apps, releases and process types', a
   expect(await offers('zdd-agent status --app ')).toEqual(['admin', 'shop']);
   expect(await offers('zdd-agent rollback r4')).toEqual([R41, R42]);
   expect(await offers('zdd-agent logs --process w')).toEqual(['web', 'worker']);
+  expect(await offers('zdd-agent restart w')).toEqual(['web', 'worker']);
+  expect(await offers('zdd-agent restart web wo')).toEqual(['worker']);
   expect(await offers('zdd-agent scale w')).toEqual(['web=', 'worker=']);
   const more = name === 'bash' ? 'web = 3 wo' : 'web=3 wo';
   expect(await offers(`zdd-agent scale ${more}`)).toEqual(['worker=']);

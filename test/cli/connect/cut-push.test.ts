@@ -3,7 +3,8 @@ import { hash, randomBytes, randomInt } from 'node:crypto';
 import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
-import { type Agent, agentOver } from '../../../cli/connect/agent.ts';
+import type { Agent } from '../../../cli/connect/agent.ts';
+import { agentOver } from '../../../cli/connect/agent-over.ts';
 import { sshConnection } from '../../../cli/connect/ssh/ssh-connection.ts';
 import { ignoredBy } from '../../../cli/push/ignored.ts';
 import type { Load } from '../../../cli/push/load.ts';
@@ -98,6 +99,7 @@ test('cut at any byte, fifty times, each upload goes on to its end, and nothing 
     let cut: Promise<number> | null = null;
     relay.after(at, () => {
       cut = sshd.cut();
+      return cut;
     });
     const how = `${kind} cut after ${at} bytes`;
     const sent = await withAgent(relay.port, (agent) =>
@@ -118,7 +120,7 @@ test('an agent that is killed, or told to stop, while bytes come gets the rest a
     const path = await release(`restart-${how}`, 4_000_000);
     const load = await loadOf(path, 'tree');
     let restarted: Promise<void> | null = null;
-    relay.after(1_000_000, () => {
+    relay.after(1_000_000, async () => {
       restarted = host.stopDaemon(how).then(() => host.startDaemon());
     });
     const { artifact } = await withAgent(relay.port, (agent) =>
@@ -127,7 +129,7 @@ test('an agent that is killed, or told to stop, while bytes come gets the rest a
     expect(hash('sha256', await readFile(join(artifacts(), artifact)))).toBe(artifact);
     expect(await uploads()).toEqual([]);
   }
-});
+}, 180_000);
 
 test('a slow link carries a push to its end', async () => {
   const slow = await openRelay(sshd.port, { bytesPerSecond: 300_000 });
@@ -144,7 +146,7 @@ test('who gives up leaves nothing on the far side', async () => {
   const path = await release('given-up', 8_000_000);
   const ended = new AbortController();
   const load = await loadOf(path, 'tree');
-  relay.after(2_000_000, () => ended.abort(new Error('enough')));
+  relay.after(2_000_000, async () => ended.abort(new Error('enough')));
   await expect(
     withAgent(relay.port, (agent) =>
       send(agent, load, progress, { app: 'cut', whole: false, signal: ended.signal }),
@@ -158,10 +160,10 @@ test('who gives up leaves nothing on the far side', async () => {
 
 test('the whole command is cut, goes on, and what it deploys is what was pushed', async () => {
   const path = await release('whole', 2_000_000);
-  relay.after(1_000_000, () => void sshd.cut());
+  relay.after(1_000_000, () => sshd.cut());
   const ran = await cli(
     ['push', '--host', `${USER}@127.0.0.1:${relay.port}`, '--socket', host.socket],
-    { cwd: path, env: { HOME: me.home } },
+    { cwd: path, env: { HOME: me.home }, deadlineMs: 50_000 },
   );
   expect(ran.stderr).toMatch(/ {2}send {7}5 files, 2\.0 MB sent/);
   expect(ran.code).toBe(0);
@@ -176,10 +178,10 @@ test('all of a first release is packed while it is looked at, and again from a c
   const path = await release('first', 2_000_000);
   await writeFile(join(path, 'zdd.yaml'), APP.replace('app: cut', 'app: first'));
   await writeFile(join(path, 'large'), randomBytes(1_500_000));
-  relay.after(1_000_000, () => void sshd.cut());
+  relay.after(1_000_000, () => sshd.cut());
   const ran = await cli(
     ['push', '--host', `${USER}@127.0.0.1:${relay.port}`, '--socket', host.socket],
-    { cwd: path, env: { HOME: me.home } },
+    { cwd: path, env: { HOME: me.home }, deadlineMs: 50_000 },
   );
   expect(ran.stderr).toMatch(/ {2}send {7}6 files, 3\.5 MB sent/);
   expect(ran.code).toBe(0);

@@ -7,8 +7,11 @@ export interface Relay {
   readonly port: number;
   /** Bytes since the last time this was asked. */
   taken(): number;
-  /** Calls `then` once, as soon as so many more bytes have gone there. */
-  after(bytes: number, then: () => void): void;
+  /**
+   * Calls `then` once, as soon as so many more bytes have gone there. No more of them go before it is
+   * done: what it does to the way meets it in use, however slow the machine is.
+   */
+  after(bytes: number, then: () => Promise<unknown>): void;
   close(): Promise<void>;
 }
 
@@ -19,7 +22,7 @@ export interface RelayOptions {
 
 export async function openRelay(to: number, { bytesPerSecond }: RelayOptions = {}): Promise<Relay> {
   let bytes = 0;
-  let watch: { left: number; then: () => void } | null = null;
+  let watch: { left: number; then: () => Promise<unknown> } | null = null;
   const sockets = new Set<Socket>();
   const server = createServer((near) => {
     const far = connect(to, '127.0.0.1');
@@ -36,16 +39,20 @@ export async function openRelay(to: number, { bytesPerSecond }: RelayOptions = {
       });
       socket.on('error', () => socket.destroy());
     }
+    const there = bytesPerSecond === undefined ? far : paced(bytesPerSecond);
     near.on('data', (chunk: Buffer) => {
       if (watch === null) return;
       watch.left -= chunk.length;
       if (watch.left > 0) return;
       const { then } = watch;
       watch = null;
-      then();
+      near.unpipe(there);
+      near.pause();
+      void then().finally(() => near.pipe(there));
     });
-    const there = bytesPerSecond === undefined ? near : near.pipe(paced(bytesPerSecond));
-    there.pipe(far).pipe(near);
+    near.pipe(there);
+    if (there !== far) there.pipe(far);
+    far.pipe(near);
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const address = server.address();

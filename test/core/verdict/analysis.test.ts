@@ -1,23 +1,13 @@
 import { expect, test } from 'vitest';
 import { analyse } from '../../../agent/core/verdict/analysis.ts';
 import { attribute } from '../../../agent/core/verdict/attribution.ts';
-import type { Evidence, Limits, Tick } from '../../../agent/core/verdict/evidence.ts';
+import type { Evidence, Tick } from '../../../agent/core/verdict/evidence.ts';
 import { judgeErrorRate } from '../../../agent/core/verdict/guard.ts';
 import { binOf } from '../../../agent/core/verdict/histogram.ts';
 import { judgeTraffic } from '../../../agent/core/verdict/judge.ts';
-import { DEFAULT_ACTIONS } from '../../../agent/core/verdict/verdict.ts';
+import { LIMITS } from '../../../bench/verdicts/limits.ts';
 
 const SINCE = 1_000_000;
-const limits: Limits = {
-  errorRate: 0.01,
-  errorForMs: 120_000,
-  p99Ms: 1_200,
-  p99ForMs: 180_000,
-  minRequests: 20,
-  minErrors: 3,
-  warmUpMs: 30_000,
-  actions: DEFAULT_ACTIONS,
-};
 
 /** One tick of a minute. */
 function tick(from: number, requests: number, failed: number, ms = 20): Tick {
@@ -31,7 +21,7 @@ function evidence(seconds: number, candidate: readonly Tick[], stable: readonly 
 }
 
 function analysis(given: Evidence, hasPassed = true) {
-  return analyse(given, limits, judgeTraffic(given, limits, null), hasPassed);
+  return analyse(given, LIMITS, judgeTraffic(given, LIMITS, null), hasPassed);
 }
 
 const before = [tick(SINCE - 60_000, 500, 0)];
@@ -66,9 +56,9 @@ test('with few requests in the same minutes, stable is known by the minutes befo
   const beside = [tick(SINCE, 12, 1), tick(SINCE + 60_000, 12, 0)];
   const known = [tick(SINCE - 60_000, 180, 11)];
   const alone = evidence(120, candidate, beside);
-  expect(attribute(judgeErrorRate(alone, limits), alone, limits).outcome).toBe('fail');
+  expect(attribute(judgeErrorRate(alone, LIMITS), alone, LIMITS).outcome).toBe('fail');
   const both = evidence(120, candidate, [...known, ...beside]);
-  expect(attribute(judgeErrorRate(both, limits), both, limits)).toMatchObject({
+  expect(attribute(judgeErrorRate(both, LIMITS), both, LIMITS)).toMatchObject({
     outcome: 'inconclusive',
     held: true,
   });
@@ -78,8 +68,8 @@ test('a guard that has had many windows needs more certainty to blame the releas
   const bad = (from: number) => [tick(from, 100, 9), tick(from + 60_000, 100, 9)];
   const stable = (from: number) => [tick(from, 100, 4), tick(from + 60_000, 100, 4)];
   const early = evidence(120, bad(SINCE), stable(SINCE));
-  expect(attribute(judgeErrorRate(early, limits), early, limits).outcome).toBe('fail');
+  expect(attribute(judgeErrorRate(early, LIMITS), early, LIMITS).outcome).toBe('fail');
   const from = SINCE + 1_200_000;
   const late = evidence(1_320, bad(from), stable(from));
-  expect(attribute(judgeErrorRate(late, limits), late, limits)).toMatchObject({ held: true });
+  expect(attribute(judgeErrorRate(late, LIMITS), late, LIMITS)).toMatchObject({ held: true });
 });

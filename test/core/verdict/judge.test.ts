@@ -1,24 +1,15 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { judgeBusiness } from '../../../agent/core/verdict/business.ts';
-import type { Evidence, Limits, Tick } from '../../../agent/core/verdict/evidence.ts';
+import type { Evidence, Tick } from '../../../agent/core/verdict/evidence.ts';
 import { binOf } from '../../../agent/core/verdict/histogram.ts';
 import { judgeCrashes, judgeHung, judgeProbes } from '../../../agent/core/verdict/instances.ts';
 import { failing, isSettled, judgeTraffic, overall } from '../../../agent/core/verdict/judge.ts';
 import { judgeRelativeLatency } from '../../../agent/core/verdict/relative-latency.ts';
 import { DEFAULT_ACTIONS, tell, type Verdict } from '../../../agent/core/verdict/verdict.ts';
+import { LIMITS } from '../../../bench/verdicts/limits.ts';
 
 const SWITCH = 1_000_000;
-const limits: Limits = {
-  errorRate: 0.01,
-  errorForMs: 120_000,
-  p99Ms: 1_200,
-  p99ForMs: 180_000,
-  minRequests: 20,
-  minErrors: 3,
-  warmUpMs: 30_000,
-  actions: DEFAULT_ACTIONS,
-};
 
 /** Ticks of 5 s: so many requests in each, so many of them failed, all others this slow. */
 function ticks(from: number, to: number, requests: number, failed: number, ms = 20): Tick[] {
@@ -36,7 +27,7 @@ function evidence(seconds: number, candidate: readonly Tick[], stable: readonly 
 }
 
 const judge = (given: Evidence, settled: Verdict | null = null) => {
-  const [errors, latency, sequential] = judgeTraffic(given, limits, settled);
+  const [errors, latency, sequential] = judgeTraffic(given, LIMITS, settled);
   if (!errors || !latency || !sequential) throw new Error('three gates judge traffic');
   return { errors, latency, sequential };
 };
@@ -104,7 +95,7 @@ describe('latency', () => {
     const { errors, latency } = judge(given);
     expect(latency.outcome).toBe('inconclusive');
     expect(errors.because).toContain("by HAProxy's counters: 3.0 % of the log is missing");
-    expect(judgeRelativeLatency(given, limits).outcome).toBe('inconclusive');
+    expect(judgeRelativeLatency(given, LIMITS).outcome).toBe('inconclusive');
   });
 });
 
@@ -158,7 +149,7 @@ describe('the sequential test', () => {
 
   it('is off where every error is allowed', () => {
     const given = evidence(5, ticks(SWITCH, SWITCH + 5_000, 90, 90), []);
-    const verdicts = judgeTraffic(given, { ...limits, errorRate: 1 }, null);
+    const verdicts = judgeTraffic(given, { ...LIMITS, errorRate: 1 }, null);
     expect(failing(verdicts)).toBeNull();
   });
 });
@@ -199,7 +190,7 @@ describe('attribution', () => {
 describe('relative latency', () => {
   it('pauses when 60 of 100 pairs and the median by a quarter are slower', () => {
     const slower = ticks(SWITCH, SWITCH + 120_000, 20, 0, 30);
-    expect(judgeRelativeLatency(evidence(120, slower, quiet), limits)).toMatchObject({
+    expect(judgeRelativeLatency(evidence(120, slower, quiet), LIMITS)).toMatchObject({
       outcome: 'fail',
       action: 'pause',
       value: 1,
@@ -211,12 +202,12 @@ describe('relative latency', () => {
       ...ticks(SWITCH, SWITCH + 30_000, 500, 0, 900),
       ...ticks(SWITCH + 30_000, SWITCH + 120_000, 20, 0, 20),
     ];
-    expect(judgeRelativeLatency(evidence(120, warm, quiet), limits).outcome).toBe('pass');
+    expect(judgeRelativeLatency(evidence(120, warm, quiet), LIMITS).outcome).toBe('pass');
   });
 
   it('compares nothing before the warm-up has ended', () => {
     const warm = ticks(SWITCH, SWITCH + 30_000, 500, 0, 900);
-    expect(judgeRelativeLatency(evidence(28, warm, quiet), limits)).toMatchObject({
+    expect(judgeRelativeLatency(evidence(28, warm, quiet), LIMITS)).toMatchObject({
       outcome: 'inconclusive',
       because: 'n too small: the first 30 s are not compared',
     });
@@ -224,7 +215,7 @@ describe('relative latency', () => {
 
   it('needs 50 on each side', () => {
     const few = ticks(SWITCH + 30_000, SWITCH + 35_000, 49, 0, 900);
-    expect(judgeRelativeLatency(evidence(120, few, quiet), limits)).toMatchObject({
+    expect(judgeRelativeLatency(evidence(120, few, quiet), LIMITS)).toMatchObject({
       outcome: 'inconclusive',
       because: 'n too small (49 and 3000, 50 each)',
     });
@@ -292,7 +283,7 @@ describe('instances', () => {
 
 describe('all verdicts together', () => {
   const all = (seen: readonly Tick[], stable = quiet) =>
-    judgeTraffic(evidence(120, seen, stable), limits, null);
+    judgeTraffic(evidence(120, seen, stable), LIMITS, null);
   const traffic = (failed: number) => ticks(SWITCH, SWITCH + 120_000, 50, failed);
 
   it('come to a rollback before a pause, and to nothing when all is well or unknown', () => {

@@ -1,0 +1,209 @@
+import { z } from 'zod';
+import {
+  appStatus,
+  artifactReply,
+  type DeploymentReply,
+  deploymentDetail,
+  deploymentReply,
+  doctorReply,
+  type LogLine,
+  logLine,
+  releasesReply,
+  statusReply,
+} from '../../agent/protocol/api.ts';
+import { auditReply } from '../../agent/protocol/audit.ts';
+import {
+  certificateReply,
+  certificateRetryReply,
+  certificatesReply,
+} from '../../agent/protocol/certificates.ts';
+import { contractReply } from '../../agent/protocol/contract.ts';
+import { environmentChanged, environmentReply } from '../../agent/protocol/environment.ts';
+import { EXEC_PROTOCOL } from '../../agent/protocol/exec.ts';
+import { gateReply } from '../../agent/protocol/gate.ts';
+import { notifyReply } from '../../agent/protocol/notify.ts';
+import { previewReply } from '../../agent/protocol/preview.ts';
+import type { Agent, EventsQuery, LogsQuery, ReadEvent } from './agent.ts';
+import type { Connection, StreamOptions } from './connection.ts';
+import { followed } from './follow.ts';
+import { logPlace } from './log-place.ts';
+import { negotiate } from './negotiate.ts';
+import { persistently } from './persist.ts';
+import { readEvent, unreadable } from './read-event.ts';
+import { append, cancel, finish } from './uploads.ts';
+
+const FOLLOW = { query: { follow: true }, patient: true };
+/** A change that may need a reload of HAProxy, and that may have to wait for one, ms. */
+const CHANGE_MS = 100_000;
+/** How many lines are asked for again after a drop, to find the place where it was. */
+const LOG_OVERLAP = 10_000;
+
+/** @param connection opened lazily: the first request also checks that the versions fit. */
+export function agentOver(connection: Connection): Agent {
+  let negotiated: Promise<ReadonlySet<string>> | undefined;
+  const ready = (signal?: AbortSignal): Promise<ReadonlySet<string>> => {
+    negotiated ??= negotiate(connection, signal);
+    return negotiated;
+  };
+  const ping = async (signal: AbortSignal) => void (await negotiate(connection, signal));
+
+  async function get<T>(path: string, reply: z.ZodType<T>, signal: AbortSignal): Promise<T> {
+    await ready(signal);
+    return connection.request('GET', path, reply, { signal });
+  }
+  /** No signal: once asked, we want to know the answer, or nobody knows what was started. */
+  async function begin(path: string, body: unknown): Promise<DeploymentReply> {
+    await ready();
+    // By its number the agent knows it again when the way was cut before the answer.
+    const headers = { 'x-zdd-request': crypto.randomUUID() };
+    return persistently(connection, new AbortController().signal, () =>
+      connection.request('POST', path, deploymentReply, { body, headers }),
+    );
+  }
+  const appPath = (app: string) => `/v1/apps/${encodeURIComponent(app)}`;
+
+  async function* events(
+    query: EventsQuery,
+    options: StreamOptions,
+    onThere?: () => void,
+  ): AsyncGenerator<ReadEvent> {
+    await ready(options.signal);
+    onThere?.();
+    let last = query.since ?? 0;
+    const stream = connection.stream('/v1/events', {
+      ...options,
+      query: { ...query, ...options.query },
+    });
+    for await (const raw of stream) {
+      const read = readEvent(connection, raw);
+      // A number that came already: the agent repeated it after a reconnect.
+      if (read.seq <= last) continue;
+      last = read.seq;
+      yield read;
+    }
+  }
+
+  async function* logs(
+    app: string,
+    query: LogsQuery,
+    options: StreamOptions,
+    onThere?: () => void,
+  ): AsyncGenerator<LogLine> {
+    await ready(options.signal);
+    onThere?.();
+    const stream = connection.stream(`${appPath(app)}/logs`, {
+      ...options,
+      query: { ...query, ...options.query },
+    });
+    for await (const raw of stream) {
+      const line = logLine.safeParse(raw);
+      if (!line.success) throw unreadable(connection, 'a line of output', raw);
+      yield line.data;
+    }
+  }
+
+  return {
+    where: connection.where,
+    status: (signal) => get('/v1/status', statusReply, signal),
+    app: (app, signal) => get(appPath(app), appStatus, signal),
+    releases: (app, signal) => get(`${appPath(app)}/releases`, releasesReply, signal),
+    deployment: (app, id, signal) =>
+      get(`${appPath(app)}/deployments/${id}`, deploymentDetail, signal),
+    doctor: (signal) => get('/v1/doctor', doctorReply, signal),
+    certificates: (signal) => get('/v1/certificates', certificatesReply, signal),
+    metrics: (signal) => get('/v1/metrics', z.string(), signal),
+    async addCertificate(body) {
+      await ready();
+      const options = { body, deadlineMs: CHANGE_MS };
+      return connection.request('POST', '/v1/cert-add', certificateReply, options);
+    },
+    async removeCertificate(name, owner) {
+      await ready();
+      const options = { body: { name, owner }, deadlineMs: CHANGE_MS };
+      return connection.request('POST', '/v1/cert-rm', certificateReply, options);
+    },
+    async renewCertificate(name, owner) {
+      await ready();
+      const body = { name, owner };
+      return connection.request('POST', '/v1/cert-renew', certificateRetryReply, { body });
+    },
+    environment: (app, withValues, signal) =>
+      get(`${appPath(app)}/environment${withValues ? '?values=1' : ''}`, environmentReply, signal),
+    async changeEnvironment(app, body) {
+      await ready();
+      const path = `${appPath(app)}/environment`;
+      return connection.request('POST', path, environmentChanged, { body });
+    },
+    async exec(app, signal) {
+      await ready(signal);
+      return connection.upgrade(`${appPath(app)}/exec`, EXEC_PROTOCOL, signal);
+    },
+
+    has: async (feature, signal) => (await ready(signal)).has(feature),
+    append: (id, source, options) => append(connection, id, source, options),
+    finishUpload: (id, body, signal) => finish(connection, id, body, signal),
+    cancelUpload: (id) => cancel(connection, id),
+    async preview(app, body, signal) {
+      await ready(signal);
+      const path = `${appPath(app)}/preview`;
+      return connection.request('POST', path, previewReply, { body, signal });
+    },
+    async sendArtifact(upload, sha256, signal) {
+      await ready(signal);
+      return persistently(connection, signal, () =>
+        connection.request('POST', '/v1/artifacts', artifactReply, {
+          upload,
+          headers: { 'x-zdd-sha256': sha256 },
+          signal,
+        }),
+      );
+    },
+    deploy: (body) => begin('/v1/deployments', body),
+    steer: (app, verb, body) => begin(`${appPath(app)}/${verb}`, body),
+    async gate(app, verb, body) {
+      await ready();
+      return connection.request('POST', `${appPath(app)}/${verb}`, gateReply, { body });
+    },
+    async contract(app, body) {
+      await ready();
+      return connection.request('POST', `${appPath(app)}/contract`, contractReply, { body });
+    },
+    async notify(app, body) {
+      await ready();
+      return connection.request('POST', `${appPath(app)}/notify`, notifyReply, { body });
+    },
+    async audit(query, signal) {
+      await ready(signal);
+      return connection.request('GET', '/v1/audit', auditReply, { query, signal });
+    },
+
+    events: (query, signal) => events(query, { signal }),
+    followEvents(query, options) {
+      let last = query.since ?? 0;
+      return followed({
+        open: (signal, onThere) =>
+          events({ ...query, since: last }, { ...FOLLOW, signal }, onThere),
+        ping,
+        seen: (read) => {
+          last = read.seq;
+          return true;
+        },
+        ...options,
+      });
+    },
+    logs: (app, query, signal) => logs(app, query, { signal }),
+    followLogs(app, query, options) {
+      const place = logPlace();
+      return followed({
+        open: (signal, onThere) => {
+          const from = place.resume() ? { ...query, lines: LOG_OVERLAP } : query;
+          return logs(app, from, { ...FOLLOW, signal }, onThere);
+        },
+        ping,
+        seen: (line) => place.isNew(line),
+        ...options,
+      });
+    },
+    close: () => connection.close(),
+  };
+}
