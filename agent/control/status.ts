@@ -8,7 +8,7 @@ import {
   standingRelease,
 } from '../core/model.ts';
 import { tellStep } from '../core/strategy.ts';
-import { percentOf } from '../core/traffic.ts';
+import { extentOf, percentOf } from '../core/traffic.ts';
 import { cronStatusOf } from '../pipeline/cron/status.ts';
 import { configOf, type Host, type HostSlot } from '../pipeline/host.ts';
 import { trafficSlots } from '../pipeline/traffic.ts';
@@ -53,6 +53,7 @@ export async function appStatus(
             startedAt: deployment.startedAt,
             release: candidateOf(deployment.phase)?.release ?? null,
             ...canaryStatus(deployment),
+            ...rollingStatus(deployment),
           },
     generations: await Promise.all(
       roles.map((role) => generationStatus(host, state, role, signal)),
@@ -77,6 +78,24 @@ function canaryStatus(
       doing: tellStep(step, formatDuration),
       percent: phase.percent,
       paused: phase.paused?.reason ?? null,
+    },
+  };
+}
+
+function rollingStatus({
+  phase,
+  policy: { strategy },
+  roll,
+}: Deployment): Pick<NonNullable<AppStatus['deployment']>, 'rolling'> {
+  if (roll === undefined || strategy?.kind !== 'rolling') return {};
+  if (phase.name !== 'rolling' && phase.name !== 'returning') return {};
+  return {
+    rolling: {
+      serving: roll.coming.serving,
+      of: strategy.to,
+      left: roll.staying.serving,
+      doing: roll.doing,
+      paused: roll.paused?.reason ?? null,
     },
   };
 }
@@ -225,9 +244,12 @@ export async function attention(host: Host, signal: AbortSignal): Promise<Findin
 export function instancesDown(host: Host): Finding[] {
   const findings: Finding[] = [];
   for (const app of host.journal.apps()) {
-    const { stable, deployment } = host.journal.state(app);
+    const state = host.journal.state(app);
+    const { stable, deployment } = state;
     if (stable === null || deployment?.phase.name === 'stopping') continue;
+    const running = extentOf(state, stable)?.running ?? Number.POSITIVE_INFINITY;
     for (const slot of host.slots.of(app, stable)) {
+      if (slot.takesTraffic && slot.index > running) continue;
       const status = host.runner.status(slot.spec.slot);
       if (status.state === 'running') continue;
       findings.push({
