@@ -8,9 +8,10 @@ import {
   standingRelease,
 } from '../core/model.ts';
 import { tellStep } from '../core/strategy.ts';
-import { extentOf, percentOf } from '../core/traffic.ts';
+import { percentOf } from '../core/traffic.ts';
 import { cronStatusOf } from '../pipeline/cron/status.ts';
 import { configOf, type Host, type HostSlot } from '../pipeline/host.ts';
+import { wantedSlots } from '../pipeline/instances.ts';
 import { trafficSlots } from '../pipeline/traffic.ts';
 import type { AppStatus, Finding, GenerationStatus } from '../protocol/api.ts';
 import type { AppConfig } from '../protocol/app-config.ts';
@@ -247,9 +248,7 @@ export function instancesDown(host: Host): Finding[] {
     const state = host.journal.state(app);
     const { stable, deployment } = state;
     if (stable === null || deployment?.phase.name === 'stopping') continue;
-    const running = extentOf(state, stable)?.running ?? Number.POSITIVE_INFINITY;
-    for (const slot of host.slots.of(app, stable)) {
-      if (slot.takesTraffic && slot.index > running) continue;
+    for (const slot of wantedSlots(host, state, stable)) {
       const status = host.runner.status(slot.spec.slot);
       if (status.state === 'running') continue;
       findings.push({

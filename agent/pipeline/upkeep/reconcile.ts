@@ -11,7 +11,7 @@ import { extentOf, isStableDown } from '../../core/traffic.ts';
 import { removeTree } from '../../store/atomic-file.ts';
 import { sweepReleases } from '../../store/release-folder/release-folder.ts';
 import type { Host, HostSlot } from '../host.ts';
-import { startSlots } from '../instances.ts';
+import { startSlots, wantedSlots } from '../instances.ts';
 import { releaseCommandOf } from '../release.ts';
 import { servingSlots } from '../traffic.ts';
 import { contractCommandsOf } from '../wishes/contract.ts';
@@ -83,14 +83,9 @@ async function reviveInstances(host: Host, state: AppState, signal: AbortSignal)
   // While it is being stopped, nobody may start it again.
   if (stable !== null && phase !== 'stopping') {
     // While workers change hands, only the hand-over itself may start them: two must never run.
-    const all = host.slots.of(app, stable);
+    const all = wantedSlots(host, state, stable);
     const rests = isStableDown(state);
-    const running = extentOf(state, stable)?.running ?? Number.POSITIVE_INFINITY;
-    slots.push(
-      ...all.filter((slot) =>
-        slot.takesTraffic ? !rests && slot.index <= running : !changesHands(slot),
-      ),
-    );
+    slots.push(...all.filter((slot) => (slot.takesTraffic ? !rests : !changesHands(slot))));
   }
   const candidate = deployment?.roll === undefined ? null : candidateOf(deployment.phase);
   // Of a release that others leave for, what serves is needed as stable is.
