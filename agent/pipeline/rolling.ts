@@ -3,6 +3,7 @@ import { partly } from '../core/farewell.ts';
 import type { Generation } from '../core/model.ts';
 import { startsBeforeTraffic } from '../core/plan.ts';
 import type { Extent } from '../core/roll.ts';
+import type { Strategy } from '../core/strategy.ts';
 import { percentOf } from '../core/traffic.ts';
 import { tell } from '../core/verdict/verdict.ts';
 import { ZddError } from '../protocol/errors.ts';
@@ -93,7 +94,7 @@ async function bringUp(host: Host, task: Task, effect: RollEffect): Promise<stri
   if (!at.back) await prepareApp(host, task.app, configOf(host, task.app, up), task.signal);
   const slots = await ensureSlots(host, task.app, up);
   const web = slots.filter(({ takesTraffic }) => takesTraffic);
-  assertPlanned(web, at.back, policy?.strategy);
+  if (!at.back) assertPlanned(web, policy?.strategy);
   const batch = web.filter(({ index }) => index > upTo.serving && index <= upTo.running);
   const isFirst = !at.back && at.admittedAt === null;
   const beside = isFirst
@@ -107,16 +108,12 @@ async function bringUp(host: Host, task: Task, effect: RollEffect): Promise<stri
 }
 
 /** The numbers were fixed when it began; a host's own file may have been changed since. */
-function assertPlanned(
-  web: readonly HostSlot[],
-  back: boolean,
-  strategy: { readonly kind: string; readonly from?: number; readonly to?: number } | undefined,
-): void {
-  const planned = back ? strategy?.from : strategy?.to;
+function assertPlanned(web: readonly HostSlot[], strategy: Strategy | undefined): void {
+  const planned = strategy?.kind === 'rolling' ? strategy.to : web.length;
   if (web.length === planned) return;
   throw new ZddError(
     'ZDD_ROLLING_IMPOSSIBLE',
-    `the number of web instances changed while it began: ${web.length}, not ${planned ?? 0}`,
+    `the number of web instances changed while it began: ${web.length}, not ${planned}`,
     { tries: ['zdd-agent push'] },
   );
 }

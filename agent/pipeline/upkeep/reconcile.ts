@@ -107,7 +107,8 @@ async function reviveInstances(host: Host, state: AppState, signal: AbortSignal)
 /** Workers that are just being handed over, there or back; in some restarts not all of them are. */
 function workersInMotion({ deployment }: AppState): (slot: HostSlot) => boolean {
   const { phase, part } = deployment ?? {};
-  const moving = ['promoting', 'renewing', 'reverting'].includes(phase?.name ?? '');
+  // One that goes back may have begun to hand them over.
+  const moving = ['promoting', 'renewing', 'returning', 'reverting'].includes(phase?.name ?? '');
   return ({ process }) => moving && part?.processes.includes(process) !== false;
 }
 

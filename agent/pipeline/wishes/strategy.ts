@@ -51,6 +51,8 @@ export function rollingFor(
 ): Rolling | null {
   const { web } = config.processes;
   if (written.type !== 'rolling' || web === undefined || stable === null) return null;
+  // What is warm has all its instances.
+  if (target.kind === 'warm' || target.kind === 'stop') return null;
   const from = trafficSlots(host, app, stable).length;
   if (from === 0) return null;
   const wanted = target.kind === 'scale' ? target.scale : scale;
