@@ -216,5 +216,13 @@ test('without a surge one leaves before one comes; a rollback later rolls as wel
   expect(receipt.kind).toBe('rollback');
   expect(receipt.steps.filter(({ phase }) => phase === 'rolling').length).toBeGreaterThan(6);
   await wholeOn(before);
+  const { path } = await shop(host, {
+    behaviour: { version: 'v3' },
+    config: { processes: { web: { overlap: false } } },
+  });
+  const refused = await host.cli(['push', path, '--strategy', 'rolling']);
+  expect(refused.code).toBe(10);
+  expect(refused.stderr).toContain('ZDD_ROLLING_IMPOSSIBLE');
+  await wholeOn(before);
   await nothingLost();
 });
