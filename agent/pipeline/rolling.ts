@@ -205,7 +205,8 @@ async function stopBatch(host: Host, task: Task, effect: RollEffect): Promise<st
   await stopSlots(host, over, task.signal);
   const left = downTo.running === 0 ? 'none' : `${downTo.running} of ${web.length}`;
   const names = ended.length === 0 ? '' : `${namesOf(ended)} of ${shortOf(down)} stopped, `;
-  return `${names}${left} of ${shortOf(down)} left`;
+  const cold = downTo.running === 0 && !effect.roll.back ? ': a rollback starts it again' : '';
+  return `${names}${left} of ${shortOf(down)} left${cold}`;
 }
 
 function namesOf(slots: readonly HostSlot[]): string {
