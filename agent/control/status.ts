@@ -11,6 +11,7 @@ import { tellStep } from '../core/strategy.ts';
 import { percentOf } from '../core/traffic.ts';
 import { cronStatusOf } from '../pipeline/cron/status.ts';
 import { configOf, type Host, type HostSlot } from '../pipeline/host.ts';
+import { wantedSlots } from '../pipeline/instances.ts';
 import { trafficSlots } from '../pipeline/traffic.ts';
 import type { AppStatus, Finding, GenerationStatus } from '../protocol/api.ts';
 import type { AppConfig } from '../protocol/app-config.ts';
@@ -53,6 +54,7 @@ export async function appStatus(
             startedAt: deployment.startedAt,
             release: candidateOf(deployment.phase)?.release ?? null,
             ...canaryStatus(deployment),
+            ...rollingStatus(deployment),
           },
     generations: await Promise.all(
       roles.map((role) => generationStatus(host, state, role, signal)),
@@ -77,6 +79,24 @@ function canaryStatus(
       doing: tellStep(step, formatDuration),
       percent: phase.percent,
       paused: phase.paused?.reason ?? null,
+    },
+  };
+}
+
+function rollingStatus({
+  phase,
+  policy: { strategy },
+  roll,
+}: Deployment): Pick<NonNullable<AppStatus['deployment']>, 'rolling'> {
+  if (roll === undefined || strategy?.kind !== 'rolling') return {};
+  if (phase.name !== 'rolling' && phase.name !== 'returning') return {};
+  return {
+    rolling: {
+      serving: roll.coming.serving,
+      of: strategy.to,
+      left: roll.staying.serving,
+      doing: roll.doing,
+      paused: roll.paused?.reason ?? null,
     },
   };
 }
@@ -225,9 +245,10 @@ export async function attention(host: Host, signal: AbortSignal): Promise<Findin
 export function instancesDown(host: Host): Finding[] {
   const findings: Finding[] = [];
   for (const app of host.journal.apps()) {
-    const { stable, deployment } = host.journal.state(app);
+    const state = host.journal.state(app);
+    const { stable, deployment } = state;
     if (stable === null || deployment?.phase.name === 'stopping') continue;
-    for (const slot of host.slots.of(app, stable)) {
+    for (const slot of wantedSlots(host, state, stable)) {
       const status = host.runner.status(slot.spec.slot);
       if (status.state === 'running') continue;
       findings.push({

@@ -12,6 +12,7 @@ import {
 } from './model.ts';
 import { end, type Reduced, same } from './reduced.ts';
 import { bringUp } from './request.ts';
+import { nextRoll } from './roll.ts';
 
 /** The release is there: its release command comes next, or its start. */
 export function unpacked(
@@ -58,6 +59,10 @@ export function advance(state: AppState, deployment: Deployment, now: number): R
       return to(withTraffic(state, deployment, phase.candidate, now));
     case 'canary':
       return phase.paused === null ? to(nextStep(deployment, phase, now)) : same(state);
+    case 'rolling':
+      return deployment.roll?.doing === 'watch' && deployment.roll.paused !== null
+        ? same(state)
+        : same({ ...state, deployment: rolledOn(deployment, phase.candidate, now) });
     case 'switching':
       return to({
         name: 'baking',
@@ -82,7 +87,7 @@ export function advance(state: AppState, deployment: Deployment, now: number): R
     case 'stopping':
       return stop(state, deployment, phase, now);
     case 'returning':
-      return to({ ...phase, name: 'reverting', attempt: 1 });
+      return same({ ...state, deployment: cameBack(deployment, phase, now) });
     case 'reverting':
       return end(
         state,
@@ -115,6 +120,35 @@ function hold(
 function isShadowed({ stable }: AppState, { kind, policy, heldSince }: Deployment): boolean {
   const wanted = kind === 'deploy' && (policy.shadowMs ?? 0) > 0;
   return wanted && stable !== null && heldSince === undefined;
+}
+
+/** The next step of a rolling deployment; after the last its bake begins. */
+export function rolledOn(deployment: Deployment, candidate: Generation, now: number): Deployment {
+  const { policy, roll } = deployment;
+  const { strategy, bakeMs } = policy;
+  const next =
+    roll === undefined || strategy?.kind !== 'rolling'
+      ? null
+      : nextRoll(strategy, { ...roll, paused: roll.doing === 'watch' ? null : roll.paused }, now);
+  if (next !== null) return { ...deployment, roll: next };
+  const phase: Phase = { name: 'baking', candidate, switchedAt: now, until: now + bakeMs };
+  return { ...deployment, phase };
+}
+
+/** Stable runs again, whole or a few instances more of it. */
+function cameBack(
+  deployment: Deployment,
+  phase: Extract<Phase, { name: 'returning' }>,
+  now: number,
+): Deployment {
+  const { roll, policy } = deployment;
+  const next =
+    roll === undefined || policy.strategy?.kind !== 'rolling'
+      ? null
+      : nextRoll(policy.strategy, roll, now);
+  return next === null
+    ? { ...deployment, phase: { ...phase, name: 'reverting', attempt: 1 } }
+    : { ...deployment, phase: { ...phase, attempt: 1 }, roll: next };
 }
 
 /** How a candidate gets its first user: with all the others, or by steps. */

@@ -7,6 +7,7 @@ import {
   candidateOf,
   type Deployment,
   type Generation,
+  type Paused,
   type Phase,
   sameGeneration,
 } from './model.ts';
@@ -41,19 +42,15 @@ function reduce(state: AppState, event: AppEvent, now: number): Reduced {
       if (deployment === null || deployment.id !== event.deployment) return same(state);
       if (event.type === 'unpacked') return unpacked(state, deployment, event, now);
       if (deployment.phase.name !== event.phase) return same(state);
-      if (event.type === 'done' && !isPresentStep(deployment.phase, event.step)) return same(state);
+      if (event.type === 'done' && !isPresentStep(deployment, event.step)) return same(state);
       return event.type === 'done'
         ? advance(state, deployment, now)
         : giveUp(state, deployment, 'failed', event.failure, now);
     }
-    case 'paused': {
-      const { deployment } = state;
-      const phase = deployment?.phase;
-      if (deployment?.id !== event.deployment || phase?.name !== 'canary') return same(state);
-      if (phase.step !== event.step) return same(state);
-      const paused = pauseStep(phase, 'gate', event.reason, now);
-      return same({ ...state, deployment: { ...deployment, phase: paused } });
-    }
+    case 'paused':
+      return state.deployment?.id === event.deployment
+        ? same(paused(state, state.deployment, event, now))
+        : same(state);
     case 'told':
       return state.deployment === null ? same(state) : told(state, state.deployment, event, now);
     case 'scaled':
@@ -94,8 +91,36 @@ function reduce(state: AppState, event: AppEvent, now: number): Reduced {
   }
 }
 
-function isPresentStep(phase: Phase, step: number | undefined): boolean {
-  return phase.name !== 'canary' || phase.step === step;
+function isPresentStep({ phase, roll }: Deployment, step: number | undefined): boolean {
+  switch (phase.name) {
+    case 'canary':
+      return phase.step === step;
+    case 'rolling':
+    case 'returning':
+      return roll?.turn === step;
+    default:
+      return true;
+  }
+}
+
+/** A gate cannot tell, or says that somebody should look: it stays as it is. */
+function paused(
+  state: AppState,
+  deployment: Deployment,
+  { step, reason }: Extract<AppEvent, { type: 'paused' }>,
+  now: number,
+): AppState {
+  const { phase, roll } = deployment;
+  if (!isPresentStep(deployment, step)) return state;
+  if (phase.name === 'canary') {
+    return {
+      ...state,
+      deployment: { ...deployment, phase: pauseStep(phase, 'gate', reason, now) },
+    };
+  }
+  if (phase.name !== 'rolling' || roll === undefined || roll.paused !== null) return state;
+  const held: Paused = { by: 'gate', reason, at: now };
+  return { ...state, deployment: { ...deployment, roll: { ...roll, paused: held } } };
 }
 
 /**
@@ -109,6 +134,10 @@ function resumed(state: AppState, deployment: Deployment, now: number): Reduced 
   }
   if (phase.name === 'canary' && phase.paused === null) {
     return same({ ...state, deployment: { ...deployment, phase: { ...phase, since: now } } });
+  }
+  const { roll } = deployment;
+  if (phase.name === 'rolling' && roll?.doing === 'watch' && roll.paused === null) {
+    return same({ ...state, deployment: { ...deployment, roll: { ...roll, since: now } } });
   }
   if (phase.name !== 'baking') return same(state);
   const baking: Phase = { ...phase, until: now + policy.bakeMs };

@@ -1,5 +1,13 @@
 import { stepsOf } from './canary.ts';
-import { type AppState, atOnce, type Generation, type Policy, type Retirement } from './model.ts';
+import {
+  type AppState,
+  atOnce,
+  type Deployment,
+  type Generation,
+  type Policy,
+  type Retirement,
+} from './model.ts';
+import type { Roll } from './roll.ts';
 import type { CanaryStep } from './strategy.ts';
 
 /** Something to be done in the world. Every effect is idempotent: after a crash it is done again. */
@@ -40,6 +48,15 @@ export type Effect =
       readonly weighedAt: number;
       /** It is watched, and nothing else. */
       readonly paused: boolean;
+    }
+  /** One step of a rolling deployment, there or back. */
+  | {
+      readonly do: 'roll';
+      readonly deployment: number;
+      readonly candidate: Generation;
+      readonly previous: Generation;
+      readonly roll: Roll;
+      readonly attempt: number;
     }
   | { readonly do: 'switch'; readonly deployment: number; readonly candidate: Generation }
   | {
@@ -113,6 +130,8 @@ function deploymentEffects(state: AppState, whole: NonNullable<AppState['deploym
         : [{ do: 'hold', deployment, leaving: previous, policy, since: heldSince }];
     case 'returning': {
       const { candidate, attempt } = phase;
+      if (whole.roll !== undefined)
+        return rollEffects(state, whole.roll, whole, candidate, attempt);
       return [{ do: 'return', deployment, candidate, previous, policy, attempt }];
     }
     case 'starting':
@@ -134,6 +153,10 @@ function deploymentEffects(state: AppState, whole: NonNullable<AppState['deploym
         { do: 'canary', deployment, candidate, index, step, percent, since, weighedAt, paused },
       ];
     }
+    case 'rolling':
+      return whole.roll === undefined
+        ? []
+        : rollEffects(state, whole.roll, whole, phase.candidate, 1);
     case 'switching':
       return [{ do: 'switch', deployment, candidate: phase.candidate }];
     case 'baking':
@@ -161,4 +184,17 @@ function deploymentEffects(state: AppState, whole: NonNullable<AppState['deploym
         },
       ];
   }
+}
+
+function rollEffects(
+  { stable }: AppState,
+  roll: Roll,
+  { id }: Pick<Deployment, 'id'>,
+  candidate: Generation,
+  attempt: number,
+): Effect[] {
+  if (stable === null) return [];
+  // That it shall pause later is no reason to begin the present step anew.
+  const told = roll.doing === 'watch' ? roll : { ...roll, paused: null };
+  return [{ do: 'roll', deployment: id, candidate, previous: stable, roll: told, attempt }];
 }

@@ -37,7 +37,7 @@ export type AppEvent =
       readonly type: 'done';
       readonly deployment: number;
       readonly phase: Phase['name'];
-      /** Of a canary: which step. One that was left meanwhile leads nowhere. */
+      /** Of a canary, or a rolling deployment: which step. One that was left meanwhile leads nowhere. */
       readonly step?: number;
     }
   | {

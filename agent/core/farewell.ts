@@ -1,10 +1,12 @@
 import {
+  atOnce,
   type Deployment,
   type Generation,
   isExclusive,
   type Policy,
   type Retirement,
 } from './model.ts';
+import type { Roll } from './roll.ts';
 
 /** How much faster than at the pace `onSwitch: close` closes: at once would be a herd. */
 const CLOSE_FACTOR = 10;
@@ -19,8 +21,8 @@ export function replace(
   const { policy } = deployment;
   return {
     generation,
-    // What may not run beside the candidate has stopped before.
-    phase: isExclusive(deployment) ? 'stopping' : 'draining',
+    // What may not run beside the candidate, or has left instance by instance, has stopped before.
+    phase: isExclusive(deployment) || deployment.roll !== undefined ? 'stopping' : 'draining',
     admitted: true,
     warmUntil: switchedAt + policy.warmMs,
     ...goodbye(policy, switchedAt, now),
@@ -36,15 +38,24 @@ export function reject(
   admitted: boolean,
   now: number,
 ): Retirement {
-  const { policy, heldSince } = deployment;
+  const { policy, heldSince, roll } = deployment;
   return {
     generation,
-    phase: admitted && heldSince === undefined ? 'draining' : 'stopping',
+    phase: admitted && heldSince === undefined && roll === undefined ? 'draining' : 'stopping',
     admitted,
     warmUntil: now,
     ...goodbye(policy, now, now),
     good: false,
   };
+}
+
+/**
+ * The instances of a generation that leave while others of it may still serve. Those of a candidate
+ * that goes back keep nobody until a deadline: it was not to be.
+ */
+export function partly(generation: Generation, { back, since }: Roll, policy: Policy): Retirement {
+  const soon = atOnce(generation, policy, since);
+  return back ? { ...soon, good: false } : { ...soon, ...goodbye(policy, since, since) };
 }
 
 /** Users who stay have requests that begin after the switch: these have their own time. */

@@ -1,3 +1,4 @@
+import type { Roll } from './roll.ts';
 import type { Strategy } from './strategy.ts';
 
 /**
@@ -107,6 +108,8 @@ export type Phase =
       readonly weighedAt: number;
       readonly paused: Paused | null;
     }
+  /** A few instances at a time: `Deployment.roll` says how far. */
+  | { readonly name: 'rolling'; readonly candidate: Generation }
   | { readonly name: 'switching'; readonly candidate: Generation }
   | {
       readonly name: 'baking';
@@ -123,7 +126,10 @@ export type Phase =
   /** What has begun comes to its end. `since` is when new requests ended. */
   | { readonly name: 'draining'; readonly leaving: Generation; readonly since: number }
   | { readonly name: 'stopping'; readonly leaving: Generation }
-  /** New requests wait again until the candidate has stopped and stable has started. */
+  /**
+   * New requests wait again until the candidate has stopped and stable has started; of a rolling
+   * deployment, the instances of stable come back a few at a time.
+   */
   | ({ readonly name: 'returning'; readonly candidate: Generation } & WayBack)
   /** Traffic and workers go back to the previous release. */
   | ({
@@ -141,7 +147,7 @@ export interface WayBack {
   readonly baked?: boolean;
 }
 
-/** Why a canary stays where it is. */
+/** Why a canary, or a rolling deployment, stays where it is. */
 export interface Paused {
   readonly by: 'gate' | 'person';
   readonly reason: string;
@@ -176,6 +182,8 @@ export interface Deployment {
   readonly part?: Part;
   /** Since when new requests waited, where old and new may not run side by side. */
   readonly heldSince?: number;
+  /** How far it has come, of one that goes instance by instance; to the end of its bake and its way back. */
+  readonly roll?: Roll;
 }
 
 /** How a deployment ended, for its receipt. */
@@ -307,6 +315,12 @@ export function isAdmitted({ id, phase }: Deployment): boolean {
 /** Whether old and new may not run side by side. */
 export function isExclusive({ policy, phase }: Deployment): boolean {
   return policy.holdMs !== undefined && candidateOf(phase) !== null;
+}
+
+/** Why a deployment stays where it is; null when it goes on. */
+export function pausedOf({ phase, roll }: Deployment): Paused | null {
+  if (phase.name === 'canary') return phase.paused;
+  return phase.name === 'rolling' ? (roll?.paused ?? null) : null;
 }
 
 /** What was replaced before shall go now, and not stay warm: something waits for its end. */

@@ -61,6 +61,7 @@ export function recover(state: AppState, observed: Observed): Recovery {
     case 'admitting':
     case 'shadowing':
     case 'canary':
+    case 'rolling':
     case 'switching':
     case 'baking':
     case 'promoting':

@@ -8,6 +8,7 @@ import {
   type Phase,
   sameGeneration,
 } from './model.ts';
+import { firstRoll } from './roll.ts';
 
 /** The state in which a deployment has begun; the same when its target is not what it says it is. */
 export function request(
@@ -38,7 +39,10 @@ export function request(
   return phase.name === 'starting' ? bringUp(begun, deployment, phase.candidate, now) : begun;
 }
 
-/** The candidate starts; where it may not run beside others, these make place first. */
+/**
+ * The candidate starts, whole or its first instances; where it may not run beside others, these make
+ * place first.
+ */
 export function bringUp(
   state: AppState,
   deployment: Deployment,
@@ -47,6 +51,14 @@ export function bringUp(
 ): AppState {
   const { policy } = deployment;
   if (policy.holdMs === undefined) {
+    // What comes back warm has all its instances, and the very first release has nobody to share with.
+    const fresh = state.stable !== null && candidate.deployment === deployment.id;
+    const rolling = policy.strategy?.kind === 'rolling' && fresh ? policy.strategy : null;
+    const roll = rolling === null ? null : firstRoll(rolling, now);
+    if (roll !== null) {
+      const phase: Phase = { name: 'rolling', candidate };
+      return { ...state, deployment: { ...deployment, phase, roll } };
+    }
     return { ...state, deployment: { ...deployment, phase: { name: 'starting', candidate } } };
   }
   return {

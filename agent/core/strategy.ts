@@ -3,7 +3,23 @@ export type Strategy =
   /** All new requests at once; the old release stays warm. */
   | { readonly kind: 'blue-green' }
   /** A growing share of the users, with verdicts between. */
-  | { readonly kind: 'canary'; readonly steps: readonly CanaryStep[] };
+  | { readonly kind: 'canary'; readonly steps: readonly CanaryStep[] }
+  | Rolling;
+
+/** Instance by instance: as many come as there is room for, and as many leave. */
+export interface Rolling {
+  readonly kind: 'rolling';
+  /** Web instances of the release that serves, */
+  readonly from: number;
+  /** and of the one that comes. */
+  readonly to: number;
+  /** How many more than the larger of the two may run at a time. */
+  readonly surge: number;
+  /** How many fewer than the smaller of the two may take new requests; one always does. */
+  readonly unavailable: number;
+  /** How long each batch is watched before the next, ms. */
+  readonly watchMs: number;
+}
 
 /** One step of a canary. Durations in ms. */
 export type CanaryStep =

@@ -1,7 +1,7 @@
-import { advance } from './advance.ts';
+import { advance, rolledOn } from './advance.ts';
 import { nextStep, pauseStep, resumeStep, stepsOf } from './canary.ts';
 import type { AppEvent } from './events.ts';
-import type { AppState, Deployment } from './model.ts';
+import type { AppState, Deployment, Generation, Paused } from './model.ts';
 import { type Reduced, same } from './reduced.ts';
 import { giveUp, trafficMoved } from './way-back.ts';
 
@@ -21,7 +21,7 @@ export function told(
       return giveUp(
         state,
         deployment,
-        trafficMoved(phase) ? 'rolled_back' : 'aborted',
+        trafficMoved(deployment) ? 'rolled_back' : 'aborted',
         event.failure,
         now,
       );
@@ -30,6 +30,9 @@ export function told(
       return same({ ...state, deployment: promoted(deployment, event.full === true, now) });
     case 'pause':
     case 'resume': {
+      if (phase.name === 'rolling') {
+        return same({ ...state, deployment: steered(deployment, phase.candidate, event, now) });
+      }
       if (phase.name !== 'canary') return same(state);
       const next =
         event.verb === 'pause'
@@ -40,9 +43,39 @@ export function told(
   }
 }
 
+/** A rolling deployment that shall stay after its present batch, or go on. */
+function steered(
+  deployment: Deployment,
+  candidate: Generation,
+  { verb, failure }: Extract<AppEvent, { type: 'told' }>,
+  now: number,
+): Deployment {
+  const { roll } = deployment;
+  if (roll === undefined) return deployment;
+  const { paused, since, doing } = roll;
+  if (verb === 'pause') {
+    const told: Paused = { by: 'person', reason: failure.message, at: now };
+    return { ...deployment, roll: { ...roll, paused: paused ?? told } };
+  }
+  if (paused === null) return deployment;
+  // What a gate has asked is answered by this.
+  if (paused.by === 'gate' && doing === 'watch') return rolledOn(deployment, candidate, now);
+  const left = doing === 'watch' ? since + (now - paused.at) : since;
+  return { ...deployment, roll: { ...roll, since: left, paused: null } };
+}
+
 /** One step on, or, in full, past all that is left and past the bake. */
 function promoted(deployment: Deployment, full: boolean, now: number): Deployment {
   const { phase, policy } = deployment;
+  if (policy.strategy?.kind === 'rolling') {
+    const { strategy } = policy;
+    const hastened = full
+      ? { ...deployment, policy: { ...policy, bakeMs: 0, strategy: { ...strategy, watchMs: 0 } } }
+      : deployment;
+    return phase.name === 'rolling' && deployment.roll?.doing === 'watch'
+      ? rolledOn(hastened, phase.candidate, now)
+      : hastened;
+  }
   if (!full && stepsOf(deployment).length > 0) {
     return phase.name === 'canary'
       ? { ...deployment, phase: nextStep(deployment, phase, now) }

@@ -7,6 +7,7 @@ import {
   isExclusive,
   sameGeneration,
 } from './model.ts';
+import type { Extent } from './roll.ts';
 
 /** Weight of every server of the generation that takes new requests. */
 export const FULL_WEIGHT = 100;
@@ -18,11 +19,36 @@ export interface Share {
   readonly weight: number;
   /** `leaving`: it is about to be stopped, nothing may reach it. */
   readonly state: 'ready' | 'leaving';
+  /** How far its instances have come, where it comes or leaves one by one: see `standingOf`. */
+  readonly extent?: Extent;
+}
+
+/**
+ * How HAProxy shall treat one instance of a generation; null when it need not know it.
+ * @param index from 1
+ */
+export function standingOf(
+  { weight, state, extent }: Share,
+  index: number,
+): Pick<Share, 'weight' | 'state'> | null {
+  if (extent === undefined) return { weight, state };
+  if (index > extent.known) return null;
+  if (index > extent.ready || state === 'leaving') return { weight: 0, state: 'leaving' };
+  return { weight: index > extent.serving ? 0 : FULL_WEIGHT, state: 'ready' };
+}
+
+/** How far the web instances of a generation have come; null when all of them are there. */
+export function extentOf({ stable, deployment }: AppState, generation: Generation): Extent | null {
+  if (deployment?.roll === undefined) return null;
+  if (sameGeneration(stable, generation)) return deployment.roll.staying;
+  const candidate = candidateOf(deployment.phase);
+  return sameGeneration(candidate, generation) ? deployment.roll.coming : null;
 }
 
 /**
  * The traffic that belongs to a state: which generations HAProxy knows, and which of them takes new
- * requests. Exactly one does, as soon as the app has a release that serves, until a stop.
+ * requests. One does, as soon as the app has a release that serves, until a stop; two while they
+ * change places instance by instance.
  */
 export function trafficOf(state: AppState): Share[] {
   const serving = servingGeneration(state);
@@ -30,10 +56,15 @@ export function trafficOf(state: AppState): Share[] {
   const add = (generation: Generation | null, leaving: boolean): void => {
     if (generation === null) return;
     if (shares.some((share) => sameGeneration(share.generation, generation))) return;
+    const extent = extentOf(state, generation);
+    // None of it has been shown to HAProxy yet.
+    if (extent?.known === 0) return;
+    const serves = extent === null ? sameGeneration(generation, serving) : extent.serving > 0;
     shares.push({
       generation,
-      weight: sameGeneration(generation, serving) ? FULL_WEIGHT : 0,
-      state: leaving ? 'leaving' : 'ready',
+      weight: serves ? FULL_WEIGHT : 0,
+      state: leaving || extent?.ready === 0 ? 'leaving' : 'ready',
+      ...(extent === null ? {} : { extent }),
     });
   };
   const { deployment } = state;
@@ -83,13 +114,18 @@ export function leadingGeneration(state: AppState): Generation | null {
 }
 
 /**
- * The generation that takes new requests: the candidate from `switching` on, else stable; null in a
- * stop, while requests wait, and when nothing serves.
+ * The generation that takes new requests: the candidate from `switching` on, or when the last instance
+ * of stable has gone, else stable; null in a stop, while requests wait, and when nothing serves.
  */
 export function servingGeneration(state: AppState): Generation | null {
   const phase = state.deployment?.phase;
   if (isHeld(state)) return null;
   switch (phase?.name) {
+    case 'rolling':
+    case 'returning': {
+      const { roll } = state.deployment ?? {};
+      return roll?.staying.serving === 0 ? phase.candidate : state.stable;
+    }
     case 'switching':
     case 'baking':
     case 'promoting':
@@ -142,7 +178,16 @@ export function canaryShare({ stable, deployment }: AppState): CanaryShare | nul
 export function percentOf(state: AppState, generation: Generation): number {
   const share = canaryShare(state);
   if (share !== null && sameGeneration(share.candidate, generation)) return share.percent;
+  const extent = extentOf(state, generation);
+  if (extent !== null) return instancePercent(state, extent);
   return sameGeneration(servingGeneration(state), generation) ? 100 - (share?.percent ?? 0) : 0;
+}
+
+/** New requests go round the instances: so many of all that take some. */
+function instancePercent({ deployment }: AppState, { serving }: Extent): number {
+  const { coming, staying } = deployment?.roll ?? {};
+  const all = (coming?.serving ?? 0) + (staying?.serving ?? 0);
+  return all === 0 ? 0 : Math.round((100 * serving) / all);
 }
 
 /**
@@ -155,6 +200,8 @@ export function isMoving(state: AppState): boolean {
     phase === 'holding' ||
     phase === 'admitting' ||
     isWeighing(state) ||
+    (phase === 'rolling' &&
+      ['admit', 'shed', 'stop'].includes(state.deployment?.roll?.doing ?? '')) ||
     phase === 'switching' ||
     phase === 'returning' ||
     phase === 'reverting' ||

@@ -10,6 +10,7 @@ import {
   type Phase,
 } from './model.ts';
 import { end, type Reduced, same } from './reduced.ts';
+import { isUntouched, turnBack } from './roll.ts';
 
 /** The way back, from wherever the deployment stands. Stable keeps, or gets back, all traffic. */
 export function giveUp(
@@ -38,6 +39,20 @@ export function giveUp(
       return end(state, deployment, outcome, failure, [
         reject(deployment, phase.candidate, isAdmitted(deployment), now),
       ]);
+    case 'rolling':
+      if (deployment.roll !== undefined && isUntouched(deployment.roll)) {
+        return end(state, deployment, outcome, failure, [
+          reject(deployment, phase.candidate, false, now),
+        ]);
+      }
+      return rollBack(
+        state,
+        deployment,
+        phase.candidate,
+        outcome === 'failed' ? 'rolled_back' : outcome,
+        failure,
+        now,
+      );
     case 'stopping':
       // Its instances have been told to end: only a start leads on from here.
       return same(state);
@@ -49,9 +64,12 @@ export function giveUp(
     case 'closing':
     case 'draining': {
       const candidate = candidateOf(phase);
-      const moved = outcome === 'failed' && trafficMoved(phase) ? 'rolled_back' : outcome;
+      const moved = outcome === 'failed' && trafficMoved(deployment) ? 'rolled_back' : outcome;
       if (candidate !== null && deployment.heldSince !== undefined) {
         return giveBack(state, deployment, candidate, moved, failure);
+      }
+      if (candidate !== null && deployment.roll !== undefined) {
+        return rollBack(state, deployment, candidate, moved, failure, now);
       }
       return same({
         ...state,
@@ -85,9 +103,32 @@ function giveBack(
   return same({ ...state, deployment: { ...deployment, phase } });
 }
 
+/** The instances of stable come back as they have left: a few at a time. */
+function rollBack(
+  state: AppState,
+  deployment: Deployment,
+  candidate: Generation,
+  outcome: Exclude<Outcome, 'succeeded'>,
+  failure: Failure,
+  now: number,
+): Reduced {
+  const { roll, policy } = deployment;
+  const turned =
+    roll === undefined || policy.strategy?.kind !== 'rolling'
+      ? null
+      : turnBack(policy.strategy, roll, now);
+  const way = { candidate, outcome, failure, attempt: 1 };
+  const next: Deployment =
+    turned === null
+      ? { ...deployment, phase: { name: 'reverting', ...way } }
+      : { ...deployment, phase: { name: 'returning', ...way }, roll: turned };
+  return same({ ...state, deployment: next });
+}
+
 /** Whether some new requests may have gone elsewhere than to stable by now: to a candidate, or nowhere. */
-export function trafficMoved(phase: Phase): boolean {
+export function trafficMoved({ phase, roll }: Pick<Deployment, 'phase' | 'roll'>): boolean {
   if (phase.name === 'canary') return phase.percent > 0;
+  if (phase.name === 'rolling') return roll !== undefined && !isUntouched(roll);
   return [
     'switching',
     'baking',

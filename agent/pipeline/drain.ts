@@ -18,13 +18,19 @@ const DEFAULT_REQUESTS_MS = 600_000;
  * requests until theirs; what is left then is closed in random order at the pace of the app, so that
  * clients do not come back in one herd. A request that has not run for as long as requests may is
  * never closed. While it waits the generation is warm.
+ * @param slots of its instances, those that leave; all of them unless given
  */
-export async function drain(host: Host, task: Task, retirement: Retirement): Promise<string> {
+export async function drain(
+  host: Host,
+  task: Task,
+  retirement: Retirement,
+  slots = trafficSlots(host, task.app, retirement.generation),
+): Promise<string> {
   const { generation, warmUntil, closeFrom, lingered = false } = retirement;
   // Before the look for the last one: whose users may stay is not empty, however idle it is.
   if (lingered) await host.traffic.apply(host, task.signal, task.app);
-  const servers = trafficSlots(host, task.app, generation).map(({ name }) => name);
-  if (servers.length > 0) giveNotice(host, task, retirement);
+  const servers = slots.map(({ name }) => name);
+  if (servers.length > 0) giveNotice(host, task, retirement, slots);
   const tell = storyteller(task, generation.release, closeFrom);
   const closer = new Closer(host, task, retirement, servers);
   let left = NOTHING;

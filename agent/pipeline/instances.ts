@@ -1,5 +1,6 @@
 import { type AppState, type Generation, generationsOf, type Scale } from '../core/model.ts';
 import { slotsOf } from '../core/plan.ts';
+import { extentOf } from '../core/traffic.ts';
 import type { AppConfig } from '../protocol/app-config.ts';
 import { calendarsOf } from '../protocol/cron.ts';
 import { listenOf, type ProcessType } from '../protocol/process-type.ts';
@@ -122,6 +123,18 @@ function instanceSpec(
     listen,
     limits: type.limits,
   };
+}
+
+/** The slots of a generation that shall run: all of them, unless it comes or leaves instance by instance. */
+export function wantedSlots(
+  { slots }: Pick<Host, 'slots'>,
+  state: AppState,
+  generation: Generation,
+): HostSlot[] {
+  const running = extentOf(state, generation)?.running ?? Number.POSITIVE_INFINITY;
+  return slots
+    .of(state.app, generation)
+    .filter(({ takesTraffic, index }) => !takesTraffic || index <= running);
 }
 
 /** Ports that slots of this host have. */

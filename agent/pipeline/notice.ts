@@ -3,20 +3,24 @@ import { constants } from 'node:os';
 import type { Retirement } from '../core/model.ts';
 import { configOf, type Host, type HostSlot, type Task } from './host.ts';
 import { ask } from './http-question.ts';
-import { trafficSlots } from './traffic.ts';
 
 /** How long an app has to answer a POST, ms. Nothing waits for it. */
 const ANSWER_MS = 5_000;
 
 /**
- * Tells the instances of a release that it drains, as its `drain.notice` wants it. Nothing waits for
+ * Tells instances of a release that they drain, as its `drain.notice` wants it. Nothing waits for
  * it and nothing depends on it. It comes again when the agent is started again meanwhile.
  */
-export function giveNotice(host: Host, task: Task, retirement: Retirement): void {
+export function giveNotice(
+  host: Host,
+  task: Task,
+  retirement: Retirement,
+  slots: readonly HostSlot[],
+): void {
   const { generation } = retirement;
   const { notice } = configOf(host, task.app, generation).drain;
   if (notice === undefined) return;
-  for (const slot of trafficSlots(host, task.app, generation)) {
+  for (const slot of slots) {
     const sent =
       'signal' in notice
         ? sendSignal(host, task, slot, notice.signal)

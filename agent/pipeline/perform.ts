@@ -15,6 +15,7 @@ import { prune } from './prune.ts';
 import { release } from './release.ts';
 import { renewWorkers, unrenewWorkers } from './renew.ts';
 import { revert } from './revert.ts';
+import { roll } from './rolling.ts';
 import { shadow } from './shadow.ts';
 import { smoke, smokeAfter } from './smoke.ts';
 import { start } from './start.ts';
@@ -93,6 +94,8 @@ export async function perform(host: Host, task: Task, effect: Effect): Promise<P
         (signal) => canary(host, { ...task, signal }, effect),
         (signal, ended) => watchTriggers(host, { ...task, signal }, effect.candidate, ended),
       );
+    case 'roll':
+      return await roll(host, task, effect);
     case 'switch':
       return done(effect.deployment, 'switching', await moveTraffic(host, task));
     case 'bake': {

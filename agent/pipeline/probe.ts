@@ -39,6 +39,16 @@ export async function probe(
   const slots = host.slots
     .of(task.app, candidate)
     .filter((slot) => slot.takesTraffic || (fresh && startsBeforeTraffic(slot)));
+  return await probeSlots(host, task, slots, withinMs);
+}
+
+/** The same for some of a release's instances. */
+export async function probeSlots(
+  host: Host,
+  task: Task,
+  slots: readonly HostSlot[],
+  withinMs: number,
+): Promise<string> {
   const siblings = new AbortController();
   const signal = AbortSignal.any([task.signal, siblings.signal]);
   try {

@@ -64,7 +64,7 @@ function describeTraffic(state: AppState, { deployment }: Ended, { lost }: Tally
       : state.stable === null
         ? 'no release serves yet'
         : `100 % on ${state.stable.release}`;
-  const stayed = deployment.part?.takesTraffic === false || !trafficMoved(deployment.phase);
+  const stayed = deployment.part?.takesTraffic === false || !trafficMoved(deployment);
   const moved = stayed ? 'untouched' : 'moved back';
   return `${moved}: ${serving}, ${lost} requests lost`;
 }

@@ -1,7 +1,7 @@
 import { step } from '../core/deployment.ts';
 import { type Effect, effectsOf } from '../core/effects.ts';
 import type { AppEvent } from '../core/events.ts';
-import { type AppState, candidateOf, type Ended, type Failure } from '../core/model.ts';
+import { type AppState, candidateOf, type Ended, type Failure, pausedOf } from '../core/model.ts';
 import { isServed } from '../core/traffic.ts';
 import { toErrorBody } from '../protocol/errors.ts';
 import type { NewEvent } from '../protocol/events.ts';
@@ -245,18 +245,17 @@ export class AppRun {
   }
 }
 
-/** A canary that stays where it is, or goes on. */
+/** A canary or a rolling deployment that stays where it is, or goes on. */
 function pauses(before: AppState, after: AppState): NewEvent[] {
   const [was, is] = [before, after].map(({ deployment }) =>
-    deployment?.phase.name === 'canary' ? deployment.phase.paused : null,
+    deployment === null ? null : pausedOf(deployment),
   );
   const subject = { app: after.app, deployment: after.deployment?.id ?? null };
   if (was == null && is != null) {
     return [{ type: 'paused', ...subject, by: is.by, reason: is.reason }];
   }
-  return was != null && is == null && after.deployment?.phase.name !== 'reverting'
-    ? [{ type: 'resumed', ...subject }]
-    : [];
+  const goesBack = ['returning', 'reverting'].includes(after.deployment?.phase.name ?? '');
+  return was != null && is == null && !goesBack ? [{ type: 'resumed', ...subject }] : [];
 }
 
 /** Another release than before; one that is restarted or scaled serves as it did. */

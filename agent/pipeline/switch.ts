@@ -34,6 +34,17 @@ export async function moveUsers(host: Host, task: Task): Promise<string> {
   return `${share.percent} % of the users on ${share.candidate.release}`;
 }
 
+/** Gives some more instances their part of the traffic, or takes it from some. */
+export async function moveInstances(
+  host: Host,
+  task: Task,
+  candidate: Generation,
+): Promise<string> {
+  const moved = await host.traffic.move(host, task.signal, task.app);
+  tellMoved(host, task, moved);
+  return `${percentOf(host.journal.state(task.app), candidate)} % of new requests on ${candidate.release}`;
+}
+
 function tellMoved(
   host: Host,
   task: Task,

@@ -8,10 +8,13 @@ import {
 } from '../core/model.ts';
 import {
   canaryShare,
+  extentOf,
   isHeld,
   leadingGeneration,
   lingering,
+  type Share,
   servingGeneration,
+  standingOf,
   trafficOf,
 } from '../core/traffic.ts';
 import type {
@@ -103,15 +106,7 @@ function desiredApp(host: Books, state: AppState): DesiredApp | null {
   if (leading === null) return null;
   const config = configOf(host, state.app, leading);
   if (config.processes['web'] === undefined) return null;
-  const servers = shares.flatMap(({ generation, weight, state: condition }) =>
-    serversOf(host, state.app, generation).map(
-      (server): DesiredServer => ({
-        ...server,
-        weight,
-        state: condition,
-      }),
-    ),
-  );
+  const servers = shares.flatMap((share) => serversOf(host, state.app, share));
   assertServed(state, servers);
   const { access, redirect, tls } = config;
   const maintenance = host.maintenance.find(state.app);
@@ -141,18 +136,22 @@ function desiredApp(host: Books, state: AppState): DesiredApp | null {
 }
 
 /** The servers of a generation, with the limits that its own `zdd.yaml` sets. */
-function serversOf(
-  host: Books,
-  app: string,
-  generation: Generation,
-): ReadonlyArray<Omit<DesiredServer, 'weight' | 'state'>> {
+function serversOf(host: Books, app: string, share: Share): readonly DesiredServer[] {
+  const { generation } = share;
   const { maxconn, slow_start } = configOf(host, app, generation).overload;
-  return trafficSlots(host, app, generation).map(({ name, spec }) => ({
-    name,
-    address: addressOf(spec.listen),
-    ...(maxconn === undefined ? {} : { maxconn }),
-    ...(slow_start === 0 ? {} : { slowStartMs: slow_start }),
-  }));
+  return trafficSlots(host, app, generation).flatMap(({ name, index, spec }) => {
+    const standing = standingOf(share, index);
+    if (standing === null) return [];
+    return [
+      {
+        name,
+        address: addressOf(spec.listen),
+        ...(maxconn === undefined ? {} : { maxconn }),
+        ...(slow_start === 0 ? {} : { slowStartMs: slow_start }),
+        ...standing,
+      },
+    ];
+  });
 }
 
 /** Turns the users by a good part of the circle with each deployment: a prime near 0.62 of it. */
@@ -299,6 +298,13 @@ export function takesTraffic(host: Books, app: string, generation: Generation): 
 /** The slots of a generation that HAProxy sends requests to. */
 export function trafficSlots(host: Books, app: string, generation: Generation): HostSlot[] {
   return host.slots.of(app, generation).filter(({ takesTraffic }) => takesTraffic);
+}
+
+/** Of these, those that take new requests now: all of them, unless its release comes or leaves one by one. */
+export function servingSlots(host: Books, state: AppState, generation: Generation): HostSlot[] {
+  const extent = extentOf(state, generation);
+  const slots = trafficSlots(host, state.app, generation);
+  return extent === null ? slots : slots.filter(({ index }) => index <= extent.serving);
 }
 
 /** Where HAProxy finds an instance that listens there. */

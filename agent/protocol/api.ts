@@ -172,6 +172,20 @@ export const appStatus = z.object({
           paused: z.string().nullable(),
         })
         .optional(),
+      /** While it goes instance by instance. */
+      rolling: z
+        .object({
+          /** Web instances of the new release that take new requests, and how many there shall be. */
+          serving: z.int(),
+          of: z.int(),
+          /** Web instances of the old release that still take some. */
+          left: z.int(),
+          /** What is done with the present batch. */
+          doing: z.enum(['start', 'admit', 'watch', 'shed', 'drain', 'stop']),
+          /** Why it stays as it is; null while it goes on. */
+          paused: z.string().nullable(),
+        })
+        .optional(),
     })
     .nullable(),
   generations: z.array(generationStatus),

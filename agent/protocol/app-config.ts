@@ -8,6 +8,7 @@ import { hold, holdOf } from './hold.ts';
 import { notify } from './notify.ts';
 import { overload } from './overload.ts';
 import { command, processType } from './process-type.ts';
+import { rollingRefusal } from './rolling.ts';
 import { routes, routesOf } from './routes.ts';
 import { shadow } from './shadow.ts';
 import { smoke } from './smoke.ts';
@@ -164,6 +165,10 @@ export const appConfig = z
         path: ['strategy'],
         message: 'a canary needs both releases side by side: web has overlap: false',
       });
+    }
+    if (config.strategy?.type === 'rolling') {
+      const why = rollingRefusal(config.strategy, config);
+      if (why !== null) context.addIssue({ code: 'custom', path: ['strategy'], message: why });
     }
     if (config.tls.acme && acmeHosts(config).length === 0) {
       context.addIssue({

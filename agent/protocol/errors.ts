@@ -68,7 +68,14 @@ export const ERRORS = {
     exit: EXIT.usage,
     means: 'a process type cannot have that many instances',
   },
-  ZDD_NOT_IN_CANARY: { exit: EXIT.usage, means: 'the deployment is not in its canary' },
+  ZDD_NOT_IN_CANARY: {
+    exit: EXIT.usage,
+    means: 'the deployment is not in its canary, nor rolling',
+  },
+  ZDD_ROLLING_IMPOSSIBLE: {
+    exit: EXIT.config,
+    means: 'these instances cannot be replaced one by one',
+  },
   ZDD_NOTHING_TO_RETRY: { exit: EXIT.usage, means: 'the last deployment did not fail' },
   ZDD_NOTHING_RUNNING: { exit: EXIT.usage, means: 'no deployment is running' },
   ZDD_ENV_INVALID: { exit: EXIT.config, means: 'a variable has a name or value that is not kept' },

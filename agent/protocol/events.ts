@@ -19,6 +19,7 @@ export const PHASES = [
   'admitting',
   'shadowing',
   'canary',
+  'rolling',
   'switching',
   'baking',
   'promoting',

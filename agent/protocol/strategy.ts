@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { address } from './access.ts';
 import { duration, formatDuration, parseDuration } from './duration.ts';
+import { rolling, USUAL_ROLLING, type WrittenRolling } from './rolling.ts';
 
 /** How a release comes to have all traffic: `strategy` and `tier` of a `zdd.yaml`. */
 
@@ -113,7 +114,8 @@ export function stepText(step: WrittenStep): string {
 /** How traffic moves, as it was meant. */
 export type WrittenStrategy =
   | { readonly type: 'blue-green' }
-  | { readonly type: 'canary'; readonly steps: readonly WrittenStep[] };
+  | { readonly type: 'canary'; readonly steps: readonly WrittenStep[] }
+  | WrittenRolling;
 
 /** What `canary` alone means. */
 const USUAL_STEPS: readonly WrittenStep[] = [
@@ -125,24 +127,31 @@ const USUAL_STEPS: readonly WrittenStep[] = [
   { do: 'hold', ms: 120_000 },
 ];
 
-const EXPECTED = 'expected blue-green, canary or a list of steps (rolling is not available yet)';
+const EXPECTED = 'expected blue-green, rolling, canary or a list of steps';
+const TYPES = ['blue-green', 'rolling', 'canary'] as const;
 
 /** `strategy` of a `zdd.yaml`, and of `push --strategy`. */
 export const strategy = z
   .union([
-    word(['blue-green', 'canary'], EXPECTED).transform((type) => ({ type, steps: undefined })),
+    word(TYPES, EXPECTED).transform((type) => ({ type, steps: undefined })),
     steps.transform((list) => ({ type: 'canary' as const, steps: list })),
     z.strictObject({
-      type: word(['blue-green', 'canary'], EXPECTED),
+      type: word(TYPES, EXPECTED),
       steps: steps.optional().describe('Of a canary. Default: 5 %, 25 % and 50 %, 2 minutes each.'),
     }),
+    z.strictObject({ rolling: rolling.describe('Instance by instance.') }),
   ])
-  .transform(
-    (written): WrittenStrategy =>
-      written.type === 'canary'
-        ? { type: 'canary', steps: written.steps ?? USUAL_STEPS }
-        : { type: 'blue-green' },
-  );
+  .transform((written): WrittenStrategy => {
+    if ('rolling' in written) return written.rolling;
+    switch (written.type) {
+      case 'blue-green':
+        return { type: 'blue-green' };
+      case 'rolling':
+        return USUAL_ROLLING;
+      case 'canary':
+        return { type: 'canary', steps: written.steps ?? USUAL_STEPS };
+    }
+  });
 
 /** What a service is to its users: how careful a deploy of it is, unless `strategy` and `bake` say. */
 export const TIERS = ['critical', 'standard', 'internal'] as const;

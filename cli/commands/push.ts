@@ -21,7 +21,7 @@ export const push: Command = {
     { flags: '--wait [time]', description: 'wait while another deployment runs (default: 10m)' },
     {
       flags: '--strategy <how>',
-      description: "blue-green, canary, or steps in YAML: '[weight: 5%, hold: 2m]'",
+      description: "blue-green, rolling, canary, or steps in YAML: '[weight: 5%, hold: 2m]'",
     },
     { flags: '--bake <time>', description: 'how long the new release is watched under traffic' },
     { flags: '--probe-timeout <time>', description: 'how long it has to become healthy' },

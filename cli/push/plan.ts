@@ -2,6 +2,7 @@ import type { AppStatus } from '../../agent/protocol/api.ts';
 import type { AppConfig } from '../../agent/protocol/app-config.ts';
 import { formatDuration } from '../../agent/protocol/duration.ts';
 import { listenOf } from '../../agent/protocol/process-type.ts';
+import { rollingText } from '../../agent/protocol/rolling.ts';
 import { routesOf, routeText } from '../../agent/protocol/routes.ts';
 import { smokeName } from '../../agent/protocol/smoke.ts';
 import { stepText } from '../../agent/protocol/strategy.ts';
@@ -56,9 +57,16 @@ export function planLines(
   if (config.strategy.type === 'canary') {
     steps.push(['canary', config.strategy.steps.map(stepText).join(', ')]);
   }
+  const { strategy } = config;
+  if (strategy.type === 'rolling') steps.push(['roll', rollingText(strategy)]);
   steps.push(
     ['bake', formatDuration(overrides.bakeMs ?? config.bake)],
-    ['warm', `old release for ${formatDuration(config.warm)}`],
+    [
+      'warm',
+      strategy.type === 'rolling'
+        ? 'not at all: the old instances stop as they leave'
+        : `old release for ${formatDuration(config.warm)}`,
+    ],
     ['drain', drained(config.drain)],
     ['keep', `${config.keep} releases`],
   );

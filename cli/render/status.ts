@@ -116,7 +116,7 @@ function deploying(app: AppStatus, now: number): string[] {
   const release = deployment.release === null ? '' : ` ${deployment.release}`;
   const since = age(now - deployment.startedAt);
   return [
-    `${app.app} #${deployment.id}${what}${release} ${deployment.phase}${canaryText(app)}, ${since}, by ${deployment.owner}`,
+    `${app.app} #${deployment.id}${what}${release} ${deployment.phase}${canaryText(app)}${rollingText(app)}, ${since}, by ${deployment.owner}`,
     ...pausedText(app),
   ];
 }
@@ -129,8 +129,16 @@ function canaryText({ deployment }: AppStatus): string {
   return ` ${percent} % (${step} of ${steps}: ${paused === null ? clean(doing) : 'paused'})`;
 }
 
+/** ` 2 of 4 new, 3 old (watch)` */
+function rollingText({ deployment }: AppStatus): string {
+  const rolling = deployment?.rolling;
+  if (rolling === undefined) return '';
+  const { serving, of, left, doing, paused } = rolling;
+  return ` ${serving} of ${of} new, ${left} old (${paused === null ? doing : 'paused'})`;
+}
+
 function pausedText({ app, deployment }: AppStatus): string[] {
-  const paused = deployment?.canary?.paused ?? null;
+  const paused = deployment?.canary?.paused ?? deployment?.rolling?.paused ?? null;
   if (paused === null) return [];
   return [
     `  ${clean(paused)}`,

@@ -21,5 +21,6 @@ export const VERBS: Readonly<Record<PhaseName, string>> = {
   draining: 'drain',
   stopping: 'stop',
   returning: 'return',
+  rolling: 'roll',
   reverting: 'rollback',
 };

@@ -42,7 +42,8 @@ export function tellStory(progress: Progress, skip: ReadonlySet<PhaseName>): Sto
   /** A phase left without its step is the one that did not work out: the error will say why. */
   function leave(at: number, to: PhaseName | null): void {
     // Somebody had seen enough of the canary.
-    const mark = open?.phase === 'canary' && to === 'switching' ? 'attention' : 'failed';
+    const enough = open?.phase === 'canary' && to === 'switching';
+    const mark = enough ? 'attention' : 'failed';
     if (open) progress.done(VERBS[open.phase], open.says, at - open.since, mark);
     open = null;
   }
@@ -74,8 +75,8 @@ export function tellStory(progress: Progress, skip: ReadonlySet<PhaseName>): Sto
           break;
         }
         case 'progress':
-          // The next step of a canary, which is a phase of many.
-          if (open === null && event.phase === 'canary') {
+          // The next step of a phase of many.
+          if (open === null && ['canary', 'rolling', 'returning'].includes(event.phase)) {
             open = { phase: event.phase, since: event.at, says: UNSAID };
             progress.begin(VERBS[event.phase]);
           }

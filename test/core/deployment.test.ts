@@ -30,6 +30,7 @@ import {
   POLICY,
   requested,
   restartRequested,
+  rollingRequested,
   STAYING,
   STEPS,
   settle,
@@ -47,7 +48,7 @@ type Move =
       readonly full: boolean;
     }
   | { readonly kind: 'gate pauses' }
-  | { readonly kind: 'push'; readonly alone: boolean; readonly canary: boolean }
+  | { readonly kind: 'push'; readonly alone: boolean; readonly by: 'all' | 'canary' | 'rolling' }
   | { readonly kind: 'rollback'; readonly pick: number; readonly warm: boolean }
   | { readonly kind: 'again'; readonly verb: 'restart' | 'scale' | 'start' | 'renew' }
   | { readonly kind: 'stop' }
@@ -97,7 +98,7 @@ const move: fc.Arbitrary<Move> = fc.oneof(
     arbitrary: fc.record({
       kind: fc.constant('push' as const),
       alone: fc.boolean(),
-      canary: fc.boolean(),
+      by: fc.constantFrom('all' as const, 'all' as const, 'canary' as const, 'rolling' as const),
     }),
   },
   {
@@ -130,6 +131,15 @@ const move: fc.Arbitrary<Move> = fc.oneof(
   },
 );
 
+/** Bounds of several kinds. */
+const ROLLS = [
+  { from: 3, to: 3, surge: 1, unavailable: 0 },
+  { from: 3, to: 3, surge: 0, unavailable: 1 },
+  { from: 1, to: 4, surge: 1, unavailable: 0 },
+  { from: 4, to: 2, surge: 0, unavailable: 0 },
+  { from: 4, to: 4, surge: 2, unavailable: 1 },
+] as const;
+
 /** The event of a move in a state; null where there is none. */
 function eventOf(state: AppState, made: Move, id: number): AppEvent | null {
   switch (made.kind) {
@@ -143,15 +153,23 @@ function eventOf(state: AppState, made: Move, id: number): AppEvent | null {
       return { type: 'told', verb: made.verb, full: made.full, failure: FAILURE };
     case 'gate pauses': {
       const { deployment } = state;
-      if (deployment?.phase.name !== 'canary') return null;
-      const { step: at } = deployment.phase;
+      const phase = deployment?.phase;
+      const at = phase?.name === 'canary' ? phase.step : deployment?.roll?.turn;
+      if (deployment === null || at === undefined) return null;
       return { type: 'paused', deployment: deployment.id, step: at, reason: 'cannot tell' };
     }
     case 'push':
-      return {
-        ...(made.canary ? canaryRequested(id) : id % 3 === 0 ? shadowRequested(id) : requested(id)),
-        ...(made.alone ? { policy: ALONE } : id % 2 === 0 ? { policy: STAYING } : {}),
-      };
+      if (made.alone) return { ...requested(id), policy: ALONE };
+      switch (made.by) {
+        case 'canary':
+          return canaryRequested(id);
+        case 'rolling':
+          return rollingRequested(id, ROLLS[id % ROLLS.length]);
+        case 'all':
+          if (id % 3 === 0) return shadowRequested(id);
+          return { ...requested(id), ...(id % 2 === 0 ? { policy: STAYING } : {}) };
+      }
+      return null;
     case 'rollback': {
       const { generation } = state.retiring[made.pick % Math.max(1, state.retiring.length)] ?? {};
       if (generation === undefined) return null;
@@ -233,15 +251,16 @@ describe('whatever happens, in whatever order, crashes included', () => {
     );
   });
 
-  test('weights sum to something positive while traffic is expected, on one generation only', () => {
+  test('weights sum to something positive while traffic is expected, on one generation, or two that roll', () => {
     fc.assert(
       fc.property(moves, (made) => {
         walk(made, (_before, after) => {
           if (after.stable === null || isStop(after)) return;
           const full = trafficOf(after).filter(({ weight }) => weight > 0);
-          expect(full).toHaveLength(isHeld(after) ? 0 : 1);
-          if (isHeld(after)) return;
-          expect(full[0]?.state).toBe('ready');
+          const roll = after.deployment?.roll;
+          const shared = (roll?.coming.serving ?? 0) > 0 && (roll?.staying.serving ?? 0) > 0;
+          expect(full).toHaveLength(isHeld(after) ? 0 : shared ? 2 : 1);
+          for (const share of full) expect(share.state).toBe('ready');
         });
       }),
       { numRuns: 500 },

@@ -2,7 +2,7 @@ import { step } from '../../agent/core/deployment.ts';
 import type { Effect } from '../../agent/core/effects.ts';
 import type { AppEvent } from '../../agent/core/events.ts';
 import { type AppState, type Failure, newApp, type Policy } from '../../agent/core/model.ts';
-import type { CanaryStep } from '../../agent/core/strategy.ts';
+import type { CanaryStep, Rolling } from '../../agent/core/strategy.ts';
 
 export const POLICY: Policy = {
   probeWithinMs: 30_000,
@@ -43,6 +43,14 @@ export function success(effect: Effect): AppEvent {
       // Only a person leads on from here.
       if (effect.paused) return { type: 'told', verb: 'resume', failure: FAILURE };
       return { type: 'done', deployment: effect.deployment, phase: 'canary', step: effect.index };
+    case 'roll': {
+      const { deployment, roll } = effect;
+      if (roll.doing === 'watch' && roll.paused !== null) {
+        return { type: 'told', verb: 'resume', failure: FAILURE };
+      }
+      const phase = roll.back ? 'returning' : 'rolling';
+      return { type: 'done', deployment, phase, step: roll.turn };
+    }
     default:
       return { type: 'done', deployment: effect.deployment, phase: PHASE_OF[effect.do] };
   }
@@ -60,7 +68,7 @@ export function failing(effect: Effect): AppEvent | null {
       return {
         type: 'failed',
         deployment: effect.deployment,
-        phase: PHASE_OF[effect.do],
+        phase: effect.do === 'roll' && effect.roll.back ? 'returning' : PHASE_OF[effect.do],
         failure: FAILURE,
       };
   }
@@ -78,6 +86,7 @@ export const PHASE_OF = {
   admit: 'admitting',
   shadow: 'shadowing',
   canary: 'canary',
+  roll: 'rolling',
   switch: 'switching',
   bake: 'baking',
   promote: 'promoting',
@@ -120,6 +129,15 @@ export const STEPS: readonly CanaryStep[] = [
 export function canaryRequested(id: number): Extract<AppEvent, { type: 'requested' }> {
   const policy: Policy = { ...POLICY, strategy: { kind: 'canary', steps: STEPS } };
   return { ...requested(id), policy };
+}
+
+/** One that goes instance by instance. */
+export function rollingRequested(
+  id: number,
+  bounds: Omit<Rolling, 'kind' | 'watchMs'> = { from: 3, to: 3, surge: 1, unavailable: 0 },
+): Extract<AppEvent, { type: 'requested' }> {
+  const strategy: Rolling = { kind: 'rolling', watchMs: 10_000, ...bounds };
+  return { ...requested(id), policy: { ...POLICY, warmMs: 0, strategy } };
 }
 
 /** One whose release is to answer copies of live requests before it has traffic. */

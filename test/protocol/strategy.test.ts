@@ -15,6 +15,10 @@ function problems(text: string): string[] {
 }
 
 const moves = (text: string) => parseAppConfig(base + text, 'zdd.yaml').strategy;
+/** Of an app with `count` web instances. */
+const movesOf = (count: number, text: string) =>
+  parseAppConfig(base.replace('server.js', `server.js, instances: ${count}`) + text, 'zdd.yaml')
+    .strategy;
 
 test('all at once unless told otherwise; one word is enough', () => {
   expect(moves('')).toEqual({ type: 'blue-green' });
@@ -51,6 +55,26 @@ test('a list is a canary of these steps', () => {
   });
 });
 
+test('rolling goes instance by instance, in numbers or shares', () => {
+  const usual = {
+    type: 'rolling',
+    surge: { count: 1 },
+    unavailable: { count: 0 },
+    hold: 10_000,
+  };
+  expect(moves('strategy: rolling')).toEqual(usual);
+  expect(moves('strategy: { type: rolling }')).toEqual(usual);
+  expect(moves('strategy: { rolling: {} }')).toEqual(usual);
+  expect(
+    movesOf(4, 'strategy: { rolling: { max_surge: 0, max_unavailable: 50%, hold: 1m } }'),
+  ).toEqual({
+    type: 'rolling',
+    surge: { count: 0 },
+    unavailable: { percent: 50 },
+    hold: 60_000,
+  });
+});
+
 test('a tier says how careful to be, what is written wins', () => {
   const critical = parseAppConfig(`${base}tier: critical`, 'zdd.yaml');
   expect(critical).toMatchObject({ strategy: { type: 'canary' }, bake: 600_000, warm: 600_000 });
@@ -63,7 +87,6 @@ test('a tier says how careful to be, what is written wins', () => {
 });
 
 test.each([
-  ['strategy: rolling', /rolling is not available yet/],
   ['strategy: [shadow]', /use the key shadow of zdd.yaml instead/],
   ['strategy: [wait]', /expected weight, hold, analyse, smoke, gate or ramp/],
   ['strategy: [{ weight: 120% }]', /expected at most 100%/],
@@ -76,6 +99,14 @@ test.each([
   ['preview: {}', /expected header, cookie or ips/],
   [`preview: { header: "X-P: a'b" }`, /expected the name of a header/],
   ['preview: { ips: [here] }', /expected an address or network/],
+  ['strategy: sideways', /expected blue-green, rolling, canary or a list of steps/],
+  ['strategy: { rolling: { max_surge: 0 } }', /leave no room to replace the only web instance/],
+  ['strategy: { rolling: { max_surge: 0, max_unavailable: 1 } }', /set max_surge: 1/],
+  ['strategy: { rolling: { max_surge: 10 % } }', /expected a whole number, or a share/],
+  ['strategy: { rolling: { max_surge: -1 } }', /expected a whole number, or a share/],
+  ['strategy: { rolling: { max_serge: 1 } }', /did you mean "max_surge"/],
+  ['strategy: { rolling: { hold: soon } }', /expected a duration/],
+  ['strategy: rolling\nshadow: { share: 10%, for: 30s }', /use blue-green or canary/],
 ])('%s is refused in words', (text, words) => {
   expect(problems(text).join('\n')).toMatch(words);
 });

@@ -14,7 +14,7 @@ import {
 } from '../../agent/core/model.ts';
 import { recover } from '../../agent/core/recover.ts';
 import { tellStep } from '../../agent/core/strategy.ts';
-import { canaryShare, percentOf, trafficOf } from '../../agent/core/traffic.ts';
+import { canaryShare, extentOf, percentOf, trafficOf } from '../../agent/core/traffic.ts';
 import {
   ALONE,
   canaryRequested,
@@ -23,6 +23,7 @@ import {
   POLICY,
   requested,
   restartRequested,
+  rollingRequested,
   shadowRequested,
   stopRequested,
   success,
@@ -35,6 +36,7 @@ import {
  *   > push | roll back | abort | promote       what people say
  *   > push with shadow                         a push whose zdd.yaml has `shadow`
  *   > push alone                               of what may not run beside the present release
+ *   > push rolling                             three instances, one more than usual at a time
  *   > push a canary | pause | resume            5 %, hold, analyse, smoke, gate, 50 %
  *   > promote in full | retry | a gate pauses
  *   > restart | scale web=3 | stop | start     the everyday verbs
@@ -63,6 +65,7 @@ class Story {
     if (line === 'push with shadow') return shadowRequested(this.#next());
     if (line === 'push alone') return requested(this.#next(), ALONE);
     if (line === 'push a canary') return canaryRequested(this.#next());
+    if (line === 'push rolling') return rollingRequested(this.#next());
     if (line === 'retry') return this.#retry();
     if (line === 'a gate pauses') return this.#gatePauses();
     if (line === 'promote in full') {
@@ -209,16 +212,23 @@ function describe({ state, effects, ended }: Step): string {
 }
 
 function stepText(deployment: Deployment): string {
-  const { phase } = deployment;
+  const { phase, roll } = deployment;
+  if (roll !== undefined && (phase.name === 'rolling' || phase.name === 'returning')) {
+    const { coming, staying, doing, paused } = roll;
+    const numbers = [staying, coming].map(({ running, serving }) => `${serving} of ${running}`);
+    const waits = paused === null ? '' : `, paused by a ${paused.by}`;
+    return `, ${doing}: old ${numbers[0]}, new ${numbers[1]} serve${waits}`;
+  }
   const step = phase.name === 'canary' ? stepsOf(deployment)[phase.step] : undefined;
   if (phase.name !== 'canary' || step === undefined) return '';
   const said = tellStep(step, (ms) => `${ms / 1_000}s`);
   return `, ${said}${phase.paused === null ? '' : `, paused by a ${phase.paused.by}`}`;
 }
 
-/** The weight, or in a canary the share of the users. */
+/** The weight, or where two share the traffic their parts of it. */
 function shown(state: AppState, generation: Generation, weight: number): string {
-  return canaryShare(state) === null ? String(weight) : `${percentOf(state, generation)} %`;
+  const whole = canaryShare(state) === null && extentOf(state, generation) === null;
+  return whole ? String(weight) : `${percentOf(state, generation)} %`;
 }
 
 function stoppedText({ stopped, scale }: AppState): string {

@@ -1,5 +1,6 @@
 import { access } from 'node:fs/promises';
 import { join } from 'node:path';
+import { wantedSlots } from '../../pipeline/instances.ts';
 import type { Finding } from '../../protocol/api.ts';
 import { provisionUnitOf, serviceOf } from '../../runner/systemd/unit-names.ts';
 import type { Daemon } from '../daemon.ts';
@@ -85,9 +86,10 @@ async function templates({ host }: Daemon): Promise<Finding[]> {
 async function afterReboot({ host }: Daemon): Promise<Finding[]> {
   const missing: string[] = [];
   for (const app of host.journal.apps()) {
-    const { stable, deployment } = host.journal.state(app);
+    const state = host.journal.state(app);
+    const { stable, deployment } = state;
     if (stable === null || deployment?.phase.name === 'stopping') continue;
-    for (const { spec } of host.slots.of(app, stable)) {
+    for (const { spec } of wantedSlots(host, state, stable)) {
       const unit = serviceOf(spec.slot);
       if (!(await isThere(join(host.layout.stateDir, 'active', unit)))) missing.push(unit);
     }

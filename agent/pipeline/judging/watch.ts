@@ -11,7 +11,7 @@ import { ZddError } from '../../protocol/errors.ts';
 import { configOf, type Host, type HostSlot, type Task } from '../host.ts';
 import { pause } from '../pause.ts';
 import { describeExit, healthOf, type ProbeResult, probeOnce, shortName } from '../probe.ts';
-import { trafficSlots } from '../traffic.ts';
+import { servingSlots, trafficSlots } from '../traffic.ts';
 import { Observation } from './observation.ts';
 
 const LOOK_EVERY_MS = 200;
@@ -23,10 +23,10 @@ const KINDS_SHOWN = 4;
 /** What is watched, and since when what is seen counts. */
 export interface Watching {
   readonly candidate: Generation;
-  readonly phase: Extract<Phase['name'], 'canary' | 'baking'>;
+  readonly phase: Extract<Phase['name'], 'canary' | 'rolling' | 'baking'>;
   /** ms */
   readonly since: number;
-  /** Of a canary: its share of the users. */
+  /** Of a canary: its share of the users; of a rolling deployment: of the requests. */
   readonly percent?: number;
 }
 
@@ -64,13 +64,14 @@ export class Watch {
   constructor(host: Host, task: Task, watching: Watching) {
     const { app, deployment } = task;
     const { candidate } = watching;
-    const { stable } = host.journal.state(app);
+    const state = host.journal.state(app);
+    const { stable } = state;
     this.#host = host;
     this.#task = task;
     this.#watching = watching;
     this.#previous = stable;
     this.#fresh = candidate.deployment === deployment;
-    this.#slots = trafficSlots(host, app, candidate);
+    this.#slots = servingSlots(host, state, candidate);
     this.#gates = configOf(host, app, candidate).gates;
     this.limits = limitsOf(this.#gates);
     this.#started = host.now();
@@ -233,10 +234,11 @@ export class Watch {
       default:
         break;
     }
-    const { candidate, percent } = this.#watching;
+    const { candidate, percent, phase } = this.#watching;
+    const whose = phase === 'rolling' ? 'requests' : 'users';
     const after = formatDuration(evidence.now - evidence.since);
     const when =
-      percent === undefined ? `${after} after the switch` : `at ${percent} % of the users`;
+      percent === undefined ? `${after} after the switch` : `at ${percent} % of the ${whose}`;
     return new ZddError(
       'ZDD_GATE_FAILED',
       `${candidate.release} failed ${when} and was rolled back`,

@@ -7,12 +7,13 @@ import {
 } from '../../core/model.ts';
 import { startsBeforeTraffic } from '../../core/plan.ts';
 import { recover } from '../../core/recover.ts';
-import { isStableDown } from '../../core/traffic.ts';
+import { extentOf, isStableDown } from '../../core/traffic.ts';
 import { removeTree } from '../../store/atomic-file.ts';
 import { sweepReleases } from '../../store/release-folder/release-folder.ts';
 import type { Host, HostSlot } from '../host.ts';
-import { startSlots } from '../instances.ts';
+import { startSlots, wantedSlots } from '../instances.ts';
 import { releaseCommandOf } from '../release.ts';
+import { servingSlots } from '../traffic.ts';
 import { contractCommandsOf } from '../wishes/contract.ts';
 import type { Deploys } from '../wishes/deploys.ts';
 
@@ -82,10 +83,13 @@ async function reviveInstances(host: Host, state: AppState, signal: AbortSignal)
   // While it is being stopped, nobody may start it again.
   if (stable !== null && phase !== 'stopping') {
     // While workers change hands, only the hand-over itself may start them: two must never run.
-    const all = host.slots.of(app, stable);
+    const all = wantedSlots(host, state, stable);
     const rests = isStableDown(state);
     slots.push(...all.filter((slot) => (slot.takesTraffic ? !rests : !changesHands(slot))));
   }
+  const candidate = deployment?.roll === undefined ? null : candidateOf(deployment.phase);
+  // Of a release that others leave for, what serves is needed as stable is.
+  if (candidate !== null) slots.push(...servingSlots(host, state, candidate));
   for (const { generation, phase } of retiring) {
     if (phase !== 'draining' || sameGeneration(generation, stable)) continue;
     slots.push(...host.slots.of(app, generation).filter(({ takesTraffic }) => takesTraffic));
@@ -103,7 +107,8 @@ async function reviveInstances(host: Host, state: AppState, signal: AbortSignal)
 /** Workers that are just being handed over, there or back; in some restarts not all of them are. */
 function workersInMotion({ deployment }: AppState): (slot: HostSlot) => boolean {
   const { phase, part } = deployment ?? {};
-  const moving = ['promoting', 'renewing', 'reverting'].includes(phase?.name ?? '');
+  // One that goes back may have begun to hand them over.
+  const moving = ['promoting', 'renewing', 'returning', 'reverting'].includes(phase?.name ?? '');
   return ({ process }) => moving && part?.processes.includes(process) !== false;
 }
 
@@ -144,8 +149,15 @@ async function isReleaseKnown(host: Host, state: AppState): Promise<boolean> {
 }
 
 function isAlive(host: Host, app: string, candidate: Generation): boolean {
-  const slots = host.slots.of(app, candidate).filter(startsBeforeTraffic);
+  const state = host.journal.state(app);
+  const extent = extentOf(state, candidate);
+  const slots =
+    extent === null
+      ? host.slots.of(app, candidate).filter(startsBeforeTraffic)
+      : servingSlots(host, state, candidate);
   return (
-    slots.length > 0 && slots.every(({ spec }) => host.runner.status(spec.slot).state === 'running')
+    // One of which nobody is needed yet is begun with again.
+    (slots.length > 0 || extent !== null) &&
+    slots.every(({ spec }) => host.runner.status(spec.slot).state === 'running')
   );
 }

@@ -13,7 +13,7 @@ import { type PolicyWish, policyOf } from './policy.ts';
 import { rollbackTarget } from './rollback-target.ts';
 import { refuseRouteConflicts } from './route-conflicts.ts';
 import { steer } from './steer.ts';
-import { strategyOf } from './strategy.ts';
+import { type Rolled, rollingFor, strategyOf, unwatched, writtenStrategy } from './strategy.ts';
 
 /** A checked wish to deploy an artifact. */
 export interface DeployWish extends PolicyWish {
@@ -31,6 +31,8 @@ export interface DeployWish extends PolicyWish {
 /** How a deployment is begun. */
 interface Beginning {
   readonly onNumbered?: (deployment: number) => void;
+  /** How it shall come, if that may be instance by instance. */
+  readonly rolled?: Rolled;
   /** Its configuration: while nothing is unpacked, the journal cannot tell its routes. */
   readonly config?: AppConfig;
   /** Although somebody has locked the app. */
@@ -81,7 +83,7 @@ export class Deploys {
         tries: [`put it into the folder ${config.app}`],
       });
     }
-    const strategy = strategyOf(config, wish.strategy);
+    const rolled = { config, written: writtenStrategy(config, wish.strategy) };
     await this.refuseWithoutHaproxy(config);
     this.#refuseConflicts(config);
     return await this.request(
@@ -89,8 +91,8 @@ export class Deploys {
       { kind: 'artifact', artifact: wish.artifact },
       wish.owner,
       wish.source,
-      { ...policyOf(config, wish), strategy },
-      { ...wish, config },
+      { ...policyOf(config, wish), strategy: strategyOf(rolled) },
+      { ...wish, config, rolled },
     );
   }
 
@@ -110,6 +112,7 @@ export class Deploys {
       });
     }
     const config = configOf(this.#host, app, { release, deployment: 0 });
+    const rolled = { config, written: writtenStrategy(config, undefined) };
     await this.refuseWithoutHaproxy(config);
     this.#refuseConflicts(config);
     const { releasedElsewhere = false } = last;
@@ -122,8 +125,8 @@ export class Deploys {
       },
       owner,
       `retry of #${last.deployment}`,
-      { ...policyOf(config, { releasedElsewhere }), strategy: strategyOf(config, undefined) },
-      { config },
+      { ...policyOf(config, { releasedElsewhere }), strategy: strategyOf(rolled) },
+      { config, rolled },
     );
   }
 
@@ -155,6 +158,7 @@ export class Deploys {
     const policy = { ...policyOf(config, {}), bakeMs: 0 };
     return await this.request(app, target, owner, `rollback to ${release}`, policy, {
       config,
+      rolled: { config, written: unwatched(config.strategy) },
       force,
       although: 'zdd-agent rollback --force      although it is locked',
     });
@@ -208,7 +212,7 @@ export class Deploys {
 
   /**
    * Begins a deployment that was checked: nobody else's may run, and none may have come between.
-   * @throws ZDD_LOCKED, ZDD_AGENT_BUSY
+   * @throws ZDD_LOCKED, ZDD_AGENT_BUSY, ZDD_ROLLING_IMPOSSIBLE
    */
   async request(
     app: string,
@@ -216,13 +220,14 @@ export class Deploys {
     owner: string,
     source: string,
     policy: Policy,
-    { config, onNumbered, force = false, although }: Beginning = {},
+    { config, rolled, onNumbered, force = false, although }: Beginning = {},
   ): Promise<DeploymentReply> {
     const { journal } = this.#host;
     this.assertOpen();
     if (!force) assertUnlocked(this.#host, app, although === undefined ? [] : [although]);
     const run = this.run(app);
     if (run.state.deployment !== null || this.#claimed.has(app)) throw this.locked(run.state);
+    const fitted = this.#fitted(run.state, target, policy, rolled);
     this.#claimed.add(app);
     // In the same breath as the look at the routes of others: nothing is waited for between.
     if (config !== undefined) this.#wished.set(app, config);
@@ -236,7 +241,7 @@ export class Deploys {
         target,
         owner,
         source,
-        policy: this.#holding(run.state, policy),
+        policy: fitted,
       });
       if (!begun) throw this.locked(run.state);
       return { app, deployment: id, result: 'started', since };
@@ -245,10 +250,17 @@ export class Deploys {
     }
   }
 
-  /** What serves may be what may not run beside another; its word comes first, as in HAProxy. */
-  #holding({ app, stable }: AppState, policy: Policy): Policy {
+  /** The policy as what serves now wants it: that may be what may not run beside another. */
+  #fitted(state: AppState, target: Target, policy: Policy, rolled: Rolled | undefined): Policy {
+    const { app, stable } = state;
     const hold = stable === null ? null : holdOf(configOf(this.#host, app, stable));
-    return hold === null ? policy : { ...policy, holdMs: hold.within };
+    // Its word comes first, as in HAProxy.
+    if (hold !== null) return { ...policy, holdMs: hold.within };
+    const rolling = rolled === undefined ? null : rollingFor(this.#host, state, target, rolled);
+    if (rolling === null || policy.holdMs !== undefined) return policy;
+    // An instance that leaves is gone as soon as it is empty: nobody can stay on it, nor go back to it.
+    const { lingerMs: _, ...rest } = policy;
+    return { ...rest, warmMs: 0, strategy: rolling };
   }
 
   /**

@@ -8,6 +8,7 @@ import type { Deploys } from './deploys.ts';
 import { assertUnlocked } from './lock.ts';
 import { policyOf } from './policy.ts';
 import { hasNumbers, type ScaleWish, scaleFor } from './scale.ts';
+import { unwatched } from './strategy.ts';
 
 /** Who wants it, and the times that shall differ from the usual. */
 export interface AgainWish {
@@ -109,7 +110,12 @@ export class Everyday {
     const policy = { ...policyOf(config, { ...wish, bakeMs: wish.bakeMs ?? 0 }), warmMs: 0 };
     const what = target.kind === 'restart' ? (target.part?.processes ?? []) : [];
     const source = `${[target.kind, ...what].join(' ')} of ${release}`;
-    return await this.#deploys.request(app, target, wish.owner, source, policy);
+    // Workers that change where they are leave the web instances alone.
+    const moves = target.kind !== 'restart' || target.part?.takesTraffic !== false;
+    const rolled = { config, written: unwatched(config.strategy) };
+    return await this.#deploys.request(app, target, wish.owner, source, policy, {
+      ...(moves ? { rolled } : {}),
+    });
   }
 
   /** The state of an app of which no deployment runs. @throws ZDD_APP_UNKNOWN, ZDD_LOCKED, ZDD_AGENT_BUSY */

@@ -1,5 +1,5 @@
 import type { AppEvent } from '../../core/events.ts';
-import type { Failure } from '../../core/model.ts';
+import { type Failure, pausedOf } from '../../core/model.ts';
 import { trafficMoved } from '../../core/way-back.ts';
 import type { DeploymentReply } from '../../protocol/api.ts';
 import { type ErrorCode, ZddError } from '../../protocol/errors.ts';
@@ -40,21 +40,25 @@ export async function steer(
     return { app, deployment: id, result: `already_${phase.name}`, since };
   }
   if (verb === 'pause' || verb === 'resume') {
-    if (phase.name !== 'canary') throw notInCanary(app, id, phase.name);
-    if ((phase.paused === null) === (verb === 'resume')) {
+    if (phase.name !== 'canary' && phase.name !== 'rolling') throw notInCanary(app, id, phase.name);
+    if ((pausedOf(deployment) === null) === (verb === 'resume')) {
       const result = verb === 'pause' ? 'already_paused' : 'already_running';
       return { app, deployment: id, result, since };
     }
   }
-  const moved = trafficMoved(phase);
+  const moved = trafficMoved(deployment);
   await run.post({ type: 'told', verb, full, failure: toldBy(verb, owner, moved) });
   return { app, deployment: id, result: RESULTS[verb], since };
 }
 
 function notInCanary(app: string, id: number, phase: string): ZddError {
-  return new ZddError('ZDD_NOT_IN_CANARY', `#${id} of ${app} is ${phase}, not in its canary`, {
-    tries: [`zdd-agent attach ${id}`, 'zdd-agent abort'],
-  });
+  return new ZddError(
+    'ZDD_NOT_IN_CANARY',
+    `#${id} of ${app} is ${phase}, not in its canary, nor rolling`,
+    {
+      tries: [`zdd-agent attach ${id}`, 'zdd-agent abort'],
+    },
+  );
 }
 
 function toldBy(verb: Told, owner: string, moved: boolean): Failure {
