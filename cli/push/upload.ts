@@ -9,10 +9,17 @@ export interface ToSend {
   readonly sha256: string;
 }
 
-/** The digest of a ready archive, hex: announced to the agent, so that nothing arrives damaged. */
+/**
+ * The digest of a ready archive, hex: announced to the agent, so that nothing arrives damaged.
+ * @throws the reason of `signal`
+ */
 export async function digestOf(path: string, signal: AbortSignal): Promise<string> {
   const digest = createHash('sha256');
-  for await (const chunk of createReadStream(path, { signal })) digest.update(chunk);
+  for await (const chunk of createReadStream(path)) {
+    // Not left to the stream, which has a reason of its own for an end.
+    signal.throwIfAborted();
+    digest.update(chunk);
+  }
   return digest.digest('hex');
 }
 

@@ -15,6 +15,7 @@ import { packFiles, packOutline } from '../../cli/push/pack.ts';
 import { scanFolder } from '../../cli/push/scan.ts';
 import { Spool } from '../../cli/push/spool.ts';
 import { AT_ONCE, digestOfTree, filesOf, folderTree } from '../../cli/push/tree.ts';
+import { digestOf } from '../../cli/push/upload.ts';
 import { temporaryFolder } from './run-cli.ts';
 import { ZDD_YAML } from './samples.ts';
 
@@ -124,4 +125,11 @@ test('what goes wrong with packing ends the looking, with its reason, and leaves
   await expect(looking).rejects.toThrow('enough');
   await ahead.remove();
   expect(await readdir(join(folder.path, 'tmp'))).toEqual([]);
+});
+
+test('who ends a push while a ready archive is hashed is told why it ended', async () => {
+  const ended = new AbortController();
+  const hashing = digestOf(join(folder.path, 'project', 'large'), ended.signal);
+  ended.abort(new Error('enough'));
+  await expect(hashing).rejects.toThrow('enough');
 });
