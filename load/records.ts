@@ -4,7 +4,8 @@ import { isLost, KINDS, type Kind, OUTCOMES, type Outcome, type RequestRecord } 
 export type Row = Omit<RequestRecord, 'detail'>;
 
 const FIRST_CAPACITY = 16_384;
-const KEPT_LOSSES = 1_000;
+/** A soak of half an hour meets as many requests under way at its kills as this, many times over. */
+const KEPT_LOSSES = 50_000;
 
 /**
  * Every request of a run in typed arrays, about 22 bytes each, so that a few hundred thousand of

@@ -58,7 +58,7 @@ export function closeJudge(
 function dueTimes(events: readonly ZddEvent[]): ReadonlyMap<string, readonly Outage[]> {
   const times = new Map<string, Outage[]>();
   const open = new Map<string, readonly number[]>();
-  /** What served when each deployment began. */
+  /** What served when each deployment began, for those that take up what ran before. */
   const before = new Map<string, string | null>();
   const end = (release: string, deadlines: readonly number[], toMs: number): void => {
     const ended = deadlines.map((fromMs) => ({
@@ -89,14 +89,20 @@ function dueTimes(events: readonly ZddEvent[]): ReadonlyMap<string, readonly Out
       case 'deployment_started':
         before.set(`${told.app} ${told.deployment}`, told.previous);
         break;
-      case 'traffic_moved':
+      case 'phase_changed':
+        // A fresh generation: whatever ran of the same release drains on.
+        if (told.to === 'starting') before.delete(`${told.app} ${told.deployment}`);
+        break;
+      case 'traffic_moved': {
+        const previous = before.get(`${told.app} ${told.deployment}`);
+        if (previous === undefined) break;
         for (const [release, share] of Object.entries(told.shares)) {
-          // What served before serves on, or again, and its earlier generations drain on.
-          const isBack = share > 0 && release !== before.get(`${told.app} ${told.deployment}`);
-          // Of what comes back it is the generation that left last.
+          // Of what comes back it is the generation that left last; those before it drain on.
+          const isBack = share > 0 && release !== previous;
           if (isBack) end(release, (open.get(release) ?? []).slice(-1), told.at);
         }
         break;
+      }
       default:
         break;
     }

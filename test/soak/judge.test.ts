@@ -22,7 +22,7 @@ const moved = (at: number, shares: Record<string, number>): ZddEvent => ({
   ms: 1,
   reloaded: false,
 });
-const started = (kind: 'deploy' | 'restart', previous: string): ZddEvent => ({
+const started = (kind: 'deploy' | 'restart' | 'rollback', previous: string): ZddEvent => ({
   ...base,
   type: 'deployment_started',
   at: 0,
@@ -47,7 +47,7 @@ describe('whose close of a WebSocket it was', () => {
   const events = [
     moved(900, { r1: 0, r2: 100 }),
     draining('r1', 1_000, 4_000),
-    started('deploy', 'r2'),
+    started('rollback', 'r2'),
     moved(9_000, { r2: 0, r1: 100 }),
   ];
   const judge = closeJudge(events, [{ fromMs: 20_000, toMs: 21_000 }], [], LIMIT);
@@ -90,11 +90,27 @@ describe('whose close of a WebSocket it was', () => {
     expect(restarted(close('r1', 4_050))).toBe('drain');
   });
 
+  it('is the drain of what ran before while the same release is deployed afresh', () => {
+    const fresh: ZddEvent = { ...base, type: 'phase_changed', at: 0, from: null, to: 'starting' };
+    const again = closeJudge(
+      [
+        draining('r1', 1_000, 4_000),
+        started('deploy', 'r2'),
+        fresh,
+        moved(3_500, { r1: 100, r2: 0 }),
+      ],
+      [],
+      [],
+      LIMIT,
+    );
+    expect(again(close('r1', 4_050))).toBe('drain');
+  });
+
   it('is that of the earlier one too when the one that left last comes back', () => {
     const events = [
       draining('r1', 1_000, 4_000),
       draining('r1', 3_000, 6_000),
-      started('deploy', 'r2'),
+      started('rollback', 'r2'),
       moved(3_500, { r1: 100, r2: 0 }),
     ];
     const back = closeJudge(events, [], [], LIMIT);
