@@ -61,7 +61,7 @@ export interface LoadReport {
   readonly byKind: Readonly<Record<Kind, KindReport>>;
   /** Good answers by the release that gave them. */
   readonly byRelease: Readonly<Record<string, number>>;
-  /** The first thousand lost requests. */
+  /** The lost requests, the first fifty thousand of them. */
   readonly losses: readonly RequestRecord[];
   /** The load ended itself because it had sent as many requests as it may keep. */
   readonly full: boolean;
