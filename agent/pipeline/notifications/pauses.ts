@@ -42,8 +42,8 @@ export function pauseOf(host: Host, event: ZddEvent): Pause | null {
     return { ...facts, phase: 'canary', percent, reason: event.reason, verdicts: seen };
   }
   if (event.type !== 'judged' || event.phase !== 'baking' || phase.name !== 'baking') return null;
-  const why = holding(event.verdicts);
-  if (why === undefined || wasTold(host, event, why.gate)) return null;
+  const why = holdsBake(event.verdicts);
+  if (why === undefined || wasTold(host, event, why)) return null;
   const { verdicts } = event;
   return { ...facts, phase: 'baking', percent: 100, reason: why.says, verdicts };
 }
@@ -58,22 +58,24 @@ export function isOver(host: Host, app: string, id: number, pause: Pause): boole
     : phase.name !== 'baking';
 }
 
-/** A verdict that a person is asked about, though it neither stops anything nor takes it back. */
-function holding(verdicts: readonly VerdictReport[]): VerdictReport | undefined {
+/**
+ * The verdict that a person is asked about while a bake goes on. That it is slower than before is said
+ * when the bake has ended, so with the end.
+ */
+export function holdsBake(verdicts: readonly VerdictReport[]): VerdictReport | undefined {
   return verdicts.find(
-    ({ held, outcome, action }) => held === true || (outcome === 'fail' && action === 'pause'),
+    ({ gate, held, outcome, action }) =>
+      held === true || (outcome === 'fail' && action === 'pause' && gate !== 'relative-latency'),
   );
 }
 
 /** A bake that is watched anew, after a restart of the agent, says again what its gates hold. */
-function wasTold(host: Host, event: ZddEvent, gate: string): boolean {
-  return storyOf(host, event).some(
-    (told) =>
-      told.type === 'judged' &&
-      told.phase === 'baking' &&
-      told.seq < event.seq &&
-      holding(told.verdicts)?.gate === gate,
-  );
+function wasTold(host: Host, event: ZddEvent, why: VerdictReport): boolean {
+  return storyOf(host, event).some((told) => {
+    if (told.type !== 'judged' || told.phase !== 'baking' || told.seq >= event.seq) return false;
+    const before = holdsBake(told.verdicts);
+    return before?.gate === why.gate && before.metric === why.metric;
+  });
 }
 
 function storyOf(host: Host, { app, deployment, seq }: ZddEvent): ZddEvent[] {
