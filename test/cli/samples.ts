@@ -162,3 +162,13 @@ export function busy() {
     },
   });
 }
+
+/** Seconds away from a rounding edge, so that a slow machine prints the same. */
+export function ago(ms: number): number {
+  return Date.now() - ms - 5_000;
+}
+
+/** What an agent says of its host. */
+export function statusReplyOf(apps: ReturnType<typeof app>[], attention: unknown[] = []) {
+  return { schemaVersion: 1, agent: '0.1.0', apps, attention };
+}
