@@ -1,7 +1,7 @@
 import { ZddError } from '../protocol/errors.ts';
 import { contentKey, type ReleaseFile } from '../protocol/manifest.ts';
 import type { FinishRequest } from '../protocol/uploads.ts';
-import type { ReceivedArtifact } from '../store/artifact/artifacts.ts';
+import type { ReceivedArtifact } from '../store/artifact/kept.ts';
 import { findContents } from '../store/release-folder/contents.ts';
 import { readOutline } from '../store/release-folder/release-folder.ts';
 import type { Host } from './host.ts';

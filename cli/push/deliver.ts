@@ -9,6 +9,7 @@ import { conclude } from '../watch/conclude.ts';
 import { type Watched, watchDeployment } from '../watch/watch.ts';
 import type { Look } from './load.ts';
 import { lookAtApp, refuseWhileLocked, startDeployment } from './lock.ts';
+import { hasLostItsBase, SENT_WHOLE } from './lost-base.ts';
 import { ownerOf } from './origin.ts';
 import type { Prepared, PushWish } from './prepare.ts';
 import { type Sent, send } from './send.ts';
@@ -36,22 +37,31 @@ export async function deliver(
     look.packAhead();
   }
   const load = await look.shown(progress);
-  const sent = await send(agent, load, progress, { app, whole: wish.whole, signal });
   const owner = ownerOf();
-  const start = { wish, prepared, owner, sent };
-  const reply = await startArtifact(context, agent, progress, start);
-  progress.clear();
-  const command =
-    app === null ? commandFor(context, { app: reply.app, implied: false }) : prepared.command;
-  const watched: Watched = {
-    agent,
-    deployment: reply,
-    owner,
-    command,
-    skip: new Set(['receiving']),
+  const begin = async (whole: boolean): Promise<Begun> => {
+    const sent = await send(agent, load, progress, { app, whole, signal });
+    const start = { wish, prepared, owner, sent };
+    const reply = await startArtifact(context, agent, progress, start);
+    progress.clear();
+    const command =
+      app === null ? commandFor(context, { app: reply.app, implied: false }) : prepared.command;
+    return { agent, deployment: reply, owner, command, skip: new Set(['receiving']) };
   };
-  if (wish.detach) return started(context, watched, reply);
-  return await conclude(context, watched, await watchDeployment(context, watched), 'live');
+  let watched = await begin(wish.whole);
+  if (wish.detach) return started(context, watched);
+  let receipt = await watchDeployment(context, watched);
+  const counted = load.kind === 'tree' && status !== null && !wish.whole;
+  if (counted && hasLostItsBase(receipt)) {
+    progress.line(SENT_WHOLE);
+    watched = await begin(true);
+    receipt = await watchDeployment(context, watched);
+  }
+  return await conclude(context, watched, receipt, 'live');
+}
+
+/** A deployment that was begun here, with all that the agent said of it. */
+interface Begun extends Watched {
+  readonly deployment: DeploymentReply;
 }
 
 interface Start {
@@ -97,7 +107,7 @@ async function startArtifact(
   return reply;
 }
 
-function started(context: Context, { command }: Watched, reply: DeploymentReply): number {
+function started(context: Context, { command, deployment: reply }: Begun): number {
   context.screen.value(reply);
   context.screen.data(`started: ${reply.app} #${reply.deployment}`);
   context.screen.note(`Try: ${command(`attach ${reply.deployment}`)}`);

@@ -134,3 +134,41 @@ processes:
     overlap: false
 release: npm run migrate
 `;
+
+/** What a release fails with that does not become healthy. */
+export const PROBE_TIMEOUT: ErrorBody = {
+  code: 'ZDD_PROBE_TIMEOUT',
+  message: 'the new release never became healthy',
+  evidence: [
+    ['last answer', '503 from GET /healthz in 4 ms: {"db":"connect ECONNREFUSED"}'],
+    [
+      'last output',
+      '18:32:07 Error: connect ECONNREFUSED 127.0.0.1:5432\n18:32:07     at TCPConnectWrap.afterConnect (node:net:1611)',
+    ],
+  ],
+  traffic: `untouched: 100 % on ${R41}, 0 requests lost`,
+  tries: ['zdd-agent logs --release r42 --since 2m', 'zdd-agent push --probe-timeout 90s'],
+};
+
+/** The shop while somebody else deploys it. */
+export function busy() {
+  return app({
+    deployment: {
+      id: 56,
+      phase: 'baking',
+      owner: 'deploy@laptop',
+      startedAt: Date.now() - 40_000,
+      release: R41,
+    },
+  });
+}
+
+/** Seconds away from a rounding edge, so that a slow machine prints the same. */
+export function ago(ms: number): number {
+  return Date.now() - ms - 5_000;
+}
+
+/** What an agent says of its host. */
+export function statusReplyOf(apps: ReturnType<typeof app>[], attention: unknown[] = []) {
+  return { schemaVersion: 1, agent: '0.1.0', apps, attention };
+}

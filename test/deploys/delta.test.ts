@@ -31,6 +31,10 @@ async function push(...args: string[]): Promise<string> {
 }
 
 const live = async () => (await host.app('shop'))?.live ?? '';
+async function lastDeployment(): Promise<number> {
+  const ended = (await host.events()).findLast(({ type }) => type === 'deployment_ended');
+  return ended?.deployment ?? 0;
+}
 const artifactsDir = () => join(host.stateDir, 'artifacts');
 const releaseDir = (release: string) => join(host.stateDir, 'apps/shop/releases', release);
 
@@ -118,7 +122,7 @@ test('--dry-run of a later push tells files, configuration, HAProxy, draining an
   });
 });
 
-test('a content that was changed on the host is found out, and --whole is the way', async () => {
+test('a content that was changed on the host is found out, and then all of it is sent', async () => {
   const release = releaseDir(await live());
   await chmod(join(release, 'server.js'), 0o644);
   const content = await readFile(join(release, 'server.js'), 'utf8');
@@ -127,11 +131,9 @@ test('a content that was changed on the host is found out, and --whole is the wa
     if (releaseDir(other) !== release) await rm(releaseDir(other), { recursive: true });
   }
   await writeFile(at('another.txt'), 'x');
-  const ran = await host.cli(['push', project]);
-  expect(ran.code).toBe(10);
-  expect(ran.stderr).toContain('ZDD_ARTIFACT_DIGEST');
-  expect(ran.stderr).toContain('Try: zdd-agent push --whole');
-  expect(ran.stderr).toContain('traffic');
-  await push('--whole');
+  expect(await push()).toMatch(/1 changed.*all of it is sent.*32 files, /s);
+  const failed = await host.cli(['why', '--app', 'shop', String((await lastDeployment()) - 1)]);
+  expect(failed.stdout).toContain('ZDD_ARTIFACT_DIGEST');
+  expect(failed.stdout).toContain('untouched');
   expect(await readFile(join(releaseDir(await live()), 'server.js'), 'utf8')).toBe(content);
 });

@@ -6,10 +6,8 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { describe, expect, test } from 'vitest';
 import type { ZddError } from '../../agent/protocol/errors.ts';
-import {
-  type ArtifactStoreOptions,
-  createArtifactStore,
-} from '../../agent/store/artifact/artifacts.ts';
+import { createArtifactStore } from '../../agent/store/artifact/artifacts.ts';
+import type { ArtifactStoreOptions } from '../../agent/store/artifact/kept.ts';
 import { inFolder, rejection } from './archives.ts';
 
 const BYTES = randomBytes(300_000);

@@ -36,6 +36,19 @@ test('slots that were asked for before are told as they are by now', () => {
   expect(namesOf(SECOND)).toEqual(['r1-d2-web-1']);
 });
 
+test('slots that go over to another generation, or out of theirs, are told of at once', () => {
+  slots.add([slot('web', 1), slot('worker', 1)], [0, 2]);
+  expect(namesOf(FIRST)).toEqual(['r1-d1-web-1', 'r1-d1-web-2', 'r1-d1-worker-1']);
+  expect(namesOf(SECOND)).toEqual([]);
+  slots.carry('shop', FIRST, SECOND, ['r1-d1-worker-1']);
+  expect(namesOf(FIRST)).toEqual(['r1-d1-web-1', 'r1-d1-web-2']);
+  expect(namesOf(SECOND)).toEqual(['r1-d1-worker-1']);
+  slots.carry('shop', SECOND, FIRST, ['r1-d1-worker-1']);
+  slots.drop('shop', FIRST, ['r1-d1-web-2']);
+  expect(namesOf(FIRST)).toEqual(['r1-d1-web-1', 'r1-d1-worker-1']);
+  expect(namesOf(SECOND)).toEqual([]);
+});
+
 test('slots that a transaction takes back stay', () => {
   expect(() =>
     inTransaction(database, () => {

@@ -3,10 +3,8 @@ import { readdir, readFile, stat, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
 import { PassThrough, Readable } from 'node:stream';
 import { describe, expect, test } from 'vitest';
-import {
-  type ArtifactStoreOptions,
-  createArtifactStore,
-} from '../../agent/store/artifact/artifacts.ts';
+import { createArtifactStore } from '../../agent/store/artifact/artifacts.ts';
+import type { ArtifactStoreOptions } from '../../agent/store/artifact/kept.ts';
 import { inFolder, rejection } from './archives.ts';
 
 const BYTES = randomBytes(200_000);

@@ -6,6 +6,7 @@ import type { Readable } from 'node:stream';
 import { ZddError } from '../../protocol/errors.ts';
 import { fsyncDir, namesIn, sweepTemporaryFiles, temporaryPath } from '../atomic-file.ts';
 import { corrupt, diskFull, diskFullOr, notAnnounced, sizeText, tooLarge } from './errors.ts';
+import type { ArtifactStoreOptions, ReceivedArtifact } from './kept.ts';
 import { freeBytesOf } from './limits.ts';
 import { chunksOf } from './upload.ts';
 import { Uploads, writeAll } from './uploads.ts';
@@ -16,21 +17,6 @@ export { requireWhole } from './whole.ts';
 const DIGEST = /^[0-9a-f]{64}$/;
 const IDLE_MS = 60_000;
 
-/** Where and how much an artifact store may keep. */
-export interface ArtifactStoreOptions {
-  readonly dir: string;
-  /** Size of one artifact, bytes. */
-  readonly maxBytes: number;
-  /** Free bytes that an upload must leave on the disk. */
-  readonly reserveBytes: number;
-  /** How long an upload may pause, ms; 60 s unless given. */
-  readonly idleMs?: number;
-  /** How long an upload that waits for its rest is kept, ms; an hour unless given. */
-  readonly uploadKeptMs?: number;
-  /** Free bytes of a folder's disk; the file system's own answer unless given. */
-  readonly freeBytes?: (dir: string) => Promise<number>;
-}
-
 /** What the sender says about the bytes to come. */
 export interface Announcement {
   /** Bytes. */
@@ -38,15 +24,6 @@ export interface Announcement {
   /** sha256 of the bytes, hex. */
   readonly sha256?: string;
   readonly signal: AbortSignal;
-}
-
-/** An artifact that is whole and on disk. */
-export interface ReceivedArtifact {
-  /** sha256 of the bytes, hex: its name from now on. */
-  readonly artifact: string;
-  readonly bytes: number;
-  /** The host had these bytes already. */
-  readonly reused: boolean;
 }
 
 export function createArtifactStore(options: ArtifactStoreOptions): ArtifactStore {

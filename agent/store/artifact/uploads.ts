@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { ZddError } from '../../protocol/errors.ts';
 import { errnoOf, namesIn } from '../atomic-file.ts';
-import type { ArtifactStoreOptions, ReceivedArtifact } from './artifacts.ts';
 import { corrupt, diskFullOr, notAnnounced, sizeText, tooLarge } from './errors.ts';
+import type { ArtifactStoreOptions, ReceivedArtifact } from './kept.ts';
 import { SpaceGuard } from './limits.ts';
 import { chunksOf } from './upload.ts';
 
