@@ -2,7 +2,7 @@ import type { Draft } from './config/draft.ts';
 import { carriedMaps, routeChanges } from './config/maps.ts';
 import { replaceRegion } from './config/region.ts';
 import type { Rendered } from './config/render.ts';
-import { type ConfigFile, recallConfigFile, writeMaps } from './config-file.ts';
+import { type ConfigFile, recallConfigFile, writeHoldScript, writeMaps } from './config-file.ts';
 import { type Context, renderWith } from './context.ts';
 import { planServers, stage, type Target, toConfirm, withoutMisplaced } from './converge.ts';
 import { writeText } from './drafting.ts';
@@ -89,6 +89,7 @@ async function load(
   const { tls } = goal;
   let renewed =
     tls !== undefined && (await writeTlsFiles(options.configPath, tls, keyMode(context)));
+  if (goal.holds && (await writeHoldScript(options.configPath, file))) renewed = true;
   const reshaped = running.shape !== goal.shape;
   const due =
     anew ||

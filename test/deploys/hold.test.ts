@@ -8,7 +8,8 @@ import { ledgerOf, push, settled, shop } from './shop.ts';
 let host: PrivateHost;
 let load: Load;
 beforeAll(async () => {
-  host = await PrivateHost.start();
+  // By reload nobody can wait: hold-by-reload.test.ts.
+  host = await PrivateHost.start({ haproxy: { switch: 'auto' } });
   expect((await pushAlone(host, { version: 'v1' })).code).toBe(0);
   load = startLoad({
     url: host.url,
