@@ -10,7 +10,8 @@ const CODES: ReadonlySet<ErrorCode> = new Set(['ZDD_ARTIFACT_DIGEST', 'ZDD_ARTIF
  * sent and what it said it had: it has to be sent whole. Traffic has not been touched then.
  */
 export function hasLostItsBase({ outcome, error, steps }: Receipt): boolean {
-  return outcome === 'failed' && error !== null && CODES.has(error.code) && steps.length === 0;
+  const whileUnpacking = steps.every(({ phase }) => phase === 'receiving');
+  return outcome === 'failed' && error !== null && CODES.has(error.code) && whileUnpacking;
 }
 
 /** The line that says so, and what comes next. */

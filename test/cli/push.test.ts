@@ -273,6 +273,41 @@ test.each<[number, PhaseName, Receipt['outcome'], ErrorBody['code'] | null]>([
   expect(ran.stderr).toContain(outcome === 'rolled_back' ? 'moved back' : 'untouched');
 });
 
+test('what cannot be put together from what the host had is sent whole, as a deployment of its own', async () => {
+  const began: unknown[] = [];
+  agent.on('POST /v1/deployments', async (request, response) => {
+    began.push(await readJson(request));
+    json(response, 202, {
+      app: 'shop',
+      deployment: 56 + began.length,
+      result: 'started',
+      since: 100,
+    });
+  });
+  const error = {
+    code: 'ZDD_ARTIFACT_DIGEST',
+    message: 'a file of an earlier release was changed on the host',
+    evidence: [],
+    tries: ['zdd-agent push --whole'],
+  } as const;
+  const failed = failedReceipt('unpacking', { ...error, evidence: [], tries: [...error.tries] });
+  const story = [...storyOf(failed), ...storyOf(receipt({ deployment: 58 }), 201)];
+  agent.on('GET /v1/events', streams(story));
+  const { code, stdout, stderr } = await run();
+  expect(stderr.split('\n').filter((line) => line.startsWith('  !'))).toEqual([
+    '  ! unpack: what the host had was changed or has gone; all of it is sent',
+  ]);
+  expect(stdout).toContain(`live: shop.example.com  ${R42}`);
+  expect(code).toBe(0);
+  expect(began).toHaveLength(2);
+  // Where nothing was counted on, another try would be no better.
+  began.length = 0;
+  const whole = await run('--whole');
+  expect(whole.stderr).toContain('ZDD_ARTIFACT_DIGEST');
+  expect(whole.code).toBe(10);
+  expect(began).toHaveLength(1);
+});
+
 test('a push while another one runs is refused before anything is packed or sent', async () => {
   agent.on('GET /v1/apps/shop', replies(busy()));
   const { code, stderr } = await run();
