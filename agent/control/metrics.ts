@@ -9,8 +9,8 @@ import type { Outcome, ZddEvent } from '../protocol/events.ts';
 import type { Daemon } from './daemon.ts';
 import { appStatus, attention } from './status.ts';
 
-/** How long a look may take, ms: scrapers wait for ten seconds. */
-const LOOK_MS = 5_000;
+/** How long a look may take, ms: Prometheus waits for ten seconds. */
+const LOOK_MS = 8_000;
 /** What was seen is told again for so long, ms, and for so many times as long as the look took. */
 const FRESH_MS = 1_000;
 const FRESH_SHARE = 4;
