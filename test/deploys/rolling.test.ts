@@ -124,6 +124,17 @@ test('instance by instance, one more than usual and never one fewer', async () =
   expect(shares.map(Number)).toEqual([25, 33, 50, 67, 75, 100]);
   expect(steps.at(-1)?.summary).toContain('none of r1 left');
   expect(release).toMatch(/^r2-/);
+  // The WebSockets of each instance had their time, and were closed by HAProxy: no app was told to
+  // end while it held one, which it says with 1001.
+  const drains = (await host.events()).flatMap((told) =>
+    told.type === 'draining' && told.release === receipt.previous ? [told.closingFrom] : [],
+  );
+  const closes = load.websocketCloses.filter((close) => close.release === receipt.previous);
+  expect(closes.length).toBeGreaterThanOrEqual(12);
+  expect(closes.filter(({ code }) => code !== 1006)).toEqual([]);
+  expect(Math.min(...closes.map(({ closedAt }) => closedAt))).toBeGreaterThanOrEqual(
+    Math.min(...drains),
+  );
   await nothingLost();
 });
 
