@@ -74,6 +74,16 @@ async function until(what: string, holds: () => boolean | Promise<boolean>): Pro
   await host.until(what, 30_000, async () => holds());
 }
 
+/** The agent knows that both have arrived: what it does not know of, it tells again after a kill. */
+async function bothDelivered(id: number): Promise<void> {
+  await until('both to be delivered', async () => {
+    const sent = (await host.events()).filter(
+      (event) => event.type === 'notified' && event.deployment === id && event.result === 'sent',
+    );
+    return sent.length >= 2;
+  });
+}
+
 /** All that was to be told has been told: what ended after it is told last. */
 async function abortAndHear(id: number): Promise<void> {
   expect((await host.cli(['abort', '--app', 'shop'])).code).toBe(0);
@@ -102,6 +112,7 @@ test('an approval that is awaited is told once, with what to type, also over a k
   expect(slack()[0]).toMatch(
     /^:raised_hand: \*shop #\d+ r2-\w+ is paused and waits for you on .+, deploy by .+\*\n> gate: manual/,
   );
+  await bothDelivered(id);
   await host.stopDaemon('SIGKILL');
   await host.startDaemon();
   // A person's own pause is known to whoever made it.
@@ -167,6 +178,7 @@ test('a bake that is held, since stable fails as well, is told once, also over a
     expect(first?.text).toContain('it is not the release');
     expect(first?.text).toContain('take it back: zdd-agent rollback --app shop');
     const held = first?.verdict?.gate ?? '';
+    await bothDelivered(id);
     await host.stopDaemon('SIGKILL');
     await host.startDaemon();
     const judged = async () =>
