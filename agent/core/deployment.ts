@@ -7,10 +7,10 @@ import {
   candidateOf,
   type Deployment,
   type Generation,
-  type Paused,
   type Phase,
   sameGeneration,
 } from './model.ts';
+import type { Paused } from './paused.ts';
 import { type Reduced, same } from './reduced.ts';
 import { request } from './request.ts';
 import { told } from './told.ts';

@@ -1,3 +1,4 @@
+import type { Paused } from './paused.ts';
 import type { Roll } from './roll.ts';
 import type { Strategy } from './strategy.ts';
 
@@ -145,13 +146,6 @@ export interface WayBack {
   readonly attempt: number;
   /** The candidate had all traffic, and with it HAProxy its settings. */
   readonly baked?: boolean;
-}
-
-/** Why a canary, or a rolling deployment, stays where it is. */
-export interface Paused {
-  readonly by: 'gate' | 'person';
-  readonly reason: string;
-  readonly at: number;
 }
 
 export type PhaseName = Phase['name'];

@@ -1,4 +1,4 @@
-import type { Paused } from './model.ts';
+import type { Paused } from './paused.ts';
 import type { Rolling } from './strategy.ts';
 
 /**

@@ -1,7 +1,8 @@
 import { advance, rolledOn } from './advance.ts';
 import { nextStep, pauseStep, resumeStep, stepsOf } from './canary.ts';
 import type { AppEvent } from './events.ts';
-import type { AppState, Deployment, Generation, Paused } from './model.ts';
+import type { AppState, Deployment, Generation } from './model.ts';
+import type { Paused } from './paused.ts';
 import { type Reduced, same } from './reduced.ts';
 import { giveUp, trafficMoved } from './way-back.ts';
 

@@ -3,7 +3,7 @@ import type { Logger } from 'pino';
 import { entranceOf } from '../haproxy/entrance.ts';
 import { createProxy } from '../haproxy/haproxy.ts';
 import type { Host } from '../pipeline/host.ts';
-import type { Pause } from '../pipeline/notifications/pauses.ts';
+import type { Pause } from '../pipeline/notifications/pause.ts';
 import { openTlsBooks } from '../pipeline/tls/books.ts';
 import { Traffic } from '../pipeline/traffic.ts';
 import { DriftWatch } from '../pipeline/upkeep/keep-true.ts';

@@ -14,10 +14,11 @@ import {
   toConfirm,
   withoutMisplaced,
 } from './converge.ts';
+import type { DesiredProxy } from './desired.ts';
 import { draftOf, writeText } from './drafting.ts';
 import { showProcesses } from './master.ts';
 import { type Running, serverOf } from './observe.ts';
-import type { Applied, DesiredProxy } from './proxy.ts';
+import type { Applied } from './proxy.ts';
 import { reload, requireRoom } from './reload.ts';
 import { acts, type Progress, type Reached, runningRoutes, settled } from './settled.ts';
 import { admit, moveTraffic, retire } from './steps.ts';

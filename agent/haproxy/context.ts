@@ -1,7 +1,7 @@
 import { type Rendered, renderRegion } from './config/render.ts';
 import type { ConfigFile } from './config-file.ts';
+import type { DesiredProxy } from './desired.ts';
 import type { ResolvedOptions } from './options.ts';
-import type { DesiredProxy } from './proxy.ts';
 import type { Endpoint } from './runtime.ts';
 import type { StreamsCache } from './streams-cache.ts';
 import type { Switching } from './switch-by.ts';

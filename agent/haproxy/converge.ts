@@ -2,8 +2,8 @@ import { holdServer } from './config/hold.ts';
 import { maintenanceServer } from './config/maintenance.ts';
 import { addressText, backendOf } from './config/names.ts';
 import type { WrittenServers } from './config/read.ts';
+import type { DesiredApp, DesiredProxy, DesiredServer, ServerAddress } from './desired.ts';
 import { effectiveWeight, type Running, type RunningServer, serverOf } from './observe.ts';
-import type { DesiredApp, DesiredProxy, DesiredServer, ServerAddress } from './proxy.ts';
 
 /** A server by the two names HAProxy knows it by. */
 export interface Target {

@@ -2,7 +2,7 @@ import { type Draft, draftConfig, writeConfig } from './config/draft.ts';
 import { replaceRegion } from './config/region.ts';
 import type { ConfigFile } from './config-file.ts';
 import { type Context, renderWith } from './context.ts';
-import type { DesiredProxy } from './proxy.ts';
+import type { DesiredProxy } from './desired.ts';
 
 /**
  * Begins to check what the file shall say at the end: what is asked of the running HAProxy meanwhile,

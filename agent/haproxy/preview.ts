@@ -1,7 +1,8 @@
 import { MAP_NAMES, mapText, type RouteMaps } from './config/maps.ts';
 import { readConfigFile } from './config-file.ts';
 import { type Context, renderWith } from './context.ts';
-import type { DesiredProxy, RegionPreview } from './proxy.ts';
+import type { DesiredProxy } from './desired.ts';
+import type { RegionPreview } from './proxy.ts';
 
 /** See `Haproxy.preview`. The maps, in which the routes stand, come after the region. */
 export async function previewRegion(

@@ -6,8 +6,8 @@ import { changeText, type RouteChange, type RouteMaps, routeChanges } from './co
 import { addressText, backendOf } from './config/names.ts';
 import type { Context } from './context.ts';
 import type { Move, Plan, Target } from './converge.ts';
+import type { DesiredProxy } from './desired.ts';
 import { effectiveWeight, observeBackends, observeOn, type Running, serverOf } from './observe.ts';
-import type { DesiredProxy } from './proxy.ts';
 import { CommandRefused } from './refusal.ts';
 import { changeRoutes, observeRoutes } from './routes.ts';
 import type { Conversation } from './runtime.ts';

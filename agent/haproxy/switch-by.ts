@@ -1,8 +1,9 @@
 import { backendOf } from './config/names.ts';
 import type { Plan } from './converge.ts';
+import type { DesiredApp, DesiredProxy } from './desired.ts';
 import { effectiveWeight, type Running, type RunningServer, serverOf } from './observe.ts';
 import type { ResolvedOptions } from './options.ts';
-import type { DesiredApp, DesiredProxy, SwitchBy } from './proxy.ts';
+import type { SwitchBy } from './proxy.ts';
 import { refusalOf } from './refusal.ts';
 import type { Conversation } from './runtime.ts';
 

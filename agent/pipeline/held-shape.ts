@@ -1,6 +1,6 @@
 import type { AppState } from '../core/model.ts';
 import { isHeld } from '../core/traffic.ts';
-import type { DesiredApp, DesiredProxy } from '../haproxy/proxy.ts';
+import type { DesiredApp, DesiredProxy } from '../haproxy/desired.ts';
 
 /** What is wanted of HAProxy without a reload. */
 export interface Frozen {

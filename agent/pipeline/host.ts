@@ -22,7 +22,7 @@ import type { Maintenances } from '../store/maintenance.ts';
 import type { Outbox } from '../store/outbox.ts';
 import type { Releases } from '../store/releases.ts';
 import type { SlotRecord, Slots } from '../store/slots.ts';
-import type { Pause } from './notifications/pauses.ts';
+import type { Pause } from './notifications/pause.ts';
 import type { Pace } from './pace.ts';
 import type { TlsBooks } from './tls/books.ts';
 

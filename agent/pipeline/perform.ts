@@ -9,6 +9,7 @@ import type { Host, Task } from './host.ts';
 import { together } from './judging/together.ts';
 import { watchTriggers } from './judging/triggers.ts';
 import { untilDone } from './pause.ts';
+import type { Performed } from './performed.ts';
 import { probe } from './probe.ts';
 import { handOverWorkers } from './promote.ts';
 import { prune } from './prune.ts';
@@ -22,12 +23,6 @@ import { start } from './start.ts';
 import { emptyOut, halt, stop } from './stop.ts';
 import { admit, moveTraffic } from './switch.ts';
 import { unpack } from './unpack.ts';
-
-/** What an effect comes back with: the event to feed back, and a line for the story. */
-export interface Performed {
-  readonly event: AppEvent;
-  readonly summary: string | null;
-}
 
 /** The story of a deploy, top to bottom: which verb performs which effect. */
 export async function perform(host: Host, task: Task, effect: Effect): Promise<Performed> {

@@ -14,7 +14,7 @@ import { together } from './judging/together.ts';
 import { watchTriggers } from './judging/triggers.ts';
 import { Watch } from './judging/watch.ts';
 import { pause } from './pause.ts';
-import type { Performed } from './perform.ts';
+import type { Performed } from './performed.ts';
 import { probeSlots, shortName } from './probe.ts';
 import { smoke } from './smoke.ts';
 import { moveInstances } from './switch.ts';

@@ -18,15 +18,14 @@ import {
   trafficOf,
 } from '../core/traffic.ts';
 import type {
-  Applied,
   DesiredApp,
   DesiredHold,
   DesiredProxy,
   DesiredServer,
   DesiredSplit,
-  Difference,
   ServerAddress,
-} from '../haproxy/proxy.ts';
+} from '../haproxy/desired.ts';
+import type { Applied, Difference } from '../haproxy/proxy.ts';
 import type { AppConfig } from '../protocol/app-config.ts';
 import { holdOf } from '../protocol/hold.ts';
 import { routesOf } from '../protocol/routes.ts';

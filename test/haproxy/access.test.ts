@@ -1,6 +1,6 @@
 import { connect } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { DesiredApp } from '../../agent/haproxy/proxy.ts';
+import type { DesiredApp } from '../../agent/haproxy/desired.ts';
 import { access, redirect } from '../../agent/protocol/access.ts';
 import { appOf, type Lab, openLab, soon } from './harness.ts';
 import { answerKinds, record } from './recorder.ts';

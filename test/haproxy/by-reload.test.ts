@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { DesiredProxy } from '../../agent/haproxy/proxy.ts';
+import type { DesiredProxy } from '../../agent/haproxy/desired.ts';
 import { handsOn } from './hands-on.ts';
 import { appOf, type Lab, openLab, shop, soon, until } from './harness.ts';
 import { record } from './recorder.ts';

@@ -1,6 +1,7 @@
 import { Agent, request } from 'node:http';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { DesiredProxy, ServerConnections } from '../../agent/haproxy/proxy.ts';
+import type { DesiredProxy } from '../../agent/haproxy/desired.ts';
+import type { ServerConnections } from '../../agent/haproxy/proxy.ts';
 import { appOf, type Lab, openLab, shop, soon, until } from './harness.ts';
 import { rawGet } from './raw.ts';
 import { openTunnel } from './websocket.ts';

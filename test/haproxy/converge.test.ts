@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { planServers, stage, toConfirm, withoutMisplaced } from '../../agent/haproxy/converge.ts';
+import type { DesiredProxy, DesiredServer } from '../../agent/haproxy/desired.ts';
 import { effectiveWeight, type Running, type RunningServer } from '../../agent/haproxy/observe.ts';
-import type { DesiredProxy, DesiredServer } from '../../agent/haproxy/proxy.ts';
 import { routesOf } from '../../agent/protocol/routes.ts';
 
 const name = fc.constantFrom('r1', 'r2', 'r3', 'r4');

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { setImmediate as turn } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ConfigEdited, type Draft, draftConfig } from '../../agent/haproxy/config/draft.ts';
-import type { DesiredProxy } from '../../agent/haproxy/proxy.ts';
+import type { DesiredProxy } from '../../agent/haproxy/desired.ts';
 import { type Lab, openLab, shop, soon, until } from './harness.ts';
 
 const base = 'defaults\n  timeout connect 1s\n  timeout client 1s\n  timeout server 1s\n';

@@ -1,4 +1,4 @@
-import type { DesiredProxy } from '../../agent/haproxy/proxy.ts';
+import type { DesiredProxy } from '../../agent/haproxy/desired.ts';
 import { parseStat } from '../../agent/haproxy/tables.ts';
 import { type Lab, soon } from './harness.ts';
 import { rawGet } from './raw.ts';

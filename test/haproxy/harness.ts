@@ -5,14 +5,10 @@ import { createServer as createTcpServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { DesiredApp, DesiredProxy, DesiredServer } from '../../agent/haproxy/desired.ts';
 import { createProxy, type ProxyOptions, stopEmbedded } from '../../agent/haproxy/haproxy.ts';
 import { showProcesses } from '../../agent/haproxy/master.ts';
-import type {
-  DesiredApp,
-  DesiredProxy,
-  DesiredServer,
-  Haproxy,
-} from '../../agent/haproxy/proxy.ts';
+import type { Haproxy } from '../../agent/haproxy/proxy.ts';
 import { converse, type Endpoint } from '../../agent/haproxy/runtime.ts';
 import { readRoute } from '../../agent/protocol/routes.ts';
 import { acceptWebSocket } from './websocket.ts';

@@ -1,7 +1,7 @@
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import type { DesiredHold, DesiredProxy, DesiredServer } from '../../agent/haproxy/proxy.ts';
+import type { DesiredHold, DesiredProxy, DesiredServer } from '../../agent/haproxy/desired.ts';
 import { type Lab, openLab, shop, soon, until } from './harness.ts';
 import { answerKinds, record } from './recorder.ts';
 

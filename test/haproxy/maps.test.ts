@@ -10,7 +10,7 @@ import {
   routeChanges,
   routeMaps,
 } from '../../agent/haproxy/config/maps.ts';
-import type { DesiredProxy } from '../../agent/haproxy/proxy.ts';
+import type { DesiredProxy } from '../../agent/haproxy/desired.ts';
 import { readRoute, routeText } from '../../agent/protocol/routes.ts';
 
 const app = (name: string, weight: number, ...routes: Parameters<typeof readRoute>[0][]) => ({

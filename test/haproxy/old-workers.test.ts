@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { DesiredProxy } from '../../agent/haproxy/proxy.ts';
+import type { DesiredProxy } from '../../agent/haproxy/desired.ts';
 import { appOf, type Lab, openLab, shop, soon, until } from './harness.ts';
 import { openTunnel, type Tunnel } from './websocket.ts';
 

@@ -1,6 +1,6 @@
 import { Agent, request } from 'node:http';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import type { DesiredApp, DesiredProxy, DesiredServer } from '../../agent/haproxy/proxy.ts';
+import type { DesiredApp, DesiredProxy, DesiredServer } from '../../agent/haproxy/desired.ts';
 import { type Lab, openLab, shop, soon, until } from './harness.ts';
 
 let lab: Lab;

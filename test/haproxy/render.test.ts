@@ -12,7 +12,7 @@ import { checkDesired } from '../../agent/haproxy/config/names.ts';
 import { chrootOf, writtenServers } from '../../agent/haproxy/config/read.ts';
 import { replaceRegion } from '../../agent/haproxy/config/region.ts';
 import { renderRegion } from '../../agent/haproxy/config/render.ts';
-import type { DesiredApp, DesiredProxy, DesiredServer } from '../../agent/haproxy/proxy.ts';
+import type { DesiredApp, DesiredProxy, DesiredServer } from '../../agent/haproxy/desired.ts';
 import { access, redirect } from '../../agent/protocol/access.ts';
 import { readRoute } from '../../agent/protocol/routes.ts';
 

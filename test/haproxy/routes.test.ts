@@ -1,8 +1,8 @@
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { DesiredApp, DesiredProxy } from '../../agent/haproxy/desired.ts';
 import { sendReload, showProcesses } from '../../agent/haproxy/master.ts';
-import type { DesiredApp, DesiredProxy } from '../../agent/haproxy/proxy.ts';
 import { appOf, freePort, type Lab, openLab, shop, soon, until } from './harness.ts';
 import { rawGet } from './raw.ts';
 import { answerKinds, record } from './recorder.ts';

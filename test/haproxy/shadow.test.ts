@@ -1,7 +1,8 @@
 import { request } from 'node:http';
 import { connect } from 'node:net';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import type { DesiredProxy, DesiredShadow, MirroredRequest } from '../../agent/haproxy/proxy.ts';
+import type { DesiredProxy, DesiredShadow } from '../../agent/haproxy/desired.ts';
+import type { MirroredRequest } from '../../agent/haproxy/proxy.ts';
 import { type App, type Lab, openLab, shop, soon, until } from './harness.ts';
 
 let lab: Lab;

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { renderRegion } from '../../agent/haproxy/config/render.ts';
-import type { DesiredApp, DesiredSplit } from '../../agent/haproxy/proxy.ts';
+import type { DesiredApp, DesiredSplit } from '../../agent/haproxy/desired.ts';
 import { readRoute } from '../../agent/protocol/routes.ts';
 
 function app(split?: DesiredSplit): DesiredApp {

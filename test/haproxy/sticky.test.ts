@@ -1,6 +1,6 @@
 import { request } from 'node:http';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import type { DesiredProxy, DesiredServer } from '../../agent/haproxy/proxy.ts';
+import type { DesiredProxy, DesiredServer } from '../../agent/haproxy/desired.ts';
 import { Crowd, User } from '../deploys/users.ts';
 import { type Lab, openLab, shop, soon, until } from './harness.ts';
 

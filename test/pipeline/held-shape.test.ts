@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import type { DesiredApp, DesiredProxy } from '../../agent/haproxy/proxy.ts';
+import type { DesiredApp, DesiredProxy } from '../../agent/haproxy/desired.ts';
 import { withoutReload } from '../../agent/pipeline/held-shape.ts';
 
 const app = (name: string, changes: Partial<DesiredApp> = {}): DesiredApp => ({

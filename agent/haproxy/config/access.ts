@@ -1,4 +1,4 @@
-import type { DesiredApp } from '../proxy.ts';
+import type { DesiredApp } from '../desired.ts';
 import { backendOf } from './names.ts';
 import { PLAIN } from './words.ts';
 

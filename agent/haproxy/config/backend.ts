@@ -1,4 +1,4 @@
-import type { DesiredApp, DesiredServer } from '../proxy.ts';
+import type { DesiredApp, DesiredServer } from '../desired.ts';
 import { accessRules } from './access.ts';
 import { holdRule } from './hold.ts';
 import { maintenanceRule, quoteText } from './maintenance.ts';

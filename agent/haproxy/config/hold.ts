@@ -1,4 +1,4 @@
-import type { DesiredApp } from '../proxy.ts';
+import type { DesiredApp } from '../desired.ts';
 import { PLAIN } from './words.ts';
 
 /** Where the script stands that lets requests wait: beside `haproxy.cfg`, as the maps do. */

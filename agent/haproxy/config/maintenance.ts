@@ -1,4 +1,4 @@
-import type { DesiredApp } from '../proxy.ts';
+import type { DesiredApp } from '../desired.ts';
 
 /** What is said to visitors when nobody said otherwise; in the region of every app. */
 export const MAINTENANCE_DEFAULTS = { allow: [], page: null, retryAfterS: 300 } as const;

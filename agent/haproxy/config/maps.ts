@@ -1,5 +1,5 @@
 import { type Route, segmentsOf } from '../../protocol/routes.ts';
-import type { DesiredProxy } from '../proxy.ts';
+import type { DesiredProxy } from '../desired.ts';
 import { appOf, backendOf } from './names.ts';
 import { shareText } from './share.ts';
 import { stays } from './stays.ts';

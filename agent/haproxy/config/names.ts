@@ -1,7 +1,7 @@
 import { ZddError } from '../../protocol/errors.ts';
 import { MAX_PAGE_BYTES } from '../../protocol/gate.ts';
 import { routeText } from '../../protocol/routes.ts';
-import type { DesiredApp, DesiredMaintenance, DesiredProxy, ServerAddress } from '../proxy.ts';
+import type { DesiredApp, DesiredMaintenance, DesiredProxy, ServerAddress } from '../desired.ts';
 
 /**
  * The longest path HAProxy takes for a unix socket: `sun_path` has 108 bytes and HAProxy keeps

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { LogPlace } from '../access-log/format.ts';
-import type { DesiredApp, DesiredProxy, DesiredTls } from '../proxy.ts';
+import type { DesiredApp, DesiredProxy, DesiredTls } from '../desired.ts';
 import { userlist } from './access.ts';
 import { backend, serverLine } from './backend.ts';
 import { frontend, nobody } from './frontend.ts';

@@ -1,5 +1,5 @@
 import { SHADOW_HEADERS } from '../../protocol/shadow.ts';
-import type { DesiredApp } from '../proxy.ts';
+import type { DesiredApp } from '../desired.ts';
 import { COPY_END, MAX_BODY_BYTES } from '../shadow/line.ts';
 
 /**

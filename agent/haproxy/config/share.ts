@@ -1,4 +1,4 @@
-import type { DesiredApp } from '../proxy.ts';
+import type { DesiredApp } from '../desired.ts';
 
 /** The line of an app in the map of shares: of 10,000 users, instances, turn, names of servers. */
 export function shareText({ split }: DesiredApp): string | null {

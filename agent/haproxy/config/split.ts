@@ -1,4 +1,4 @@
-import type { DesiredApp, DesiredSplit, PreviewRule } from '../proxy.ts';
+import type { DesiredApp, DesiredSplit, PreviewRule } from '../desired.ts';
 import { mapPath } from './maps.ts';
 import { backendOf } from './names.ts';
 import { quote } from './words.ts';

@@ -1,4 +1,4 @@
-import type { DesiredApp } from '../proxy.ts';
+import type { DesiredApp } from '../desired.ts';
 import { backendOf } from './names.ts';
 
 /** What the map of stays has: the servers of an app that a user may stay with. */

@@ -1,4 +1,4 @@
-import type { DesiredApp } from '../proxy.ts';
+import type { DesiredApp } from '../desired.ts';
 import { mapPath } from './maps.ts';
 import { backendOf } from './names.ts';
 

@@ -1,4 +1,4 @@
-import type { Hsts } from '../proxy.ts';
+import type { Hsts } from '../desired.ts';
 import { tlsPlaces } from '../tls/files.ts';
 import { quote } from './words.ts';
 

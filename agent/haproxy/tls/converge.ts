@@ -1,6 +1,6 @@
 import { ZddError } from '../../protocol/errors.ts';
 import type { Context } from '../context.ts';
-import type { DesiredTls } from '../proxy.ts';
+import type { DesiredTls } from '../desired.ts';
 import { reload } from '../reload.ts';
 import type { Conversation } from '../runtime.ts';
 import { onWorker, WorkerChanged } from '../worker.ts';

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { readConfig, targetOf, writeBeside } from '../config/file.ts';
-import type { DesiredTls } from '../proxy.ts';
+import type { DesiredTls } from '../desired.ts';
 
 /** The files of TLS beside `haproxy.cfg`. */
 export interface TlsPlaces {

@@ -1,4 +1,4 @@
-import type { DesiredTls } from '../proxy.ts';
+import type { DesiredTls } from '../desired.ts';
 import { commandError, refusalOf } from '../refusal.ts';
 import type { Conversation } from '../runtime.ts';
 import { parseMap } from '../tables.ts';

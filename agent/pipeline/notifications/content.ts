@@ -2,7 +2,7 @@ import { formatDuration } from '../../protocol/duration.ts';
 import type { Outcome, Receipt } from '../../protocol/events.ts';
 import type { VerdictReport } from '../../protocol/verdict.ts';
 import type { Subject } from '../../store/outbox.ts';
-import type { Pause } from './pauses.ts';
+import type { Pause } from './pause.ts';
 
 /** What is said of a deployment, whoever is told. Made of its receipt, or of why it waits. */
 export interface Content {

@@ -6,7 +6,8 @@ import type { Letter, OutboxMessage, Subject } from '../../store/outbox.ts';
 import { configOf, type Host } from '../host.ts';
 import { pause } from '../pause.ts';
 import { contentOf, pauseContent } from './content.ts';
-import { isOver, type Pause, pauseOf } from './pauses.ts';
+import type { Pause } from './pause.ts';
+import { isOver, pauseOf } from './pauses.ts';
 import { type Delivery, deliver } from './send.ts';
 
 /** The pause after the first failed try; it doubles up to the longest, ms. */

@@ -1,26 +1,8 @@
 import { candidateOf } from '../../core/model.ts';
-import type { DeploymentKind, PhaseName, ZddEvent } from '../../protocol/events.ts';
+import type { ZddEvent } from '../../protocol/events.ts';
 import type { VerdictReport } from '../../protocol/verdict.ts';
 import type { Host } from '../host.ts';
-
-/** A deployment that waits for somebody, as it is told. It has no receipt yet. */
-export interface Pause {
-  /** `canary`: it stays until somebody says otherwise. `baking`: a gate holds under all traffic. */
-  readonly phase: Extract<PhaseName, 'canary' | 'baking'>;
-  /** ms since the epoch */
-  readonly at: number;
-  readonly reason: string;
-  readonly release: string;
-  readonly previous: string | null;
-  /** Its share of the users. */
-  readonly percent: number;
-  readonly kind: DeploymentKind;
-  readonly owner: string;
-  readonly source: string;
-  readonly startedAt: number;
-  /** What the gates said last. */
-  readonly verdicts: readonly VerdictReport[];
-}
+import type { Pause } from './pause.ts';
 
 /**
  * Whether an event is about a deployment that waits for a person: a gate has paused its canary, or one

@@ -1,5 +1,5 @@
 import { headersToCandidate } from '../../haproxy/config/split.ts';
-import type { DesiredApp } from '../../haproxy/proxy.ts';
+import type { DesiredApp } from '../../haproxy/desired.ts';
 import type { AppConfig } from '../../protocol/app-config.ts';
 import { type Route, routesOf } from '../../protocol/routes.ts';
 import type { Host } from '../host.ts';

@@ -1,5 +1,5 @@
 import { covers, namesServed } from '../../core/certificates.ts';
-import type { DesiredTls } from '../../haproxy/proxy.ts';
+import type { DesiredTls } from '../../haproxy/desired.ts';
 import type { ZddError } from '../../protocol/errors.ts';
 import type { AcmeStore } from '../../store/acme.ts';
 import type { CertificateRecord, Certificates } from '../../store/certificates.ts';

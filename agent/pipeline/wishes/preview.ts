@@ -4,7 +4,7 @@ import type { AppState, Generation } from '../../core/model.ts';
 import { slotsOf } from '../../core/plan.ts';
 import { toPrune } from '../../core/retention.ts';
 import { FULL_WEIGHT } from '../../core/traffic.ts';
-import type { DesiredApp } from '../../haproxy/proxy.ts';
+import type { DesiredApp } from '../../haproxy/desired.ts';
 import type { AppConfig } from '../../protocol/app-config.ts';
 import { ZddError } from '../../protocol/errors.ts';
 import { holdOf } from '../../protocol/hold.ts';

@@ -1,7 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
-import type { DesiredCertificate, DesiredProxy } from '../../../agent/haproxy/proxy.ts';
+import type { DesiredCertificate, DesiredProxy } from '../../../agent/haproxy/desired.ts';
 import { readPair } from '../../../agent/pipeline/tls/pem.ts';
 import { type Authority, authority, type Issued } from '../certificates.ts';
 import { freePort, type Lab, openLab, shop, soon } from '../harness.ts';

@@ -1,8 +1,8 @@
 import { readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import type { DesiredCertificate, DesiredTls } from '../../../agent/haproxy/desired.ts';
 import { sendReload, showProcesses } from '../../../agent/haproxy/master.ts';
-import type { DesiredCertificate, DesiredTls } from '../../../agent/haproxy/proxy.ts';
 import { readPair } from '../../../agent/pipeline/tls/pem.ts';
 import { type Authority, authority, type Issued } from '../certificates.ts';
 import { freePort, type Lab, openLab, shop, soon, until } from '../harness.ts';
