@@ -95,7 +95,7 @@ export function isUntouched({ coming, staying }: Roll): boolean {
 }
 
 /** The bounds of a rolling deployment. */
-export function boundsOf({ from, to: target, surge, unavailable }: Rolling): {
+function boundsOf({ from, to: target, surge, unavailable }: Rolling): {
   /** Instances that run at a time, at most. */
   readonly most: number;
   /** Instances that take new requests, at least. */

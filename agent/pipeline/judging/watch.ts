@@ -201,8 +201,10 @@ export class Watch {
     const seen = totals(evidence.candidate, { from: since, to: now }, p99Ms);
     const rate = seen.n === 0 ? 0 : (100 * seen.failed) / seen.n;
     const sampled = seen.oneOf > 1 ? `, one of ${seen.oneOf} judged` : '';
-    const { percent } = this.#watching;
-    const share = percent === undefined ? '' : `${percent} % for `;
+    const { percent, phase } = this.#watching;
+    // What a rolling release did with smaller shares counts on.
+    const told = phase === 'rolling' ? `now ${percent} %, ` : `${percent} % for `;
+    const share = percent === undefined ? '' : told;
     const text = `${share}${formatDuration(now - since)}: ${seen.n.toLocaleString('en')} requests, ${rate.toFixed(2)} % errors${sampled}`;
     if (seen.latency.size === 0) return text;
     const p99 = percentile(totals(evidence.stable, { from: 0, to: now }, p99Ms).latency, 99);
