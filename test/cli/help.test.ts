@@ -29,7 +29,7 @@ test('the bare command is one screen with examples first and verbs in the order 
       exec          run a command in the live release; also console
       doctor        what is wrong with this host, and what mends it
 
-    Also: contract, notify, lint, lock, unlock, maintenance, cert, audit
+    Also: contract, notify, lint, lock, unlock, maintenance, cert, audit, metrics
     Every verb: --app NAME  --host USER@HOST  -e ENVIRONMENT  --json  --help
     More: zdd-agent VERB --help      Completion by Tab: zdd-agent completion --help
     "
