@@ -54,10 +54,8 @@ export function planLines(
     const percent = Number((100 * share).toFixed(2));
     steps.push(['shadow', `${percent} % of GET and HEAD copied for ${formatDuration(forMs)}`]);
   }
-  if (config.strategy.type === 'canary') {
-    steps.push(['canary', config.strategy.steps.map(stepText).join(', ')]);
-  }
   const { strategy } = config;
+  if (strategy.type === 'canary') steps.push(['canary', strategy.steps.map(stepText).join(', ')]);
   if (strategy.type === 'rolling') steps.push(['roll', rollingText(strategy)]);
   steps.push(
     ['bake', formatDuration(overrides.bakeMs ?? config.bake)],

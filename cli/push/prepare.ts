@@ -35,7 +35,7 @@ export interface Prepared {
   /** Of a source that is one. */
   readonly commit: Commit | null;
   readonly origin: string;
-  /** Null for an archive: the agent reads it. */
+  /** As it will be deployed, with what the flags say. Null for an archive: the agent reads it. */
   readonly config: AppConfig | null;
   /** What `config` was read from. */
   readonly configText: string | null;
@@ -53,7 +53,8 @@ export async function prepare(context: Context, wish: PushWish): Promise<Prepare
     configOf(source, commit, cwd),
     originOf(source, commit),
   ]);
-  const config = read?.config ?? null;
+  const strategy = await strategyOf(wish);
+  const config = read === null ? null : { ...read.config, ...strategy };
   const app = config?.app ?? globals.app ?? null;
   if (config && globals.app !== undefined && globals.app !== config.app) {
     throw new ZddError('ZDD_USAGE', `zdd.yaml says app ${config.app}, --app says ${globals.app}`, {
@@ -71,6 +72,13 @@ export async function prepare(context: Context, wish: PushWish): Promise<Prepare
     app,
     command: commandFor(context, { app: app ?? 'NAME', implied: implied || app === null }),
   };
+}
+
+/** What is wrong with a flag is said before anything is sent. @throws ZDD_CONFIG_INVALID */
+async function strategyOf({ strategy }: PushWish): Promise<Partial<Pick<AppConfig, 'strategy'>>> {
+  if (strategy === undefined) return {};
+  const { readStrategy } = await import('../../agent/protocol/strategy-flag.ts');
+  return { strategy: readStrategy(strategy) };
 }
 
 async function commitOf(revision: string, cwd: string): Promise<Commit> {

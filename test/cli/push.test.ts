@@ -397,6 +397,21 @@ test('--dry-run packs, shows the plan and sends nothing', async () => {
   expect(JSON.parse(value)).toMatchObject({ dryRun: true, app: 'shop', config: { app: 'shop' } });
 });
 
+test('--dry-run plans with the strategy that the flag says', async () => {
+  const { stdout } = await run('--dry-run', '--strategy', '[weight: 5%, hold: 2m]');
+  expect(stdout).toMatch(/canary +5 %, hold 2m00s/);
+  const rolled = await run('--dry-run', '--strategy', 'rolling');
+  expect(rolled.stdout).toMatch(/roll +instance by instance, at most 1 more/);
+});
+
+test('a strategy that is none is refused before anything is asked or sent', async () => {
+  const { code, stderr } = await run('--strategy', '[weight: lots]');
+  expect(code).toBe(10);
+  expect(stderr).toContain('ZDD_CONFIG_INVALID');
+  expect(stderr).toContain('--strategy is none');
+  expect(agent.requests).toEqual([]);
+});
+
 test('--dry-run tells of numbers that hold on the host, and that a stopped app would start', async () => {
   const scaled = [{ process: 'web', instances: 3, configured: 2 }];
   const stopped = { release: R42, owner: 'ops@laptop', at: AT };

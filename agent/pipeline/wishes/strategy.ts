@@ -1,4 +1,3 @@
-import { parse } from 'yaml';
 import type { Target } from '../../core/events.ts';
 import type { AppState } from '../../core/model.ts';
 import { hasRoom } from '../../core/roll.ts';
@@ -6,8 +5,8 @@ import { type CanaryStep, type Rolling, ramp, type Strategy } from '../../core/s
 import type { AppConfig } from '../../protocol/app-config.ts';
 import { ZddError } from '../../protocol/errors.ts';
 import { boundsFor, rollingProblem, rollingRefusal } from '../../protocol/rolling.ts';
-import { strategy, type WrittenStep, type WrittenStrategy } from '../../protocol/strategy.ts';
-import { problemsOf } from '../../protocol/zdd-yaml-problems.ts';
+import type { WrittenStep, WrittenStrategy } from '../../protocol/strategy.ts';
+import { readStrategy } from '../../protocol/strategy-flag.ts';
 import type { Host } from '../host.ts';
 import { trafficSlots } from '../traffic.ts';
 
@@ -23,7 +22,7 @@ export interface Rolled {
  * @throws ZDD_CONFIG_INVALID when it is none, ZDD_ROLLING_IMPOSSIBLE
  */
 export function writtenStrategy(config: AppConfig, given: string | undefined): WrittenStrategy {
-  const written = given === undefined ? config.strategy : read(given);
+  const written = given === undefined ? config.strategy : readStrategy(given);
   const why = written.type === 'rolling' ? rollingRefusal(written, config) : null;
   if (why !== null) throw impossible(why);
   return written;
@@ -74,34 +73,6 @@ function impossible(why: string): ZddError {
     tries: [
       "zdd-agent push --strategy '{ rolling: { max_surge: 1 } }'",
       'zdd-agent push --strategy blue-green',
-    ],
-  });
-}
-
-function read(text: string): WrittenStrategy {
-  let value: unknown;
-  try {
-    value = parse(text, { maxAliasCount: 0 });
-  } catch {
-    throw refused('it is not YAML');
-  }
-  // The words for what is wrong are ours.
-  const checked = strategy.safeParse(value, { error: () => '' });
-  if (checked.success) return checked.data;
-  const at = (path: readonly PropertyKey[]): PropertyKey[] => ['strategy', ...path];
-  const problems = problemsOf(
-    checked.error.issues.map((issue) => ({ ...issue, path: at(issue.path) })),
-    { strategy: value },
-  );
-  throw refused(problems.map(({ text: problem }) => problem).join('; '));
-}
-
-function refused(why: string): ZddError {
-  return new ZddError('ZDD_CONFIG_INVALID', `--strategy is none: ${why}`, {
-    traffic: 'untouched',
-    tries: [
-      'zdd-agent push --strategy canary',
-      "zdd-agent push --strategy '[weight: 5%, hold: 2m]'",
     ],
   });
 }
