@@ -2,8 +2,8 @@ import { basename } from 'node:path';
 import { defineConfig } from 'vitest/config';
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
-/** What takes longest begins first, so that the last file does not run alone. */
-const LONGEST = ['install', 'features', 'cron', 'faults', 'agent', 'instances', 'reboot'];
+/** What takes longest begins first, so that the last file does not run alone; cron waits for minutes to pass. */
+const LONGEST = ['cron', 'install', 'features', 'faults', 'agent', 'instances', 'reboot'];
 
 class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
@@ -23,7 +23,7 @@ export default defineConfig({
     testTimeout: 120_000,
     hookTimeout: 120_000,
     pool: 'forks',
-    maxWorkers: 3,
+    maxWorkers: 4,
     sequence: { sequencer: LongestFirst },
   },
 });
