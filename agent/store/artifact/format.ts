@@ -7,6 +7,7 @@ import xz from 'xz-decompress';
 import { ZddError } from '../../protocol/errors.ts';
 import { errnoOf } from '../atomic-file.ts';
 import { corrupt, empty, unknownFormat } from './errors.ts';
+import { ZstdFrame } from './zstd-frame.ts';
 
 /** How an artifact is packed. */
 export type ArchiveFormat = 'tar' | 'gzip' | 'zstd' | 'xz';
@@ -70,7 +71,7 @@ export async function openArchive(path: string, signal: AbortSignal): Promise<Op
   return {
     format,
     packedBytes: size,
-    tar: translated(format, decoded(path, format, size, signal), signal),
+    tar: translated(format, decoded(path, format, signal), signal),
   };
 }
 
@@ -119,7 +120,6 @@ async function* translated(
 async function* decoded(
   path: string,
   format: ArchiveFormat,
-  size: number,
   signal: AbortSignal,
 ): AsyncGenerator<Buffer, void, undefined> {
   switch (format) {
@@ -130,7 +130,7 @@ async function* decoded(
       yield* through(createReadStream(path, { signal }), createGunzip());
       return;
     case 'zstd':
-      yield* zstdFrames(path, size, signal);
+      yield* zstdFrames(path, signal);
       return;
     case 'xz':
       yield* xzStream(path, signal);
@@ -138,19 +138,31 @@ async function* decoded(
   }
 }
 
-/** Node's decoder ends with the first frame; `bytesWritten` then says where the next one begins. */
-async function* zstdFrames(
-  path: string,
-  size: number,
-  signal: AbortSignal,
-): AsyncGenerator<Buffer> {
-  let start = 0;
-  while (start < size) {
-    const decoder = createZstdDecompress();
-    yield* through(createReadStream(path, { start, signal }), decoder);
-    if (decoder.bytesWritten === 0) throw corrupt(`zstd: nothing to read at byte ${start}`);
-    start += decoder.bytesWritten;
+/** One decoder for each frame, which is given that frame and nothing of the next. */
+async function* zstdFrames(path: string, signal: AbortSignal): AsyncGenerator<Buffer> {
+  const source = createReadStream(path, { signal });
+  try {
+    const chunks: AsyncIterator<Buffer> = source[Symbol.asyncIterator]();
+    let rest = await nextOf(chunks);
+    const frame = async function* (): AsyncGenerator<Buffer> {
+      const end = new ZstdFrame();
+      for (; rest !== null; rest = await nextOf(chunks)) {
+        const taken = end.take(rest);
+        if (taken > 0) yield rest.subarray(0, taken);
+        if (!end.ended) continue;
+        rest = taken < rest.length ? rest.subarray(taken) : await nextOf(chunks);
+        return;
+      }
+    };
+    while (rest !== null) yield* through(Readable.from(frame()), createZstdDecompress());
+  } finally {
+    source.destroy();
   }
+}
+
+async function nextOf(chunks: AsyncIterator<Buffer>): Promise<Buffer | null> {
+  const next = await chunks.next();
+  return next.done ? null : next.value;
 }
 
 /** Ends of earlier xz readings. The decoder lets one stream at a time pass, and is left locked by
