@@ -4,7 +4,7 @@ import { Crowd } from '../deploys/users.ts';
 import { DISTRIBUTIONS, VpsHost } from './lab/host.ts';
 import { goesOn, Shop } from './lab/shop.ts';
 
-describe.each(DISTRIBUTIONS)('a canary, on %s', (distribution) => {
+describe.each(DISTRIBUTIONS)('a canary, and a rolling release, on %s', (distribution) => {
   let host: VpsHost;
   let shop: Shop;
   let load: Load;
@@ -59,6 +59,39 @@ describe.each(DISTRIBUTIONS)('a canary, on %s', (distribution) => {
     expect(code, stdout + stderr).toBe(21);
     expect(stderr).toContain('at 30 % of the users');
     expect((await shop.app())?.live).toBe(live);
+    await goesOn(load);
+    expect(load.snapshot().lost).toBe(0);
+  });
+
+  test('instance by instance: the old ones are gone as the new ones serve, and nothing is lost', async () => {
+    const { code, stdout, stderr } = await shop.push({
+      behaviour: { version: 'third' },
+      config: { strategy: { rolling: { hold: '500ms' } } },
+    });
+    expect(code, stdout + stderr).toBe(0);
+    const app = await shop.app();
+    expect(app?.generations.map(({ role, traffic }) => [role, traffic])).toEqual([['stable', 100]]);
+    await goesOn(load);
+    // How long WebSockets stay is told by test/deploys/rolling.test.ts: here others of the release answer on.
+    expect(load.snapshot().lost).toBe(0);
+  });
+
+  test('one that fails with its first instance goes back, and the old instance comes again', async () => {
+    const live = (await shop.app())?.live;
+    const { code, stdout, stderr } = await shop.push({
+      behaviour: { version: 'worse', failAfterRequests: 10 },
+      config: {
+        strategy: { rolling: { hold: '5m' } },
+        smoke: [{ path: '/', when: 'before' }],
+      },
+    });
+    expect(code, stdout + stderr).toBe(21);
+    const app = await shop.app();
+    expect(app?.live).toBe(live);
+    const web = app?.generations.flatMap(({ role, instances }) =>
+      role === 'stable' ? instances.map(({ state }) => state) : [],
+    );
+    expect(web?.every((state) => state === 'running')).toBe(true);
     await goesOn(load);
     expect(load.snapshot().lost).toBe(0);
   });
