@@ -2,8 +2,18 @@ import { basename } from 'node:path';
 import { defineConfig } from 'vitest/config';
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
-/** What takes longest begins first, so that the last file does not run alone; cron waits for minutes to pass. */
-const LONGEST = ['cron', 'install', 'features', 'faults', 'agent', 'instances', 'reboot'];
+/** What takes longest begins first, so that the last file does not run alone. */
+const LONGEST = [
+  'install',
+  'faults',
+  'agent',
+  'instances',
+  'reboot',
+  'cron',
+  'isolation',
+  'exec-env',
+  'features',
+];
 
 class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
