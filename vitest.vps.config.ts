@@ -6,13 +6,13 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node';
 const LONGEST = [
   'install',
   'faults',
+  'features',
   'agent',
   'instances',
   'reboot',
   'cron',
   'isolation',
   'exec-env',
-  'features',
 ];
 
 class LongestFirst extends BaseSequencer {

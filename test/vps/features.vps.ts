@@ -19,13 +19,11 @@ import { type Distribution, VpsHost } from './lab/host.ts';
 import { goesOn } from './lab/shop.ts';
 import { visit } from './lab/visit.ts';
 
-const ALL: ReadonlyArray<{ distribution: Distribution; haproxy: 'installed' | 'adopted' }> = [
+const HOSTS: ReadonlyArray<{ distribution: Distribution; haproxy: 'installed' | 'adopted' }> = [
   { distribution: 'trixie', haproxy: 'installed' },
   // Begun by root and in a chroot: that differs by how it is started, not by its version.
   { distribution: 'bookworm', haproxy: 'adopted' },
 ];
-/** The suite has twelve minutes; ZDD_TEST_HOSTS=all takes the time for both. */
-const HOSTS = process.env['ZDD_TEST_HOSTS'] === 'all' ? ALL : ALL.slice(0, 1);
 
 describe.each(HOSTS)('features on $distribution, HAProxy $haproxy', ({ distribution, haproxy }) => {
   let host: VpsHost;
