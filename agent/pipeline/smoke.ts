@@ -52,14 +52,7 @@ export async function smokeAfter(host: Host, task: Task, candidate: Generation):
   if (checks.length === 0) return;
   const began = performance.now();
   const entry = entryOf(host, app, configOf(host, app, candidate));
-  const summary =
-    typeof entry === 'string'
-      ? `not asked through HAProxy: ${entry}`
-      : await passAll(host, task, candidate, checks, {
-          ...entry,
-          moment: 'after',
-          says: 'HAProxy',
-        });
+  const summary = await askThrough(host, task, candidate, checks, entry);
   const ms = performance.now() - began;
   tell({ type: 'step_done', app, deployment, step: { phase: 'smoking', ms, summary } });
 }
@@ -76,15 +69,21 @@ export async function smokeCanary(host: Host, task: Task, candidate: Generation)
   // HAProxy has the routes of stable until all users have moved.
   const leading = host.journal.state(app).stable ?? candidate;
   const entry = candidateEntryOf(host, app, configOf(host, app, leading));
-  const through =
-    typeof entry === 'string'
-      ? `not asked through HAProxy: ${entry}`
-      : await passAll(host, task, candidate, checks, {
-          ...entry,
-          moment: 'after',
-          says: 'HAProxy',
-        });
+  const through = await askThrough(host, task, candidate, checks, entry);
   return own === 'none' ? through : `${own}, ${through}`;
+}
+
+/** @param entry where HAProxy is asked, or why it cannot be */
+async function askThrough(
+  host: Host,
+  task: Task,
+  candidate: Generation,
+  checks: ReturnType<typeof dueChecks>,
+  entry: ReturnType<typeof entryOf> | ReturnType<typeof candidateEntryOf>,
+): Promise<string> {
+  if (typeof entry === 'string') return `not asked through HAProxy: ${entry}`;
+  const through = { ...entry, moment: 'after', says: 'HAProxy' } as const;
+  return await passAll(host, task, candidate, checks, through);
 }
 
 function dueChecks(
