@@ -154,6 +154,27 @@ export async function probeOnce(
   return judgeAnswer(answer, health, slot.generation.release);
 }
 
+/**
+ * Waits until one of these answers its health check; whether it crashes meanwhile does not matter.
+ * @returns false when none has within `withinMs`
+ */
+export async function someAnswers(
+  host: Host,
+  slots: readonly HostSlot[],
+  withinMs: number,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const until = performance.now() + withinMs;
+  for (;;) {
+    const results = await Promise.all(
+      slots.map((slot) => probeOnce(slot, healthOf(host, slot), signal)),
+    );
+    if (results.some(({ healthy }) => healthy)) return true;
+    if (performance.now() >= until) return false;
+    await pause(100, signal);
+  }
+}
+
 /** How the instances of this slot are probed. */
 export function healthOf(host: Host, slot: HostSlot): Health {
   const type = configOf(host, slot.app, slot.generation).processes[slot.process];

@@ -64,6 +64,8 @@ export const gateReply = z.object({
   ]),
   /** HAProxy was reloaded for it: page, networks or Retry-After were new to it. */
   reloaded: z.boolean(),
+  /** Given when visitors were let in although no instance answers its health check. */
+  answers: z.literal(false).optional(),
 });
 export type GateReply = z.infer<typeof gateReply>;
 

@@ -27,5 +27,8 @@ export async function gate(
   context.screen.value(reply);
   context.screen.data(`${app}: ${SAID[reply.result]}`);
   if (reply.reloaded) context.screen.note('HAProxy was reloaded gracefully for what was new to it');
+  if (reply.answers === false) {
+    context.screen.note(`${app} does not answer its health check: zdd-agent status --app ${app}`);
+  }
   return 0;
 }

@@ -7,7 +7,7 @@ import { assertKnown, inApp, type RouteServer } from './app.ts';
 
 /** What keeps people from an app: a lock those who deploy, maintenance those who visit. */
 export function gateRoutes(server: RouteServer, daemon: Daemon): void {
-  const { host } = daemon;
+  const { host, deploys, signal } = daemon;
   const response = { 200: gateReply, '4xx': errorReply };
 
   server.post(
@@ -34,7 +34,9 @@ export function gateRoutes(server: RouteServer, daemon: Daemon): void {
     { schema: { params: inApp, body: maintenanceRequest, response } },
     async ({ params: { app }, body }) => {
       assertKnown(daemon, app);
-      if (!body.on) return await maintenanceOff(host, app, body.owner);
+      // After a boot: before the agent is in order, nothing may run yet that could answer.
+      deploys.assertOpen();
+      if (!body.on) return await maintenanceOff(host, app, body.owner, signal);
       const { owner, message, forMs = null, page = null, allow, retryAfterS } = body;
       return await maintenanceOn(host, app, { owner, message, forMs, page, allow, retryAfterS });
     },

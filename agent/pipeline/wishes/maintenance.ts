@@ -1,14 +1,19 @@
+import { isStableDown } from '../../core/traffic.ts';
 import type { Applied } from '../../haproxy/proxy.ts';
 import { ZddError } from '../../protocol/errors.ts';
 import type { GateReply } from '../../protocol/gate.ts';
 import type { Maintenance, MaintenanceSettings } from '../../store/maintenance.ts';
 import { configOf, type Host } from '../host.ts';
 import { pause } from '../pause.ts';
+import { someAnswers } from '../probe.ts';
+import { servingSlots } from '../traffic.ts';
 
 /** How often is looked whether a maintenance is to end by itself, ms. */
 const LOOK_EVERY_MS = 1_000;
 /** How long HAProxy has for a change, ms. */
 const APPLY_MS = 30_000;
+/** How long visitors go on seeing the page for an app that does not answer yet, as after a boot, ms. */
+const ANSWER_MS = 10_000;
 
 /** What `zdd-agent maintenance on` says. */
 export interface MaintenanceWish extends MaintenanceSettings {
@@ -51,8 +56,32 @@ export async function maintenanceOn(
   });
 }
 
-/** The app answers again. @throws ZDD_HAPROXY_*: it is still in maintenance */
-export async function maintenanceOff(host: Host, app: string, owner: string): Promise<GateReply> {
+/**
+ * Visitors reach the app again, once it answers its health check; after `ANSWER_MS` although it does
+ * not, as whoever asks for it is obeyed.
+ * @throws ZDD_HAPROXY_*: it is still in maintenance
+ */
+export async function maintenanceOff(
+  host: Host,
+  app: string,
+  owner: string,
+  signal: AbortSignal,
+): Promise<GateReply> {
+  const shut = host.maintenance.find(app)?.on === true;
+  const answers = !shut || (await isAnswering(host, app, signal));
+  const reply = await letIn(host, app, owner);
+  return answers ? reply : { ...reply, answers };
+}
+
+async function isAnswering(host: Host, app: string, signal: AbortSignal): Promise<boolean> {
+  const state = host.journal.state(app);
+  const slots = state.stable === null ? [] : servingSlots(host, state, state.stable);
+  // Whom somebody has stopped is not waited for.
+  if (slots.length === 0 || isStableDown(state)) return false;
+  return await someAnswers(host, slots, ANSWER_MS, signal);
+}
+
+async function letIn(host: Host, app: string, owner: string): Promise<GateReply> {
   return await oneAtATime(async () => {
     const before = host.maintenance.find(app);
     if (before === null || !before.on) return { app, result: 'already_off', reloaded: false };
@@ -75,7 +104,7 @@ export async function endInTime(host: Host, signal: AbortSignal): Promise<void> 
     await pause(LOOK_EVERY_MS, signal);
     try {
       for (const app of host.maintenance.overdue()) {
-        await maintenanceOff(host, app, 'its own end (--for)');
+        await maintenanceOff(host, app, 'its own end (--for)', signal);
       }
       told = '';
     } catch (error) {

@@ -20,7 +20,8 @@ export function whyNoHosts(): string | null {
 
 /** Builds the package and the images of the hosts, then runs the tests in the lab's network. */
 export function runOnHosts(files: readonly string[]): Counts {
-  const failed: Counts = { passed: 0, failed: 1, skipped: 0, ok: false };
+  const failures = ['FAILED test/vps: no host could be made; the reason stands above'];
+  const failed: Counts = { passed: 0, failed: 1, skipped: 0, ok: false, failures };
   // Hosts of a run that was killed.
   if (!inherit('bash', [SCRIPT, 'down'])) return failed;
   if (!inherit(process.execPath, [PACKAGE])) return failed;
