@@ -117,9 +117,12 @@ function hold(
  * A new release beside one that has traffic to copy: nothing that has served is tried out again, and
  * while requests are held there is nothing to copy.
  */
-function isShadowed({ stable }: AppState, { kind, policy, heldSince }: Deployment): boolean {
+function isShadowed({ stable }: AppState, deployment: Deployment): boolean {
+  const { kind, policy, heldSince } = deployment;
   const wanted = kind === 'deploy' && (policy.shadowMs ?? 0) > 0;
-  return wanted && stable !== null && heldSince === undefined;
+  // Steps that say when are obeyed.
+  const later = stepsOf(deployment).some((step) => step.do === 'shadow');
+  return wanted && !later && stable !== null && heldSince === undefined;
 }
 
 /** The next step of a rolling deployment; after the last its bake begins. */

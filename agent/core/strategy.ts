@@ -34,6 +34,8 @@ export type CanaryStep =
   /** Until the sequential test has decided. */
   | { readonly do: 'analyse'; readonly withinMs: number }
   | { readonly do: 'smoke' }
+  /** A share of the live requests, 0 to 1, is copied to the candidate, which has no users yet. */
+  | { readonly do: 'shadow'; readonly share: number; readonly ms: number }
   /** Until somebody says `promote`. */
   | { readonly do: 'approval' }
   /** Until a URL answers 2xx. */
@@ -73,6 +75,8 @@ export function tellStep(step: CanaryStep, duration: (ms: number) => string): st
       return `analyse within ${duration(step.withinMs)}`;
     case 'smoke':
       return 'smoke';
+    case 'shadow':
+      return `shadow ${Number((100 * step.share).toFixed(2))} % for ${duration(step.ms)}`;
     case 'approval':
       return 'gate: manual';
     case 'webhook':

@@ -5,9 +5,11 @@ import { analyse } from '../core/verdict/analysis.ts';
 import { tell, type Verdict } from '../core/verdict/verdict.ts';
 import { formatDuration } from '../protocol/duration.ts';
 import type { Host, Task } from './host.ts';
+import { Aside } from './judging/aside.ts';
 import { askWebhook } from './judging/go-webhook.ts';
 import { memoryOf } from './judging/memory.ts';
 import { type Seen, Watch } from './judging/watch.ts';
+import { shadowFor } from './shadow.ts';
 import { smokeCanary } from './smoke.ts';
 import { moveUsers } from './switch.ts';
 
@@ -45,8 +47,9 @@ async function takeStep(host: Host, task: Task, effect: CanaryEffect): Promise<S
     return done(step.continues === true ? null : said);
   }
   const watch = new Watch(host, task, { candidate, phase: 'canary', since: weighedAt, percent });
+  const aside = new Aside(task);
   try {
-    const goal = paused ? async () => null : goalOf(host, task, effect, step, watch);
+    const goal = paused ? async () => null : goalOf(host, aside, effect, step, watch);
     const memory = memoryOf(host, task.app, deployment);
     for (;;) {
       const seen = await watch.look();
@@ -60,6 +63,7 @@ async function takeStep(host: Host, task: Task, effect: CanaryEffect): Promise<S
       await watch.rest();
     }
   } finally {
+    await aside.end();
     watch.close();
   }
 }
@@ -69,7 +73,7 @@ type Goal = (seen: Seen) => Promise<StepEnd | null>;
 
 function goalOf(
   host: Host,
-  task: Task,
+  aside: Aside,
   { candidate, since }: CanaryEffect,
   step: CanaryStep,
   watch: Watch,
@@ -96,26 +100,18 @@ function goalOf(
             return done(watch.summary(evidence));
         }
       };
-    case 'smoke': {
-      let passed: string | null = null;
-      let failure: unknown;
-      smokeCanary(host, task, candidate).then(
-        (said) => {
-          passed = said;
-        },
-        (error: unknown) => {
-          failure = error;
-        },
+    case 'smoke':
+      return aside.begin(async (task) =>
+        done(`smoke: ${await smokeCanary(host, task, candidate)}`),
       );
-      return async () => {
-        if (failure !== undefined) throw failure;
-        return passed === null ? null : done(`smoke: ${passed}`);
-      };
+    case 'shadow': {
+      const wish = { share: step.share, forMs: step.ms, phase: 'canary' } as const;
+      return aside.begin(async (task) => shadowed(await shadowFor(host, task, candidate, wish)));
     }
     case 'approval':
       return async () => ({ end: 'paused', reason: 'gate: manual; zdd-agent promote goes on' });
     case 'webhook': {
-      const question = askWebhook(step.url, task, host.now);
+      const question = askWebhook(step.url, aside.task, host.now);
       return async (seen) => {
         const answer = question.look();
         if (answer.go) return done(`${new URL(step.url).host} says go`);
@@ -128,6 +124,12 @@ function goalOf(
       };
     }
   }
+}
+
+/** Too little to copy is for a person, unless `gates.on` says otherwise. */
+function shadowed({ verdict, summary }: Awaited<ReturnType<typeof shadowFor>>): StepEnd {
+  if (verdict?.action === 'pause') return { end: 'paused', reason: tell(verdict) };
+  return done(`shadow: ${summary}`);
 }
 
 function done(summary: string | null): StepEnd {

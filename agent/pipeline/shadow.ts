@@ -11,11 +11,19 @@ import { trafficSlots } from './traffic.ts';
 const LOOK_EVERY_MS = 250;
 const TELL_EVERY_MS = 5_000;
 
-/** How much is copied, and how long. */
-export interface ShadowWish {
+/** How much is copied, how long, and in which phase. */
+interface ShadowWish {
   /** Of live requests, 0 to 1. */
   readonly share: number;
   readonly forMs: number;
+  readonly phase: 'shadowing' | 'canary';
+}
+
+/** What copying has come to, when it is no reason to go back. */
+interface Shadowed {
+  /** Null: nothing could be copied to it. */
+  readonly verdict: Verdict | null;
+  readonly summary: string;
 }
 
 /** Shadows the candidate as its `zdd.yaml` says. @throws ZDD_SHADOW_FAILED */
@@ -23,7 +31,8 @@ export async function shadow(host: Host, task: Task, candidate: Generation): Pro
   const config = configOf(host, task.app, candidate);
   if (config.shadow === undefined) return 'none';
   const { share, for: forMs } = config.shadow;
-  return await shadowFor(host, task, candidate, { share, forMs }, task.signal);
+  const wish: ShadowWish = { share, forMs, phase: 'shadowing' };
+  return (await shadowFor(host, task, candidate, wish)).summary;
 }
 
 /**
@@ -36,13 +45,14 @@ export async function shadowFor(
   host: Host,
   task: Task,
   candidate: Generation,
-  { share, forMs }: ShadowWish,
-  signal: AbortSignal,
-): Promise<string> {
-  const { app, deployment } = task;
+  { share, forMs, phase }: ShadowWish,
+): Promise<Shadowed> {
+  const { app, deployment, signal } = task;
   const { gates, shadow: wanted } = configOf(host, app, candidate);
   const listens = trafficSlots(host, app, candidate).map(({ spec }) => spec.listen);
-  if (wanted === undefined || listens.length === 0) return 'takes no traffic';
+  if (wanted === undefined || listens.length === 0) {
+    return { verdict: null, summary: 'takes no traffic' };
+  }
   const limits: ShadowLimits = {
     errorRate: gates.error_rate,
     minRequests: gates.min_requests,
@@ -57,7 +67,7 @@ export async function shadowFor(
     const told = { ...verdict, says: tell(verdict) };
     const result = reportOf(copies, candidate, share, host.now() - from);
     task.tell({ type: 'shadowed', app, deployment, shadow: result });
-    task.tell({ type: 'judged', app, deployment, phase: 'shadowing', verdicts: [told] });
+    task.tell({ type: 'judged', app, deployment, phase, verdicts: [told] });
   };
   const mirroring = new AbortController();
   const unable = { why: '' };
@@ -76,7 +86,7 @@ export async function shadowFor(
       if (now >= tellAt) {
         tellAt = now + TELL_EVERY_MS;
         const message = summary(copies);
-        task.tell({ type: 'progress', app, deployment, phase: 'shadowing', message });
+        task.tell({ type: 'progress', app, deployment, phase, message });
       }
       await pause(Math.min(LOOK_EVERY_MS, from + forMs - now), signal);
     }
@@ -92,7 +102,7 @@ export async function shadowFor(
   const verdict = unable.why === '' ? judge(true) : cannotMeasure(judge(true), limits, unable.why);
   report(verdict);
   if (verdict.action === 'rollback') throw refusal(candidate, verdict, copies);
-  return summary(copies);
+  return { verdict, summary: summary(copies) };
 }
 
 /** Whether more copies may still change what is said. */

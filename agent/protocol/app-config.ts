@@ -8,12 +8,18 @@ import { hold, holdOf } from './hold.ts';
 import { notify } from './notify.ts';
 import { overload } from './overload.ts';
 import { command, processType } from './process-type.ts';
-import { rollingRefusal } from './rolling.ts';
 import { routes, routesOf } from './routes.ts';
 import { shadow } from './shadow.ts';
 import { smoke } from './smoke.ts';
 import { sticky } from './sticky.ts';
-import { PRESETS, preview, strategy, tier, type WrittenStrategy } from './strategy.ts';
+import {
+  PRESETS,
+  preview,
+  strategy,
+  strategyRefusal,
+  tier,
+  type WrittenStrategy,
+} from './strategy.ts';
 import { tls } from './tls.ts';
 import { triggers } from './triggers.ts';
 
@@ -159,15 +165,8 @@ export const appConfig = z
         message: 'nothing waits for an app that may run twice: web needs overlap: false for it',
       });
     }
-    if (config.strategy?.type === 'canary' && holdOf(config) !== null) {
-      context.addIssue({
-        code: 'custom',
-        path: ['strategy'],
-        message: 'a canary needs both releases side by side: web has overlap: false',
-      });
-    }
-    if (config.strategy?.type === 'rolling') {
-      const why = rollingRefusal(config.strategy, config);
+    if (config.strategy !== undefined) {
+      const why = strategyRefusal(config.strategy, config);
       if (why !== null) context.addIssue({ code: 'custom', path: ['strategy'], message: why });
     }
     if (config.tls.acme && acmeHosts(config).length === 0) {

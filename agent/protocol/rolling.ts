@@ -83,7 +83,7 @@ export function rollingProblem(written: WrittenRolling, instances: number): stri
 }
 
 /** What of a `zdd.yaml` says whether it can be rolled. */
-interface Rolled {
+export interface Rolled {
   readonly hold?: Hold | undefined;
   readonly shadow?: unknown;
   readonly processes: Readonly<

@@ -19,11 +19,21 @@ export const SHADOW_HEADERS = [
   'x-forwarded-prefix',
 ] as const;
 
-const share = z
+export const shadowShare = z
   .string()
   .regex(/^(100|\d{1,2}(\.\d{1,2})?)%$/, 'expected a share of requests such as "10%" or "0.5%"')
   .transform((text) => Number.parseFloat(text) / 100)
   .refine((part) => part > 0, 'expected more than 0%');
+
+export const shadowTime = duration().refine(
+  (ms) => ms > 0 && ms <= 3_600_000,
+  'expected more than 0s and at most 1h',
+);
+
+/** `0.5 %` */
+export function percentText(share: number): string {
+  return `${Number((100 * share).toFixed(2))} %`;
+}
 
 const header = z
   .string()
@@ -42,11 +52,10 @@ const path = z
 /** `shadow` of a `zdd.yaml`: live requests copied to the new release before it has any traffic. */
 export const shadow = z
   .strictObject({
-    share: share.describe('The share of live GET and HEAD requests that is copied, such as "10%".'),
-    for: duration()
-      .refine((ms) => ms > 0 && ms <= 3_600_000, 'expected more than 0s and at most 1h')
-      .default(30_000)
-      .describe('How long.'),
+    share: shadowShare.describe(
+      'The share of live GET and HEAD requests that is copied, such as "10%".',
+    ),
+    for: shadowTime.default(30_000).describe('How long.'),
     timeout: duration()
       .refine((ms) => ms > 0 && ms <= 60_000, 'expected more than 0s and at most 60s')
       .default(5_000)

@@ -1,115 +1,16 @@
 import { z } from 'zod';
 import { address } from './access.ts';
-import { duration, formatDuration, parseDuration } from './duration.ts';
-import { rolling, USUAL_ROLLING, type WrittenRolling } from './rolling.ts';
+import { steps, stepsRefusal, type WrittenStep, word } from './canary-steps.ts';
+import { holdOf } from './hold.ts';
+import {
+  type Rolled,
+  rolling,
+  rollingRefusal,
+  USUAL_ROLLING,
+  type WrittenRolling,
+} from './rolling.ts';
 
 /** How a release comes to have all traffic: `strategy` and `tier` of a `zdd.yaml`. */
-
-const ANALYSE_WITHIN_MS = 600_000;
-const PERCENT = 'expected a share of the users such as "5%"';
-
-const percent = z
-  .string()
-  .regex(/^\d{1,3}(\.\d{1,2})?%$/, PERCENT)
-  .transform((text) => Number.parseFloat(text))
-  .refine((share) => share <= 100, 'expected at most 100%');
-
-/** One of a few words. Another type than text is another form's to refuse: see zdd-yaml-problems.ts. */
-const word = <const T extends string>(words: readonly T[], expected: string) =>
-  z
-    .string()
-    .meta({ enum: words })
-    .pipe(z.enum(words, { error: expected }));
-
-const RAMP = /^(\d{1,3}(?:\.\d{1,2})?)%\s*\.\.\s*(\d{1,3}(?:\.\d{1,2})?)%\s+over\s+(\S+)$/;
-
-const ramp = z.string().transform((text, context) => {
-  const [, from, to, over = ''] = RAMP.exec(text) ?? [];
-  const ms = parseDuration(over);
-  const shares = [Number(from), Number(to)] as const;
-  if (from === undefined || ms === undefined || shares.some((share) => share > 100)) {
-    context.addIssue({ code: 'custom', message: 'expected a ramp such as "5%..100% over 10m"' });
-    return z.NEVER;
-  }
-  return { from: shares[0], to: shares[1], ms };
-});
-
-const webhook = z
-  .strictObject({
-    webhook: z
-      .url({ protocol: /^https?$/, error: 'expected a URL such as "https://ci.example.com/go"' })
-      .describe('Asked with POST every few seconds: 2xx is go.'),
-    within: duration().default(3_600_000).describe('After this the canary pauses.'),
-  })
-  .transform(({ webhook: url, within }) => ({ do: 'webhook' as const, url, within }));
-
-/** One step as it is written: a word, or a map of one key. */
-const step = z
-  .union([
-    word(['analyse', 'smoke', 'shadow'], 'expected weight, hold, analyse, smoke, gate or ramp'),
-    z
-      .strictObject({
-        weight: percent.optional().describe('Share of the users on the new release: "5%".'),
-        hold: duration().optional().describe('Stay like this, watched by the gates.'),
-        analyse: z
-          .strictObject({
-            within: duration()
-              .default(ANALYSE_WITHIN_MS)
-              .describe('Undecided after this: gates.on.inconclusive.'),
-          })
-          .optional()
-          .describe('Until the sequential test has decided.'),
-        gate: z
-          .union([word(['manual'], 'expected manual, or a map with webhook'), webhook])
-          .optional()
-          .describe('Until somebody says `zdd-agent promote`, or a URL answers 2xx.'),
-        ramp: ramp.optional().describe('From one share to another: "5%..100% over 10m".'),
-      })
-      .refine((keys) => Object.values(keys).filter((value) => value !== undefined).length === 1, {
-        message: 'expected one of weight, hold, analyse, gate or ramp',
-      }),
-  ])
-  .transform((written, context) => {
-    if (written === 'shadow') {
-      context.addIssue({
-        code: 'custom',
-        message:
-          'shadow traffic comes before the first step: use the key shadow of zdd.yaml instead',
-      });
-      return z.NEVER;
-    }
-    if (written === 'smoke') return { do: 'smoke' as const };
-    if (written === 'analyse') return { do: 'analyse' as const, within: ANALYSE_WITHIN_MS };
-    const { weight, hold, analyse, gate, ramp: slope } = written;
-    if (weight !== undefined) return { do: 'weight' as const, percent: weight };
-    if (hold !== undefined) return { do: 'hold' as const, ms: hold };
-    if (analyse !== undefined) return { do: 'analyse' as const, within: analyse.within };
-    if (slope !== undefined) return { do: 'ramp' as const, ...slope };
-    return gate === undefined || gate === 'manual' ? { do: 'approval' as const } : gate;
-  });
-
-const steps = z.array(step).min(1, 'expected at least one step').max(100);
-/** One step of a canary, as it was meant. */
-export type WrittenStep = z.output<typeof step>;
-
-/** One step in a few words: `5 %`, `hold 2m00s`. */
-export function stepText(step: WrittenStep): string {
-  switch (step.do) {
-    case 'weight':
-      return `${step.percent} %`;
-    case 'hold':
-      return `hold ${formatDuration(step.ms)}`;
-    case 'ramp':
-      return `${step.from} % to ${step.to} % over ${formatDuration(step.ms)}`;
-    case 'analyse':
-    case 'smoke':
-      return step.do;
-    case 'approval':
-      return 'gate: manual';
-    case 'webhook':
-      return `gate: ${new URL(step.url).host}`;
-  }
-}
 
 /** How traffic moves, as it was meant. */
 export type WrittenStrategy =
@@ -152,6 +53,20 @@ export const strategy = z
         return { type: 'canary', steps: written.steps ?? USUAL_STEPS };
     }
   });
+
+/** Why this app cannot come so; null: it can. */
+export function strategyRefusal(written: WrittenStrategy, config: Rolled): string | null {
+  switch (written.type) {
+    case 'blue-green':
+      return null;
+    case 'rolling':
+      return rollingRefusal(written, config);
+    case 'canary':
+      return holdOf(config) === null
+        ? stepsRefusal(written.steps, config)
+        : 'a canary needs both releases side by side: web has overlap: false';
+  }
+}
 
 /** What a service is to its users: how careful a deploy of it is, unless `strategy` and `bake` say. */
 export const TIERS = ['critical', 'standard', 'internal'] as const;

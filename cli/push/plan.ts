@@ -1,11 +1,12 @@
 import type { AppStatus } from '../../agent/protocol/api.ts';
 import type { AppConfig } from '../../agent/protocol/app-config.ts';
+import { hasShadowStep, stepText } from '../../agent/protocol/canary-steps.ts';
 import { formatDuration } from '../../agent/protocol/duration.ts';
 import { listenOf } from '../../agent/protocol/process-type.ts';
 import { rollingText } from '../../agent/protocol/rolling.ts';
 import { routesOf, routeText } from '../../agent/protocol/routes.ts';
+import { percentText } from '../../agent/protocol/shadow.ts';
 import { smokeName } from '../../agent/protocol/smoke.ts';
-import { stepText } from '../../agent/protocol/strategy.ts';
 import { rows } from '../render/error.ts';
 
 /** What a deploy of this config will do, as far as the config alone can tell. */
@@ -49,12 +50,13 @@ export function planLines(
   if (config.smoke.length > 0) {
     steps.push(['smoke', config.smoke.map(smokeName).join(', ')]);
   }
-  if (config.shadow !== undefined) {
-    const { share, for: forMs } = config.shadow;
-    const percent = Number((100 * share).toFixed(2));
-    steps.push(['shadow', `${percent} % of GET and HEAD copied for ${formatDuration(forMs)}`]);
-  }
   const { strategy } = config;
+  const stepwise = strategy.type === 'canary' && hasShadowStep(strategy.steps);
+  if (config.shadow !== undefined && !stepwise) {
+    const { share, for: forMs } = config.shadow;
+    const copied = `${percentText(share)} of GET and HEAD copied for ${formatDuration(forMs)}`;
+    steps.push(['shadow', copied]);
+  }
   if (strategy.type === 'canary') steps.push(['canary', strategy.steps.map(stepText).join(', ')]);
   if (strategy.type === 'rolling') steps.push(['roll', rollingText(strategy)]);
   steps.push(

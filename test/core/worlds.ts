@@ -118,6 +118,7 @@ export function requested(
 
 /** Steps of every kind. */
 export const STEPS: readonly CanaryStep[] = [
+  { do: 'shadow', share: 0.1, ms: 30_000 },
   { do: 'weight', percent: 5 },
   { do: 'hold', ms: 120_000 },
   { do: 'analyse', withinMs: 600_000 },

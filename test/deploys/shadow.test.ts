@@ -206,6 +206,65 @@ test('without requests to copy nothing is known, and nothing is refused', async 
   expect(judged).toMatchObject({ verdicts: [{ outcome: 'inconclusive', action: 'pause' }] });
 });
 
+test('as a step of a canary it comes when the steps say so, and again at another share', async () => {
+  const deployment = await begin(
+    { version: 'v2' },
+    { share: '1%', for: '1s' },
+    {
+      strategy: [
+        { gate: 'manual' },
+        { shadow: { share: '100%', for: '2s' } },
+        { weight: '0%' },
+        { shadow: { share: '50%', for: '60s' } },
+        { weight: '50%' },
+      ],
+    },
+  );
+  const goOn = () => host.cli(['promote', '--detach', '--app', 'shop']);
+  const told = (type: string) => host.events().then((all) => all.filter((e) => e.type === type));
+  await host.until('the gate', 30_000, async () => (await told('paused')).length > 0);
+  // The steps say when: nothing was copied before them.
+  expect(await copies()).toEqual([]);
+  await goOn();
+  await host.until('the first to end', 20_000, async () => (await told('shadowed')).length > 0);
+  const all = (await copies()).length;
+  expect(all).toBeGreaterThan(100);
+  await host.until('the second', 20_000, async () => (await copies()).length > all + 20);
+  expect(await traffic(deployment)).toBe(0);
+  expect(await phaseOf(deployment)).toBe('canary');
+  // Who has seen enough goes on.
+  await goOn();
+  const receipt = await host.receipt('shop', deployment);
+  expect(receipt.outcome, JSON.stringify(receipt.error)).toBe('succeeded');
+  expect(receipt.shadow).toMatchObject({ share: 1, failed: 0 });
+  expect(receipt.steps.map(({ summary }) => summary).join()).toMatch(/shadow: \d+ requests copied/);
+  expect(load.snapshot()).toMatchObject({ lost: 0, appErrors: 0 });
+});
+
+test('as a step it refuses who fails, and waits for a person when too little was copied', async () => {
+  const failing = await begin(
+    { version: 'v2', failAfterRequests: 20, share: 0.3 },
+    { share: '100%', for: '60s' },
+    { strategy: ['shadow', { weight: '50%' }] },
+  );
+  const receipt = await host.receipt('shop', failing);
+  expect(receipt).toMatchObject({ outcome: 'failed', error: { code: 'ZDD_SHADOW_FAILED' } });
+  expect((await seen()).every(({ headers }) => headers['x-zdd-shadow'] === '1')).toBe(true);
+  await settled(host);
+  await load.stop();
+  const unsure = await begin(
+    { version: 'v3' },
+    { share: '10%', for: '500ms' },
+    { strategy: ['shadow', { weight: '50%' }] },
+  );
+  await host.until('it to wait', 30_000, async () => {
+    const { deployment } = (await host.app('shop')) ?? {};
+    return JSON.stringify(deployment).includes('n too small');
+  });
+  expect((await host.cli(['promote', '--full', '--app', 'shop'])).code).toBe(0);
+  expect((await host.receipt('shop', unsure)).outcome).toBe('succeeded');
+});
+
 test('with the agent hung live requests go on, and so does the deployment afterwards', async () => {
   const deployment = await begin({ version: 'v2' }, { share: '100%', for: '3s' });
   await copying();

@@ -55,6 +55,27 @@ test('a list is a canary of these steps', () => {
   });
 });
 
+test('shadow is a step before anybody is moved; what it does not say the key shadow does', () => {
+  const written = `shadow: { share: 10%, for: 20s }
+strategy:
+  - smoke
+  - shadow: { share: 1% }
+  - weight: 0%
+  - shadow
+  - shadow: { share: 50%, for: 5m }
+  - weight: 5%
+`;
+  const steps = [
+    { do: 'smoke' },
+    { do: 'shadow', share: 0.01 },
+    { do: 'weight', percent: 0 },
+    { do: 'shadow' },
+    { do: 'shadow', share: 0.5, for: 300_000 },
+    { do: 'weight', percent: 5 },
+  ];
+  expect(moves(written)).toEqual({ type: 'canary', steps });
+});
+
 test('rolling goes instance by instance, in numbers or shares', () => {
   const usual = {
     type: 'rolling',
@@ -87,12 +108,20 @@ test('a tier says how careful to be, what is written wins', () => {
 });
 
 test.each([
-  ['strategy: [shadow]', /use the key shadow of zdd.yaml instead/],
-  ['strategy: [wait]', /expected weight, hold, analyse, smoke, gate or ramp/],
+  ['strategy: [shadow]', /the step shadow needs the key shadow/],
+  ['strategy: [{ shadow: { share: 0% } }]\nshadow: { share: 10% }', /expected more than 0%/],
+  [
+    'strategy: [{ weight: 5% }, shadow]\nshadow: { share: 10% }',
+    /strategy\[1\]: shadow comes before the first weight or ramp/,
+  ],
+  ['strategy: [wait]', /expected weight, hold, analyse, smoke, shadow, gate or ramp/],
   ['strategy: [{ weight: 120% }]', /expected at most 100%/],
   ['strategy: [{ weight: 5 }]', /expected text/],
   ['strategy: [{ wieght: 5% }]', /did you mean "weight"/],
-  ['strategy: [{ weight: 5%, hold: 2m }]', /expected one of weight, hold, analyse, gate or ramp/],
+  [
+    'strategy: [{ weight: 5%, hold: 2m }]',
+    /expected one of weight, hold, analyse, shadow, gate or ramp/,
+  ],
   ['strategy: [{ ramp: 5% to 50% }]', /expected a ramp such as/],
   ['strategy: [{ gate: { webhook: ftp://x } }]', /expected a URL/],
   ['strategy: []', /at least one step/],

@@ -3,9 +3,10 @@ import type { AppState } from '../../core/model.ts';
 import { hasRoom } from '../../core/roll.ts';
 import { type CanaryStep, type Rolling, ramp, type Strategy } from '../../core/strategy.ts';
 import type { AppConfig } from '../../protocol/app-config.ts';
+import type { WrittenStep } from '../../protocol/canary-steps.ts';
 import { ZddError } from '../../protocol/errors.ts';
-import { boundsFor, rollingProblem, rollingRefusal } from '../../protocol/rolling.ts';
-import type { WrittenStep, WrittenStrategy } from '../../protocol/strategy.ts';
+import { boundsFor, rollingProblem } from '../../protocol/rolling.ts';
+import { strategyRefusal, type WrittenStrategy } from '../../protocol/strategy.ts';
 import { readStrategy } from '../../protocol/strategy-flag.ts';
 import type { Host } from '../host.ts';
 import { trafficSlots } from '../traffic.ts';
@@ -23,9 +24,13 @@ export interface Rolled {
  */
 export function writtenStrategy(config: AppConfig, given: string | undefined): WrittenStrategy {
   const written = given === undefined ? config.strategy : readStrategy(given);
-  const why = written.type === 'rolling' ? rollingRefusal(written, config) : null;
-  if (why !== null) throw impossible(why);
-  return written;
+  const why = strategyRefusal(written, config);
+  if (why === null) return written;
+  if (written.type === 'rolling') throw impossible(why);
+  throw new ZddError('ZDD_CONFIG_INVALID', why, {
+    traffic: 'untouched: nothing has changed',
+    tries: ['zdd-agent push --strategy blue-green'],
+  });
 }
 
 /**
@@ -35,7 +40,7 @@ export function writtenStrategy(config: AppConfig, given: string | undefined): W
 export function strategyOf({ config, written }: Rolled): Strategy {
   return written.type !== 'canary' || config.processes['web'] === undefined
     ? { kind: 'blue-green' }
-    : { kind: 'canary', steps: written.steps.flatMap(stepsOf) };
+    : { kind: 'canary', steps: written.steps.flatMap((step) => stepsOf(step, config)) };
 }
 
 /**
@@ -77,7 +82,7 @@ function impossible(why: string): ZddError {
   });
 }
 
-function stepsOf(step: WrittenStep): CanaryStep[] {
+function stepsOf(step: WrittenStep, { shadow }: AppConfig): CanaryStep[] {
   switch (step.do) {
     case 'weight':
       return [{ do: 'weight', percent: step.percent }];
@@ -85,6 +90,11 @@ function stepsOf(step: WrittenStep): CanaryStep[] {
       return [{ do: 'hold', ms: step.ms }];
     case 'analyse':
       return [{ do: 'analyse', withinMs: step.within }];
+    case 'shadow': {
+      // A step without it was refused.
+      if (shadow === undefined) return [];
+      return [{ do: 'shadow', share: step.share ?? shadow.share, ms: step.for ?? shadow.for }];
+    }
     case 'smoke':
     case 'approval':
       return [step];
