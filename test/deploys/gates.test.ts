@@ -2,7 +2,7 @@ import { mkdir, unlink, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
-import { PrivateHost, type PrivateHostOptions } from '../../demo/private-host.ts';
+import { PrivateHost } from '../../demo/private-host.ts';
 import type { ShopBehaviour } from '../../examples/build-release.ts';
 import { type Load, startLoad } from '../../load/load.ts';
 import { push, shop } from './shop.ts';
@@ -17,10 +17,10 @@ afterEach(async () => {
 });
 
 /** A host with v1 live and users on it. */
-async function live(options: PrivateHostOptions = {}, url?: string): Promise<void> {
-  host = await PrivateHost.start(options);
+async function live(rate = 800): Promise<void> {
+  host = await PrivateHost.start();
   expect((await push(host, { behaviour: { version: 'v1' } })).code).toBe(0);
-  load = startLoad({ url: url ?? host.url, rate: 800, deadlineMs: 60_000 });
+  load = startLoad({ url: host.url, rate, deadlineMs: 60_000 });
   await load.ready(20_000);
 }
 
@@ -37,7 +37,8 @@ async function candidate(behaviour: ShopBehaviour, bake: string, gates: Gates = 
 
 test('a good release: each gate says what it saw, in the receipt and in why', async () => {
   await live();
-  const { receipt, verdict, deployment } = await candidate({ version: 'v2' }, '6s');
+  // On a busy machine one may be slow; what is counted here is failures.
+  const { receipt, verdict, deployment } = await candidate({ version: 'v2' }, '6s', { p99: '30s' });
   expect(receipt.outcome).toBe('succeeded');
   expect(verdict('sequential')).toMatchObject({
     outcome: 'pass',
@@ -116,12 +117,13 @@ test('one whose errors are of HAProxy, which cannot connect to it, is taken back
 });
 
 test('one that is too slow is taken back', async () => {
-  await live();
-  const { receipt, verdict } = await candidate({ version: 'v2', delayMs: 300 }, '60s', {
-    p99: '250ms',
+  await live(200);
+  // A busy machine makes stable slow too, and then it is not the release: far from both.
+  const { receipt, verdict } = await candidate({ version: 'v2', delayMs: 2_500 }, '60s', {
+    p99: '1500ms',
   });
   expect(receipt.outcome).toBe('rolled_back');
-  expect(verdict('sequential')?.because).toMatch(/ [1-9]\d* slower than 250 ms/);
+  expect(verdict('sequential')?.because).toMatch(/ [1-9]\d* slower than 1500 ms/);
 });
 
 test('without the access log it is judged by the counters, and that is said', async () => {
