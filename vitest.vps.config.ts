@@ -30,8 +30,8 @@ export default defineConfig({
   test: {
     include: ['test/vps/**/*.vps.ts'],
     globalSetup: ['test/vps/lab/installed.ts'],
-    testTimeout: 120_000,
-    hookTimeout: 120_000,
+    testTimeout: 300_000,
+    hookTimeout: 300_000,
     pool: 'forks',
     maxWorkers: 4,
     sequence: { sequencer: LongestFirst },

@@ -15,6 +15,8 @@ export const LAB = process.env['ZDD_LAB'] ?? '/var/tmp/zdd-lab';
 const SCRIPT = join(import.meta.dirname, 'lab.sh');
 const DIST = join(import.meta.dirname, '..', '..', '..', 'dist');
 const COMMAND_MS = 120_000;
+/** A deadline is there to end what hangs: a machine with other work takes that much longer. */
+const PATIENCE = 3;
 const POLL_MS = 50;
 
 /** How a command ended. */
@@ -155,12 +157,14 @@ export class VpsHost implements AsyncDisposable {
 
   /** Asks until it is so. @throws Error naming what was waited for, with the last thing seen */
   async until(what: string, withinMs: number, isSo: () => Promise<boolean>): Promise<void> {
-    const deadline = performance.now() + withinMs;
+    const deadline = performance.now() + PATIENCE * withinMs;
     for (;;) {
       const found = await isSo().catch((error: unknown) => error);
       if (found === true) return;
       if (performance.now() > deadline) {
-        throw new Error(`${this.name}: waited ${withinMs} ms for ${what}`, { cause: found });
+        throw new Error(`${this.name}: waited ${PATIENCE * withinMs} ms for ${what}`, {
+          cause: found,
+        });
       }
       await sleep(POLL_MS);
     }
