@@ -324,6 +324,16 @@ test('each step of a canary goes on where the last one was: none is long enough 
   expect(receipt.verdicts?.find(({ gate }) => gate === 'metric')).toMatchObject({ value: 50 });
 });
 
+test('a command that takes longer than a step, or than the bake, is waited for', async () => {
+  const metrics = [{ name: 'slow', max: 10, looks: 1, every: '1s', run: 'sleep 2; echo 50' }];
+  const strategy = [{ weight: '10%' }, { hold: '500ms' }];
+  const canary = await deploy({ triggers: { metrics }, strategy, bake: '300ms' });
+  expect(canary.outcome).toBe('rolled_back');
+  expect(canary.verdicts?.find(({ gate }) => gate === 'metric')).toMatchObject({ value: 50 });
+  const atOnce = await deploy({ triggers: { metrics }, bake: '300ms' });
+  expect(atOnce.outcome).toBe('rolled_back');
+});
+
 test('one that cannot be asked for is said, and decides nothing', async () => {
   const metrics = [
     { name: 'gone', max: 1, every: '500ms', json: 'http://127.0.0.1:1/x', path: 'n' },

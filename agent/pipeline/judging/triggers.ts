@@ -76,18 +76,19 @@ class Triggers {
     }
   }
 
+  /** A look that is under way when the watch ends is waited for: a step may be shorter than a question. */
   async metric(metric: Metric, memory: MetricMemory, ended: AbortSignal): Promise<void> {
     const stable = this.#stable(metric);
     for (;;) {
       await rest(memory.nextAt - this.#host.now(), ended);
       if (ended.aborted) return;
       const now = this.#host.now();
-      const seen = await this.#measure(metric, this.#candidate, now, ended);
+      const seen = await this.#measure(metric, this.#candidate, now);
       const compared =
         'value' in seen && stable !== null
-          ? await this.#compare(metric, seen.value, stable, memory.relative, now, ended)
+          ? await this.#compare(metric, seen.value, stable, memory.relative, now)
           : null;
-      if (ended.aborted) return;
+      if (this.#task.signal.aborted) return;
       memory.nextAt = now + metric.every;
       memory.values.push('value' in seen ? seen.value : null);
       const window = { from: this.#since, to: now };
@@ -98,7 +99,7 @@ class Triggers {
       }
       memory.complaint = error;
       if ('value' in seen && 'last_week' in metric && metric.last_week) {
-        const then = await this.#measure(metric, this.#candidate, now - WEEK_MS, ended);
+        const then = await this.#measure(metric, this.#candidate, now - WEEK_MS);
         const baseline = 'value' in then ? then.value : 0;
         const counts = { candidate: seen.value, baseline, exposure: 1 };
         const actions = { ...DEFAULT_ACTIONS, fail: this.#onFail };
@@ -133,17 +134,16 @@ class Triggers {
     stable: Generation,
     before: Looks,
     now: number,
-    ended: AbortSignal,
   ): Promise<Compared> {
     const phase = this.#host.journal.state(this.#task.app).deployment?.phase;
     const then = phase?.name === 'baking' ? Math.min(now, phase.switchedAt) : now;
     const total = totalOf(metric);
-    const same = await this.#measure(metric, stable, then, ended);
+    const same = await this.#measure(metric, stable, then);
     if ('error' in same) return { error: `of ${stable.release}: ${same.error}` };
     const totals = { candidate: null as number | null, stable: null as number | null };
     if (total !== null) {
-      const of = await this.#measure(total, this.#candidate, now, ended);
-      const sameOf = await this.#measure(total, stable, then, ended);
+      const of = await this.#measure(total, this.#candidate, now);
+      const sameOf = await this.#measure(total, stable, then);
       if ('error' in of) return { error: `of: ${of.error}` };
       if ('error' in sameOf) return { error: `of ${stable.release}: ${sameOf.error}` };
       totals.candidate = of.value;
@@ -162,17 +162,12 @@ class Triggers {
     return judged.verdict.outcome === 'error' ? { error: judged.verdict.because } : judged;
   }
 
-  async #measure(
-    metric: Metric,
-    about: Generation,
-    at: number,
-    ended: AbortSignal,
-  ): Promise<Measured> {
-    const task = { ...this.#task, signal: ended };
+  async #measure(metric: Metric, about: Generation, at: number): Promise<Measured> {
     try {
-      return await measure(this.#host, task, this.#candidate, metric, about, at);
+      return await measure(this.#host, this.#task, this.#candidate, metric, about, at);
     } catch (error) {
-      if (ended.aborted || error instanceof ZddError) return { error: 'it cannot be measured' };
+      if (this.#task.signal.aborted || error instanceof ZddError)
+        return { error: 'it cannot be measured' };
       throw error;
     }
   }
