@@ -33,11 +33,16 @@ interface Seen {
 }
 
 beforeEach(async () => {
-  host = await PrivateHost.start();
+  // Where HAProxy takes no commands nothing can be copied.
+  await start('auto');
+});
+
+async function start(switchBy: 'auto' | 'reload'): Promise<void> {
+  host = await PrivateHost.start({ haproxy: { switch: switchBy } });
   expect((await push(host, { behaviour: { version: 'v1' } })).code).toBe(0);
   load = startLoad({ url: host.url, rate: 300, deadlineMs: 60_000 });
   await load.ready(20_000);
-});
+}
 
 afterEach(async () => {
   await load.stop();
@@ -174,7 +179,7 @@ test('cookies and bodies are copied where zdd.yaml says so, and nowhere else', a
 test('one that fails copies is refused before a user has met it', async () => {
   const deployment = await begin(
     { version: 'v2', failAfterRequests: 20, share: 0.3 },
-    { share: '100%', for: '60s' },
+    { share: '100%', for: '5m' },
   );
   const receipt = await host.receipt('shop', deployment);
   expect(receipt).toMatchObject({
@@ -184,7 +189,7 @@ test('one that fails copies is refused before a user has met it', async () => {
     verdicts: [{ gate: 'shadow', outcome: 'fail', action: 'rollback' }],
   });
   // Long before its time.
-  expect(receipt.totalMs).toBeLessThan(55_000);
+  expect(receipt.totalMs).toBeLessThan(240_000);
   expect(receipt.shadow?.failed).toBeGreaterThanOrEqual(3);
   expect(receipt.shadow?.candidate['5xx']).toBeGreaterThanOrEqual(3);
   expect(receipt.error?.traffic).toMatch(/^untouched: 100 % on r1-/);
@@ -299,4 +304,27 @@ test('SIGKILL in the middle: the next start shadows it anew', async () => {
   await settled(host);
   expect(await host.ask('show table zdd_shop_shadow')).not.toContain('gpc0');
   expect(load.snapshot()).toMatchObject({ lost: 0, appErrors: 0 });
+});
+
+test('by reload nothing can be copied: that is said, and gates.on.error decides', async () => {
+  await load.stop();
+  await host.remove();
+  await start('reload');
+  const goesOn = await begin({ version: 'v2' }, { share: '10%', for: '60s' });
+  const receipt = await host.receipt('shop', goesOn);
+  expect(receipt.outcome, JSON.stringify(receipt.error)).toBe('succeeded');
+  const judged = (await host.events()).find(
+    (told) => told.type === 'judged' && told.phase === 'shadowing',
+  );
+  expect(judged).toMatchObject({
+    verdicts: [{ outcome: 'error', because: expect.stringContaining('haproxy.switch: runtime') }],
+  });
+  const refused = await begin(
+    { version: 'v3' },
+    { share: '10%', for: '60s' },
+    { gates: { on: { error: 'rollback' } } },
+  );
+  const { outcome, error } = await host.receipt('shop', refused);
+  expect({ outcome, code: error?.code }).toEqual({ outcome: 'failed', code: 'ZDD_SHADOW_FAILED' });
+  expect(load.snapshot().lost).toBe(0);
 });
