@@ -145,7 +145,7 @@ test('a candidate that fails its probe in the second batch: the first one goes b
       ...INSTANCES,
       processes: {
         ...INSTANCES.processes,
-        web: { instances: 3, run: FIRST_ONLY, health: { path: '/healthz', within: '2s' } },
+        web: { instances: 3, run: FIRST_ONLY, health: { path: '/healthz', within: '30s' } },
       },
       strategy: { rolling: { hold: '300ms' } },
     },
