@@ -1,35 +1,10 @@
-import { z } from 'zod';
-import {
-  appStatus,
-  artifactReply,
-  type DeploymentReply,
-  deploymentDetail,
-  deploymentReply,
-  doctorReply,
-  type LogLine,
-  logLine,
-  releasesReply,
-  statusReply,
-} from '../../agent/protocol/api.ts';
-import { auditReply } from '../../agent/protocol/audit.ts';
-import {
-  certificateReply,
-  certificateRetryReply,
-  certificatesReply,
-} from '../../agent/protocol/certificates.ts';
-import { contractReply } from '../../agent/protocol/contract.ts';
-import { environmentChanged, environmentReply } from '../../agent/protocol/environment.ts';
-import { EXEC_PROTOCOL } from '../../agent/protocol/exec.ts';
-import { gateReply } from '../../agent/protocol/gate.ts';
-import { notifyReply } from '../../agent/protocol/notify.ts';
-import { previewReply } from '../../agent/protocol/preview.ts';
+import type { DeploymentReply, LogLine } from '../../agent/protocol/api.ts';
 import type { Agent, EventsQuery, LogsQuery, ReadEvent } from './agent.ts';
-import type { Connection, StreamOptions } from './connection.ts';
+import type { Connection, Reply, StreamOptions } from './connection.ts';
 import { followed } from './follow.ts';
 import { logPlace } from './log-place.ts';
 import { negotiate } from './negotiate.ts';
 import { persistently } from './persist.ts';
-import { readEvent, unreadable } from './read-event.ts';
 import { append, cancel, finish } from './uploads.ts';
 
 const FOLLOW = { query: { follow: true }, patient: true };
@@ -37,6 +12,12 @@ const FOLLOW = { query: { follow: true }, patient: true };
 const CHANGE_MS = 100_000;
 /** How many lines are asked for again after a drop, to find the place where it was. */
 const LOG_OVERLAP = 10_000;
+
+// What reads the answers is loaded with the question, and only what this one needs.
+const api = () => import('../../agent/protocol/api.ts');
+const statuses = () => import('../../agent/protocol/status.ts');
+const certificates = () => import('../../agent/protocol/certificates.ts');
+const environment = () => import('../../agent/protocol/environment.ts');
 
 /** @param connection opened lazily: the first request also checks that the versions fit. */
 export function agentOver(connection: Connection): Agent {
@@ -47,9 +28,25 @@ export function agentOver(connection: Connection): Agent {
   };
   const ping = async (signal: AbortSignal) => void (await negotiate(connection, signal));
 
-  async function get<T>(path: string, reply: z.ZodType<T>, signal: AbortSignal): Promise<T> {
-    await ready(signal);
-    return connection.request('GET', path, reply, { signal });
+  /**
+   * Asks without waiting for what comes of the first question of all, whether the two agree: what
+   * only looks may be asked of an agent of any version.
+   */
+  async function get<T>(path: string, reply: Reply<T>, signal: AbortSignal): Promise<T> {
+    const needless = new AbortController();
+    const agreed = ready(signal);
+    const asked = connection.request('GET', path, reply, {
+      signal: AbortSignal.any([signal, needless.signal]),
+    });
+    // An agent of another version may say anything to it.
+    asked.catch(() => {});
+    try {
+      await agreed;
+    } catch (cause) {
+      needless.abort(cause);
+      throw cause;
+    }
+    return await asked;
   }
   /** No signal: once asked, we want to know the answer, or nobody knows what was started. */
   async function begin(path: string, body: unknown): Promise<DeploymentReply> {
@@ -57,7 +54,10 @@ export function agentOver(connection: Connection): Agent {
     // By its number the agent knows it again when the way was cut before the answer.
     const headers = { 'x-zdd-request': crypto.randomUUID() };
     return persistently(connection, new AbortController().signal, () =>
-      connection.request('POST', path, deploymentReply, { body, headers }),
+      connection.request('POST', path, async () => (await api()).deploymentReply, {
+        body,
+        headers,
+      }),
     );
   }
   const appPath = (app: string) => `/v1/apps/${encodeURIComponent(app)}`;
@@ -74,6 +74,7 @@ export function agentOver(connection: Connection): Agent {
       ...options,
       query: { ...query, ...options.query },
     });
+    const { readEvent } = await import('./read-event.ts');
     for await (const raw of stream) {
       const read = readEvent(connection, raw);
       // A number that came already: the agent repeated it after a reconnect.
@@ -95,6 +96,7 @@ export function agentOver(connection: Connection): Agent {
       ...options,
       query: { ...query, ...options.query },
     });
+    const [{ logLine }, { unreadable }] = await Promise.all([api(), import('./read-event.ts')]);
     for await (const raw of stream) {
       const line = logLine.safeParse(raw);
       if (!line.success) throw unreadable(connection, 'a line of output', raw);
@@ -104,38 +106,67 @@ export function agentOver(connection: Connection): Agent {
 
   return {
     where: connection.where,
-    status: (signal) => get('/v1/status', statusReply, signal),
-    app: (app, signal) => get(appPath(app), appStatus, signal),
-    releases: (app, signal) => get(`${appPath(app)}/releases`, releasesReply, signal),
+    status: (signal) => get('/v1/status', async () => (await statuses()).statusReply, signal),
+    app: (app, signal) => get(appPath(app), async () => (await statuses()).appStatus, signal),
+    releases: (app, signal) =>
+      get(`${appPath(app)}/releases`, async () => (await api()).releasesReply, signal),
     deployment: (app, id, signal) =>
-      get(`${appPath(app)}/deployments/${id}`, deploymentDetail, signal),
-    doctor: (signal) => get('/v1/doctor', doctorReply, signal),
-    certificates: (signal) => get('/v1/certificates', certificatesReply, signal),
-    metrics: (signal) => get('/v1/metrics', z.string(), signal),
+      get(`${appPath(app)}/deployments/${id}`, async () => (await api()).deploymentDetail, signal),
+    doctor: (signal) => get('/v1/doctor', async () => (await api()).doctorReply, signal),
+    certificates: (signal) =>
+      get('/v1/certificates', async () => (await certificates()).certificatesReply, signal),
+    metrics: (signal) => get('/v1/metrics', async () => (await import('zod')).z.string(), signal),
     async addCertificate(body) {
       await ready();
       const options = { body, deadlineMs: CHANGE_MS };
-      return connection.request('POST', '/v1/cert-add', certificateReply, options);
+      return connection.request(
+        'POST',
+        '/v1/cert-add',
+        async () => (await certificates()).certificateReply,
+        options,
+      );
     },
     async removeCertificate(name, owner) {
       await ready();
       const options = { body: { name, owner }, deadlineMs: CHANGE_MS };
-      return connection.request('POST', '/v1/cert-rm', certificateReply, options);
+      return connection.request(
+        'POST',
+        '/v1/cert-rm',
+        async () => (await certificates()).certificateReply,
+        options,
+      );
     },
     async renewCertificate(name, owner) {
       await ready();
       const body = { name, owner };
-      return connection.request('POST', '/v1/cert-renew', certificateRetryReply, { body });
+      return connection.request(
+        'POST',
+        '/v1/cert-renew',
+        async () => (await certificates()).certificateRetryReply,
+        { body },
+      );
     },
     environment: (app, withValues, signal) =>
-      get(`${appPath(app)}/environment${withValues ? '?values=1' : ''}`, environmentReply, signal),
+      get(
+        `${appPath(app)}/environment${withValues ? '?values=1' : ''}`,
+        async () => (await environment()).environmentReply,
+        signal,
+      ),
     async changeEnvironment(app, body) {
       await ready();
       const path = `${appPath(app)}/environment`;
-      return connection.request('POST', path, environmentChanged, { body });
+      return connection.request(
+        'POST',
+        path,
+        async () => (await environment()).environmentChanged,
+        { body },
+      );
     },
     async exec(app, signal) {
-      await ready(signal);
+      const [{ EXEC_PROTOCOL }] = await Promise.all([
+        import('../../agent/protocol/exec.ts'),
+        ready(signal),
+      ]);
       return connection.upgrade(`${appPath(app)}/exec`, EXEC_PROTOCOL, signal);
     },
 
@@ -146,12 +177,17 @@ export function agentOver(connection: Connection): Agent {
     async preview(app, body, signal) {
       await ready(signal);
       const path = `${appPath(app)}/preview`;
-      return connection.request('POST', path, previewReply, { body, signal });
+      return connection.request(
+        'POST',
+        path,
+        async () => (await import('../../agent/protocol/preview.ts')).previewReply,
+        { body, signal },
+      );
     },
     async sendArtifact(upload, sha256, signal) {
       await ready(signal);
       return persistently(connection, signal, () =>
-        connection.request('POST', '/v1/artifacts', artifactReply, {
+        connection.request('POST', '/v1/artifacts', async () => (await api()).artifactReply, {
           upload,
           headers: { 'x-zdd-sha256': sha256 },
           signal,
@@ -162,19 +198,39 @@ export function agentOver(connection: Connection): Agent {
     steer: (app, verb, body) => begin(`${appPath(app)}/${verb}`, body),
     async gate(app, verb, body) {
       await ready();
-      return connection.request('POST', `${appPath(app)}/${verb}`, gateReply, { body });
+      return connection.request(
+        'POST',
+        `${appPath(app)}/${verb}`,
+        async () => (await import('../../agent/protocol/gate.ts')).gateReply,
+        { body },
+      );
     },
     async contract(app, body) {
       await ready();
-      return connection.request('POST', `${appPath(app)}/contract`, contractReply, { body });
+      return connection.request(
+        'POST',
+        `${appPath(app)}/contract`,
+        async () => (await import('../../agent/protocol/contract.ts')).contractReply,
+        { body },
+      );
     },
     async notify(app, body) {
       await ready();
-      return connection.request('POST', `${appPath(app)}/notify`, notifyReply, { body });
+      return connection.request(
+        'POST',
+        `${appPath(app)}/notify`,
+        async () => (await import('../../agent/protocol/notify.ts')).notifyReply,
+        { body },
+      );
     },
     async audit(query, signal) {
       await ready(signal);
-      return connection.request('GET', '/v1/audit', auditReply, { query, signal });
+      return connection.request(
+        'GET',
+        '/v1/audit',
+        async () => (await import('../../agent/protocol/audit.ts')).auditReply,
+        { query, signal },
+      );
     },
 
     events: (query, signal) => events(query, { signal }),

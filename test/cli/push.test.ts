@@ -3,7 +3,8 @@ import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { ErrorBody } from '../../agent/protocol/errors.ts';
-import type { PhaseName, Receipt } from '../../agent/protocol/events.ts';
+import type { Receipt } from '../../agent/protocol/events.ts';
+import type { PhaseName } from '../../agent/protocol/phase.ts';
 import { openProject, type Project } from './project.ts';
 import { cli, startCli, tooWide } from './run-cli.ts';
 import {

@@ -1,5 +1,6 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import { API_VERSION, errorReply } from '../../agent/protocol/api.ts';
+import { errorReply } from '../../agent/protocol/api.ts';
+import { API_VERSION } from '../../agent/protocol/contact.ts';
 import type { ErrorBody } from '../../agent/protocol/errors.ts';
 import { event, type ZddEvent } from '../../agent/protocol/events.ts';
 

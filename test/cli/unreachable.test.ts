@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { z } from 'zod';
-import { DEFAULT_SOCKET } from '../../agent/protocol/api.ts';
+import { DEFAULT_SOCKET } from '../../agent/protocol/contact.ts';
 import { ZddError } from '../../agent/protocol/errors.ts';
 import { agentOver } from '../../cli/connect/agent-over.ts';
 import { localSocket } from '../../cli/connect/local-socket.ts';
@@ -97,7 +97,7 @@ test('an agent that takes the connection and says nothing is given up on', async
   const request = localSocket(join(folder.path, 'agent.sock')).request(
     'GET',
     '/v1/doctor',
-    z.any(),
+    () => z.any(),
     {
       deadlineMs: 100,
     },
@@ -113,7 +113,7 @@ test('an upload that stands still is given up on, one that moves is not', async 
   server.on('POST /v1/artifacts', () => {});
   const connection = localSocket(server.socket);
   const upload = (chunks: () => AsyncIterable<Buffer>, bytes: number) =>
-    connection.request('POST', '/v1/artifacts', z.any(), {
+    connection.request('POST', '/v1/artifacts', () => z.any(), {
       upload: { bytes, open: () => Readable.from(chunks()) },
       deadlineMs: 1_000,
     });
@@ -149,7 +149,7 @@ test('a refusal in the middle of an upload is heard every time, and its connecti
         : Readable.from([Buffer.alloc(bytes)]);
     const upload = { bytes, open };
     await localSocket(server.socket)
-      .request('POST', '/v1/artifacts', z.any(), { upload })
+      .request('POST', '/v1/artifacts', () => z.any(), { upload })
       .catch((cause: unknown) => codes.add(cause instanceof ZddError ? cause.code : cause));
   }
   expect([...codes]).toEqual(['ZDD_ARTIFACT_TOO_LARGE']);
