@@ -1,10 +1,13 @@
 import type { DeploymentReply, LogLine } from '../../agent/protocol/api.ts';
+import { API_VERSION } from '../../agent/protocol/contact.ts';
+import { ZddError } from '../../agent/protocol/errors.ts';
 import type { Agent, EventsQuery, LogsQuery, ReadEvent } from './agent.ts';
 import type { Connection, Reply, StreamOptions } from './connection.ts';
 import { followed } from './follow.ts';
 import { logPlace } from './log-place.ts';
 import { negotiate } from './negotiate.ts';
 import { persistently } from './persist.ts';
+import { RefusedByAgent } from './refused-by-agent.ts';
 import { append, cancel, finish } from './uploads.ts';
 
 const FOLLOW = { query: { follow: true }, patient: true };
@@ -19,7 +22,7 @@ const statuses = () => import('../../agent/protocol/status.ts');
 const certificates = () => import('../../agent/protocol/certificates.ts');
 const environment = () => import('../../agent/protocol/environment.ts');
 
-/** @param connection opened lazily: the first request also checks that the versions fit. */
+/** @param connection opened lazily: what it is asked first also shows whether the versions fit. */
 export function agentOver(connection: Connection): Agent {
   let negotiated: Promise<ReadonlySet<string>> | undefined;
   const ready = (signal?: AbortSignal): Promise<ReadonlySet<string>> => {
@@ -28,29 +31,26 @@ export function agentOver(connection: Connection): Agent {
   };
   const ping = async (signal: AbortSignal) => void (await negotiate(connection, signal));
 
-  /**
-   * Asks without waiting for what comes of the first question of all, whether the two agree: what
-   * only looks may be asked of an agent of any version.
-   */
+  /** Asks for the version, unless the last answer has said it. */
+  const agreed = async (signal?: AbortSignal) => {
+    if (connection.api() !== API_VERSION) await ready(signal);
+  };
+
+  /** What only looks is asked at once: if the two do not agree, that is found out by the answer. */
   async function get<T>(path: string, reply: Reply<T>, signal: AbortSignal): Promise<T> {
-    const needless = new AbortController();
-    const agreed = ready(signal);
-    const asked = connection.request('GET', path, reply, {
-      signal: AbortSignal.any([signal, needless.signal]),
-    });
-    // An agent of another version may say anything to it.
-    asked.catch(() => {});
     try {
-      await agreed;
+      const answer = await connection.request('GET', path, reply, { signal });
+      await agreed(signal);
+      return answer;
     } catch (cause) {
-      needless.abort(cause);
+      // An agent of another version may say anything. One that says nothing is not asked again.
+      if (isAnswer(cause)) await agreed(signal);
       throw cause;
     }
-    return await asked;
   }
   /** No signal: once asked, we want to know the answer, or nobody knows what was started. */
   async function begin(path: string, body: unknown): Promise<DeploymentReply> {
-    await ready();
+    await agreed();
     // By its number the agent knows it again when the way was cut before the answer.
     const headers = { 'x-zdd-request': crypto.randomUUID() };
     return persistently(connection, new AbortController().signal, () =>
@@ -67,7 +67,7 @@ export function agentOver(connection: Connection): Agent {
     options: StreamOptions,
     onThere?: () => void,
   ): AsyncGenerator<ReadEvent> {
-    await ready(options.signal);
+    await agreed(options.signal);
     onThere?.();
     let last = query.since ?? 0;
     const stream = connection.stream('/v1/events', {
@@ -90,7 +90,7 @@ export function agentOver(connection: Connection): Agent {
     options: StreamOptions,
     onThere?: () => void,
   ): AsyncGenerator<LogLine> {
-    await ready(options.signal);
+    await agreed(options.signal);
     onThere?.();
     const stream = connection.stream(`${appPath(app)}/logs`, {
       ...options,
@@ -117,7 +117,7 @@ export function agentOver(connection: Connection): Agent {
       get('/v1/certificates', async () => (await certificates()).certificatesReply, signal),
     metrics: (signal) => get('/v1/metrics', async () => (await import('zod')).z.string(), signal),
     async addCertificate(body) {
-      await ready();
+      await agreed();
       const options = { body, deadlineMs: CHANGE_MS };
       return connection.request(
         'POST',
@@ -127,7 +127,7 @@ export function agentOver(connection: Connection): Agent {
       );
     },
     async removeCertificate(name, owner) {
-      await ready();
+      await agreed();
       const options = { body: { name, owner }, deadlineMs: CHANGE_MS };
       return connection.request(
         'POST',
@@ -137,7 +137,7 @@ export function agentOver(connection: Connection): Agent {
       );
     },
     async renewCertificate(name, owner) {
-      await ready();
+      await agreed();
       const body = { name, owner };
       return connection.request(
         'POST',
@@ -153,7 +153,7 @@ export function agentOver(connection: Connection): Agent {
         signal,
       ),
     async changeEnvironment(app, body) {
-      await ready();
+      await agreed();
       const path = `${appPath(app)}/environment`;
       return connection.request(
         'POST',
@@ -165,7 +165,7 @@ export function agentOver(connection: Connection): Agent {
     async exec(app, signal) {
       const [{ EXEC_PROTOCOL }] = await Promise.all([
         import('../../agent/protocol/exec.ts'),
-        ready(signal),
+        agreed(signal),
       ]);
       return connection.upgrade(`${appPath(app)}/exec`, EXEC_PROTOCOL, signal);
     },
@@ -175,7 +175,7 @@ export function agentOver(connection: Connection): Agent {
     finishUpload: (id, body, signal) => finish(connection, id, body, signal),
     cancelUpload: (id) => cancel(connection, id),
     async preview(app, body, signal) {
-      await ready(signal);
+      await agreed(signal);
       const path = `${appPath(app)}/preview`;
       return connection.request(
         'POST',
@@ -185,7 +185,7 @@ export function agentOver(connection: Connection): Agent {
       );
     },
     async sendArtifact(upload, sha256, signal) {
-      await ready(signal);
+      await agreed(signal);
       return persistently(connection, signal, () =>
         connection.request('POST', '/v1/artifacts', async () => (await api()).artifactReply, {
           upload,
@@ -197,7 +197,7 @@ export function agentOver(connection: Connection): Agent {
     deploy: (body) => begin('/v1/deployments', body),
     steer: (app, verb, body) => begin(`${appPath(app)}/${verb}`, body),
     async gate(app, verb, body) {
-      await ready();
+      await agreed();
       return connection.request(
         'POST',
         `${appPath(app)}/${verb}`,
@@ -206,7 +206,7 @@ export function agentOver(connection: Connection): Agent {
       );
     },
     async contract(app, body) {
-      await ready();
+      await agreed();
       return connection.request(
         'POST',
         `${appPath(app)}/contract`,
@@ -215,7 +215,7 @@ export function agentOver(connection: Connection): Agent {
       );
     },
     async notify(app, body) {
-      await ready();
+      await agreed();
       return connection.request(
         'POST',
         `${appPath(app)}/notify`,
@@ -224,7 +224,7 @@ export function agentOver(connection: Connection): Agent {
       );
     },
     async audit(query, signal) {
-      await ready(signal);
+      await agreed(signal);
       return connection.request(
         'GET',
         '/v1/audit',
@@ -262,4 +262,11 @@ export function agentOver(connection: Connection): Agent {
     },
     close: () => connection.close(),
   };
+}
+
+function isAnswer(cause: unknown): boolean {
+  return (
+    cause instanceof RefusedByAgent ||
+    (cause instanceof ZddError && cause.code === 'ZDD_PROTOCOL_MISMATCH')
+  );
 }

@@ -46,6 +46,8 @@ export interface StreamOptions {
 export interface Connection {
   /** For people: where the agent is. */
   readonly where: string;
+  /** What the last answer said of the API that is spoken; null when it said nothing, or there was none. */
+  api(): number | null;
   /** The way itself can be cut while the agent lives: what may be repeated is worth repeating. */
   readonly canBeCut: boolean;
   /**

@@ -1,6 +1,7 @@
 import type { ClientRequest, RequestOptions as HttpOptions, IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { API_HEADER } from '../../agent/protocol/contact.ts';
 import { ZddError } from '../../agent/protocol/errors.ts';
 import { claims } from './claims.ts';
 import type { Connection, Query, Reply, RequestOptions } from './connection.ts';
@@ -37,6 +38,8 @@ export interface Way {
 
 /** HTTP over any way to an agent. */
 export function overHttp(way: Way): Connection {
+  let api: number | null = null;
+
   /** Sends one request and resolves with the head of the answer, whatever its status. */
   async function send(
     method: 'GET' | 'POST',
@@ -103,6 +106,7 @@ export function overHttp(way: Way): Connection {
       });
       request.on('response', (response) => {
         answered = true;
+        api = numberOf(response.headers[API_HEADER]);
         const close = () => {
           watch.stop();
           // The request and not the answer: an answer that is complete leaves its connection open,
@@ -165,6 +169,7 @@ export function overHttp(way: Way): Connection {
 
   return {
     where: way.where,
+    api: () => api,
     canBeCut: way.canBeCut,
 
     async request<T>(
@@ -333,6 +338,10 @@ function withQuery(target: string, query: Query = {}): string {
     if (value !== undefined) pairs.set(name, value === true ? '1' : String(value));
   }
   return pairs.size === 0 ? target : `${target}?${pairs}`;
+}
+
+function numberOf(header: string | string[] | undefined): number | null {
+  return typeof header === 'string' && /^\d{1,9}$/.test(header) ? Number(header) : null;
 }
 
 function parse(text: string, refuse: (why: string) => ZddError): unknown {
