@@ -112,13 +112,13 @@ async function approach(
 ): Promise<Approach> {
   // At the same time: SSH takes as long to load as sshd to greet.
   const [stream, known, session] = await Promise.all([
-    openStream(settings, through, signal),
+    // Until SSH listens to it, what ends it is looked for below.
+    openStream(settings, through, signal).then((stream) => stream.on('error', () => {})),
     lookUp(settings),
     nextTurn().then(() => import('./session.ts')),
   ]);
-  // Nobody has listened to it so far.
   if (stream.destroyed) {
-    throw handshakeFailed(settings, stream.errored ?? new Error('the host hung up'));
+    throw handshakeFailed(settings, new Error('the host hung up'));
   }
   return { stream, known, logIn: session.logIn };
 }
