@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { request } from 'node:http';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
@@ -47,8 +48,14 @@ test('both programs tell the version of package.json, where there is nothing but
 });
 
 test('the bundle of the CLI can speak SSH: all that ssh2 asks for at its start is inside', async () => {
-  const args = ['status', '--host', 'nobody@127.0.0.1:1'];
+  const host = createServer((socket) => socket.end('SSH-2.0-nobody\r\n')).listen(0, '127.0.0.1');
+  await once(host, 'listening');
+  const address = host.address();
+  const port = typeof address === 'object' ? address?.port : undefined;
+  const args = ['status', '--host', `nobody@127.0.0.1:${port}`];
   const { code, stderr } = await output(program('usr/bin/zdd-agent'), args, { cwd: empty });
+  host.close();
+  expect(stderr).toContain('failed before the login');
   expect(stderr).toContain('ZDD_AGENT_UNREACHABLE');
   expect(code).toBe(11);
 });
