@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { stopEmbedded } from '../../agent/haproxy/haproxy.ts';
+import { API_HEADER, API_VERSION } from '../../agent/protocol/contact.ts';
 import { listenToNotifications, type Notifications } from '../observe/notifications.ts';
 import { buildPackage, output, ROOT, type Unpacked, unpackTarball, VERSION } from './package.ts';
 
@@ -129,16 +130,19 @@ test('the daemon serves its API, and says READY through the addon, without syste
     cwd: empty,
   });
   expect(cli).toMatchObject({ code: 0, stderr: '' });
-  expect(JSON.parse(await get(socket, '/openapi.json'))).toMatchObject({
-    info: { version: VERSION },
-  });
+  const described = await get(socket, '/openapi.json');
+  expect(JSON.parse(described.body)).toMatchObject({ info: { version: VERSION } });
+  // Answers and refusals alike say which API they are of.
+  for (const path of ['/v1/status', '/v1/apps/nope', '/v9/nothing']) {
+    expect((await get(socket, path)).api, path).toBe(String(API_VERSION));
+  }
 }, 60_000);
 
-async function get(socketPath: string, path: string): Promise<string> {
+async function get(socketPath: string, path: string): Promise<{ body: string; api: unknown }> {
   const asked = request({ socketPath, path, agent: false });
   asked.end();
   const [answer] = await once(asked, 'response');
   let body = '';
   for await (const chunk of answer) body += String(chunk);
-  return body;
+  return { body, api: answer.headers[API_HEADER] };
 }
