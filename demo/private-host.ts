@@ -9,8 +9,9 @@ import { fileURLToPath } from 'node:url';
 import { stringify } from 'yaml';
 import { z } from 'zod';
 import { stopEmbedded } from '../agent/haproxy/haproxy.ts';
-import { type AppStatus, statusReply } from '../agent/protocol/api.ts';
+import type { AppStatus } from '../agent/protocol/api.ts';
 import { event, type Receipt, type ZddEvent } from '../agent/protocol/events.ts';
+import { statusReply } from '../agent/protocol/status.ts';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const START_MS = 20_000;

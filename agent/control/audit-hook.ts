@@ -1,7 +1,8 @@
 import type { Socket } from 'node:net';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { identify } from '../observe/ssh-logins.ts';
-import { CLI_HEADER, type Claimed, OWNER_HEADER, type Verified } from '../protocol/audit.ts';
+import type { Claimed, Verified } from '../protocol/audit.ts';
+import { CLI_HEADER, OWNER_HEADER } from '../protocol/contact.ts';
 import type { Daemon } from './daemon.ts';
 import { peerUid } from './peer.ts';
 

@@ -10,6 +10,7 @@ import {
   serializerCompiler,
   validatorCompiler,
 } from 'fastify-type-provider-zod';
+import { API_HEADER, API_VERSION } from '../protocol/contact.ts';
 import { type ErrorCode, toErrorBody, ZddError } from '../protocol/errors.ts';
 import { auditEveryChange } from './audit-hook.ts';
 import type { Daemon } from './daemon.ts';
@@ -32,6 +33,9 @@ export async function createServer(daemon: Daemon): Promise<FastifyInstance> {
   });
   // Archives are streamed to disk by their route, never collected in memory.
   server.addContentTypeParser('application/octet-stream', (_request, _payload, done) => done(null));
+  server.addHook('onRequest', async (_request, reply) => {
+    reply.header(API_HEADER, API_VERSION);
+  });
   server.setErrorHandler((error, request, reply) => {
     const body = toErrorBody(asZddError(error));
     if (body.code === 'ZDD_BUG') {

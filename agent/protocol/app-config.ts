@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { access, leadsTo, redirect } from './access.ts';
 import { contract } from './contract.ts';
 import { cron } from './cron.ts';
-import { duration } from './duration.ts';
+import { duration } from './duration-field.ts';
 import { gates } from './gates.ts';
 import { hold, holdOf } from './hold.ts';
 import { notify } from './notify.ts';

@@ -64,7 +64,3 @@ export const auditReply = z.object({
   entries: z.array(auditEntry),
 });
 export type AuditReply = z.infer<typeof auditReply>;
-
-/** Headers in which the CLI says who it is. */
-export const OWNER_HEADER = 'x-zdd-owner';
-export const CLI_HEADER = 'x-zdd-cli';

@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import { duration, formatDuration, parseDuration } from './duration.ts';
+import { formatDuration, parseDuration } from './duration.ts';
+import { duration } from './duration-field.ts';
 import { percentText, shadowShare, shadowTime } from './shadow.ts';
 
 /** The steps of a canary: `strategy` of a `zdd.yaml`, where it is a list. */

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { duration } from './duration.ts';
+import { duration } from './duration-field.ts';
 
 const command = z.union([z.string().min(1), z.array(z.string().min(1)).min(1)]);
 const when = z.enum(['command', 'after_warm']);

@@ -1,5 +1,3 @@
-import { z } from 'zod';
-
 const UNIT_MS: Record<string, number> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
 /**
@@ -25,12 +23,4 @@ export function formatDuration(ms: number): string {
 
 function pad(value: number): string {
   return String(value).padStart(2, '0');
-}
-
-/** A duration in configuration, read to milliseconds. */
-export function duration(): z.ZodType<number, string> {
-  return z
-    .string()
-    .regex(/^(\d+(\.\d+)?(ms|s|m|h|d))+$/, 'expected a duration such as "30s", "10m" or "1h30m"')
-    .transform((text) => parseDuration(text) ?? 0);
 }

@@ -1,5 +1,3 @@
-import { z } from 'zod';
-
 /** Exit codes of both programs. Scripts rely on them: they never change meaning. */
 export const EXIT = {
   ok: 0,
@@ -184,20 +182,17 @@ export const ERRORS = {
 /** One of the stable error codes. */
 export type ErrorCode = keyof typeof ERRORS;
 
-const errorCodes = Object.keys(ERRORS) as [ErrorCode, ...ErrorCode[]];
-
 /** An error as it travels and as it is stored: what failed, evidence, traffic, what to type. */
-export const errorBody = z.object({
-  code: z.enum(errorCodes),
-  message: z.string(),
+export interface ErrorBody {
+  code: ErrorCode;
+  message: string;
   /** Evidence, label to text, in the order to show it: `last answer`, `last output`, ... */
-  evidence: z.array(z.tuple([z.string(), z.string()])).default([]),
+  evidence: [string, string][];
   /** The state of traffic now, in words. */
-  traffic: z.string().optional(),
+  traffic?: string | undefined;
   /** Exact commands to try next. */
-  tries: z.array(z.string()).default([]),
-});
-export type ErrorBody = z.infer<typeof errorBody>;
+  tries: string[];
+}
 
 /** Everything that may be said beside code and message. */
 export interface ErrorContext {

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { errorBody } from './errors.ts';
+import { errorBody } from './error-body.ts';
 
 /**
  * A command in a release: `GET /v1/apps/:app/exec` with `Upgrade: zdd-exec`. After the 101 both sides

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { duration } from './duration.ts';
+import { duration } from './duration-field.ts';
 
 const action = z.enum(['proceed', 'pause', 'rollback']);
 

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { duration } from './duration.ts';
+import { duration } from './duration-field.ts';
 
 /** Longer than any client waits for an answer, ms. */
 const LONGEST_MS = 600_000;

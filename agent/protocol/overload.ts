@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { duration } from './duration.ts';
+import { duration } from './duration-field.ts';
 import { MAX_PAGE_BYTES } from './gate.ts';
 
 /** The key `overload` of `zdd.yaml`: what happens when an app has more to do than it can. */

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { duration } from './duration.ts';
+import { duration } from './duration-field.ts';
 import { MOST_INSTANCES } from './everyday.ts';
 import { size } from './size.ts';
 

@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import { duration, formatDuration } from './duration.ts';
+import { formatDuration } from './duration.ts';
+import { duration } from './duration-field.ts';
 import { type Hold, holdOf } from './hold.ts';
 
 /** How a release comes instance by instance: `rolling` of `strategy`. */

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { duration } from './duration.ts';
+import { duration } from './duration-field.ts';
 
 /** Headers that a copy has when the live request had them. None of them says who somebody is. */
 export const SHADOW_HEADERS = [

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { duration } from './duration.ts';
+import { duration } from './duration-field.ts';
 import { readJsonPath } from './json-path.ts';
 
 /** A saved value, `${token}`, or a variable of the app's environment, `${env.NAME}`. */

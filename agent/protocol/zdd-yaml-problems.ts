@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { appConfig } from './app-config.ts';
-import { duration } from './duration.ts';
+import { duration } from './duration-field.ts';
 import { appConfigJsonSchema, type JsonSchema, keysAt, schemasAt } from './json-schema.ts';
 import { nearest } from './spelling.ts';
 

@@ -1,5 +1,6 @@
 import type { DatabaseSync } from 'node:sqlite';
-import { type ErrorBody, errorBody } from '../protocol/errors.ts';
+import { errorBody } from '../protocol/error-body.ts';
+import type { ErrorBody } from '../protocol/errors.ts';
 
 /** Who the host is to an ACME server. */
 export interface AcmeAccount {

@@ -1,7 +1,9 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { DEFAULT_SOCKET, releasesReply, statusReply } from '../../agent/protocol/api.ts';
+import { releasesReply } from '../../agent/protocol/api.ts';
+import { DEFAULT_SOCKET } from '../../agent/protocol/contact.ts';
+import { statusReply } from '../../agent/protocol/status.ts';
 import { localSocket } from '../connect/local-socket.ts';
 import type { Context } from '../context.ts';
 import { CONFIG_FILE, nearestConfigFolder } from '../push/config.ts';
@@ -48,7 +50,7 @@ async function valuesOf(
 async function releases(context: Context, signal: AbortSignal): Promise<string[]> {
   const app = (await nearestConfig(context)).app ?? (await onlyApp(context, signal));
   const path = `/v1/apps/${encodeURIComponent(app)}/releases`;
-  const reply = await agent(context).request('GET', path, releasesReply, { signal });
+  const reply = await agent(context).request('GET', path, () => releasesReply, { signal });
   return reply.releases.map(({ release }) => release);
 }
 
@@ -60,7 +62,7 @@ async function onlyApp(context: Context, signal: AbortSignal): Promise<string> {
 }
 
 function status(context: Context, signal: AbortSignal) {
-  return agent(context).request('GET', '/v1/status', statusReply, { signal });
+  return agent(context).request('GET', '/v1/status', () => statusReply, { signal });
 }
 
 function agent({ globals }: Context) {

@@ -1,4 +1,4 @@
-import { CLI_HEADER, OWNER_HEADER } from '../../agent/protocol/audit.ts';
+import { CLI_HEADER, OWNER_HEADER } from '../../agent/protocol/contact.ts';
 import manifest from '../../package.json' with { type: 'json' };
 import { ownerOf } from '../owner.ts';
 

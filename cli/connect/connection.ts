@@ -12,6 +12,12 @@ export interface Upload {
   onSent?(bytes: number): void;
 }
 
+/**
+ * Brings what reads an answer. It is asked for when there is nothing to do but wait: to build a large
+ * schema takes as long as the login to a host.
+ */
+export type Reply<T> = () => z.ZodType<T> | Promise<z.ZodType<T>>;
+
 export interface RequestOptions {
   readonly query?: Query;
   readonly headers?: Readonly<Record<string, string>>;
@@ -40,6 +46,8 @@ export interface StreamOptions {
 export interface Connection {
   /** For people: where the agent is. */
   readonly where: string;
+  /** What the last answer said of the API that is spoken; null when it said nothing, or there was none. */
+  api(): number | null;
   /** The way itself can be cut while the agent lives: what may be repeated is worth repeating. */
   readonly canBeCut: boolean;
   /**
@@ -49,7 +57,7 @@ export interface Connection {
   request<T>(
     method: 'GET' | 'POST',
     path: string,
-    reply: z.ZodType<T>,
+    reply: Reply<T>,
     options?: RequestOptions,
   ): Promise<T>;
   /**

@@ -1,5 +1,4 @@
-import { z } from 'zod';
-import { API_VERSION } from '../../agent/protocol/api.ts';
+import { API_VERSION } from '../../agent/protocol/contact.ts';
 import { ZddError } from '../../agent/protocol/errors.ts';
 import type { Connection } from './connection.ts';
 
@@ -14,12 +13,15 @@ export async function negotiate(
   const reply = await connection.request(
     'GET',
     '/v1/version',
-    // Loose: of an agent with another API nothing but these two is certain.
-    z.looseObject({
-      api: z.int(),
-      agent: z.string(),
-      features: z.array(z.string()).catch([]),
-    }),
+    async () => {
+      const { z } = await import('zod');
+      // Loose: of an agent with another API nothing but these two is certain.
+      return z.looseObject({
+        api: z.int(),
+        agent: z.string(),
+        features: z.array(z.string()).catch([]),
+      });
+    },
     signal ? { signal } : {},
   );
   if (reply.api === API_VERSION) return new Set(reply.features);

@@ -1,11 +1,10 @@
 import type { ClientRequest, RequestOptions as HttpOptions, IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import type { z } from 'zod';
-import { errorReply } from '../../agent/protocol/api.ts';
+import { API_HEADER } from '../../agent/protocol/contact.ts';
 import { ZddError } from '../../agent/protocol/errors.ts';
 import { claims } from './claims.ts';
-import type { Connection, Query, RequestOptions } from './connection.ts';
+import type { Connection, Query, Reply, RequestOptions } from './connection.ts';
 import { NotNdjson, parseNdjson } from './ndjson.ts';
 import { RefusedByAgent } from './refused-by-agent.ts';
 
@@ -21,8 +20,11 @@ const UPLOAD_STALL_MS = 60_000;
 export interface Way {
   readonly where: string;
   readonly canBeCut: boolean;
-  /** Connects, as far as that can be done beforehand: the deadlines of requests begin after it. */
-  ready(signal: AbortSignal | undefined): Promise<void>;
+  /**
+   * Connects, as far as that can be done beforehand: the deadlines of requests begin after it.
+   * @param idle called when it is the other side's turn and that will take it some time, if ever
+   */
+  ready(signal: AbortSignal | undefined, idle: () => void): Promise<void>;
   /** What node:http needs to find its connection. */
   dial(method: 'GET' | 'POST'): Pick<HttpOptions, 'socketPath' | 'agent' | 'createConnection'>;
   /** Whether a connection that was used before may have been closed under this request. */
@@ -36,25 +38,31 @@ export interface Way {
 
 /** HTTP over any way to an agent. */
 export function overHttp(way: Way): Connection {
+  let api: number | null = null;
+
   /** Sends one request and resolves with the head of the answer, whatever its status. */
   async function send(
     method: 'GET' | 'POST',
     target: string,
     options: RequestOptions,
+    idle: () => void = () => {},
   ): Promise<Exchange> {
-    await way.ready(options.signal);
+    await way.ready(options.signal, idle);
     try {
-      return await sendOnce(method, target, options);
+      return await sendOnce(way.dial(method), method, target, options, idle);
     } catch (cause) {
       if (!(cause instanceof Stale)) throw cause;
-      return await sendOnce(method, target, options);
+      // All that were kept may be as old as the one that failed: now one that nobody has used.
+      return await sendOnce(way.dial('POST'), method, target, options, idle);
     }
   }
 
   function sendOnce(
+    dialled: ReturnType<Way['dial']>,
     method: 'GET' | 'POST',
     target: string,
     options: RequestOptions,
+    idle: () => void,
   ): Promise<Exchange> {
     const watch = watchdog(
       options.deadlineMs ?? (options.upload ? UPLOAD_STALL_MS : ANSWER_MS),
@@ -63,7 +71,7 @@ export function overHttp(way: Way): Connection {
     return new Promise((resolve, reject) => {
       const json = options.body === undefined ? undefined : JSON.stringify(options.body);
       const request = httpRequest({
-        ...way.dial(method),
+        ...dialled,
         path: target,
         method,
         signal: watch.signal,
@@ -88,6 +96,7 @@ export function overHttp(way: Way): Connection {
           ...options.headers,
         },
       });
+      request.once('finish', idle);
       let answered = false;
       request.on('error', (cause) => {
         if (answered) return;
@@ -97,6 +106,7 @@ export function overHttp(way: Way): Connection {
       });
       request.on('response', (response) => {
         answered = true;
+        api = numberOf(response.headers[API_HEADER]);
         const close = () => {
           watch.stop();
           // The request and not the answer: an answer that is complete leaves its connection open,
@@ -136,7 +146,7 @@ export function overHttp(way: Way): Connection {
         ? text
         : parse(text, (why) => way.notUnderstood(what, `HTTP ${status}: ${why}`));
       if (status >= 200 && status < 300) return value;
-      throw refusal(value, status, what);
+      throw await refusal(value, status, what);
     } catch (cause) {
       throw failure(cause, watch);
     } finally {
@@ -144,7 +154,8 @@ export function overHttp(way: Way): Connection {
     }
   }
 
-  function refusal(value: unknown, status: number, what: string): ZddError {
+  async function refusal(value: unknown, status: number, what: string): Promise<ZddError> {
+    const { errorReply } = await import('../../agent/protocol/api.ts');
     const known = errorReply.safeParse(value);
     if (known.success) return new RefusedByAgent(known.data.error);
     // The agent's server turns away what comes while it closes, in words of its own.
@@ -158,17 +169,24 @@ export function overHttp(way: Way): Connection {
 
   return {
     where: way.where,
+    api: () => api,
     canBeCut: way.canBeCut,
 
     async request<T>(
       method: 'GET' | 'POST',
       target: string,
-      reply: z.ZodType<T>,
+      reply: Reply<T>,
       options: RequestOptions = {},
     ): Promise<T> {
       const what = `${method} ${target}`;
-      const exchange = await send(method, withQuery(target, options.query), options);
-      const checked = reply.safeParse(await readReply(what, exchange));
+      let brought: ReturnType<Reply<T>> | undefined;
+      const bring = () => {
+        brought ??= reply();
+        return brought;
+      };
+      const exchange = await send(method, withQuery(target, options.query), options, bring);
+      const value = await readReply(what, exchange);
+      const checked = (await bring()).safeParse(value);
       if (checked.success) return checked.data;
       const issue = checked.error.issues[0];
       throw way.notUnderstood(what, `${issue?.path.join('.')}: ${issue?.message}`);
@@ -201,7 +219,7 @@ export function overHttp(way: Way): Connection {
     },
 
     async upgrade(target, protocol, signal) {
-      await way.ready(signal);
+      await way.ready(signal, () => {});
       const watch = watchdog(ANSWER_MS, signal);
       const what = `GET ${target}`;
       const { promise, resolve, reject } = Promise.withResolvers<Duplex>();
@@ -320,6 +338,10 @@ function withQuery(target: string, query: Query = {}): string {
     if (value !== undefined) pairs.set(name, value === true ? '1' : String(value));
   }
   return pairs.size === 0 ? target : `${target}?${pairs}`;
+}
+
+function numberOf(header: string | string[] | undefined): number | null {
+  return typeof header === 'string' && /^\d{1,9}$/.test(header) ? Number(header) : null;
 }
 
 function parse(text: string, refuse: (why: string) => ZddError): unknown {

@@ -1,4 +1,4 @@
-import { DEFAULT_SOCKET } from '../../agent/protocol/api.ts';
+import { DEFAULT_SOCKET } from '../../agent/protocol/contact.ts';
 import { ZddError } from '../../agent/protocol/errors.ts';
 
 const START = ['sudo systemctl start zdd-agentd', 'journalctl -u zdd-agentd -n 50'];

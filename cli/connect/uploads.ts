@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream';
-import { type ArtifactReply, artifactReply } from '../../agent/protocol/api.ts';
-import { type FinishRequest, type UploadReply, uploadReply } from '../../agent/protocol/uploads.ts';
+import type { ArtifactReply } from '../../agent/protocol/api.ts';
+import type { FinishRequest, UploadReply } from '../../agent/protocol/uploads.ts';
 import type { Connection } from './connection.ts';
 import { persistently } from './persist.ts';
 
@@ -8,6 +8,9 @@ import { persistently } from './persist.ts';
 export interface Resendable {
   from(offset: number): Readable;
 }
+
+const uploadReply = async () => (await import('../../agent/protocol/uploads.ts')).uploadReply;
+const artifactReply = async () => (await import('../../agent/protocol/api.ts')).artifactReply;
 
 export interface AppendOptions {
   /** Where to begin unless the agent has to be asked. */

@@ -1,5 +1,6 @@
 import type { Duplex } from 'node:stream';
-import { errorBody, ZddError } from '../../agent/protocol/errors.ts';
+import { errorBody } from '../../agent/protocol/error-body.ts';
+import { ZddError } from '../../agent/protocol/errors.ts';
 import {
   EXEC_PING_MS,
   type ExecOpen,

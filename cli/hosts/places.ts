@@ -1,3 +1,4 @@
+import { DEFAULT_SOCKET } from '../../agent/protocol/contact.ts';
 import type { Globals } from '../context.ts';
 import { UsageError } from '../usage-error.ts';
 
@@ -27,10 +28,6 @@ export async function findPlaces(
   signal: AbortSignal,
 ): Promise<Places> {
   const { hosts, environment, socket } = globals;
-  const [{ DEFAULT_SOCKET }, { readEnvironment }] = await Promise.all([
-    import('../../agent/protocol/api.ts'),
-    import('./environment.ts'),
-  ]);
   const [firstHost] = hosts;
   if (firstHost !== undefined && environment !== undefined) {
     throw new UsageError('--host and --environment: only one of them can say where', [
@@ -42,6 +39,7 @@ export async function findPlaces(
   if (firstHost !== undefined) return overSsh(globals, hosts, far, null);
   const here = socket ?? (process.env['ZDD_SOCKET_PATH'] || undefined);
   if (environment === undefined && here !== undefined) return onThisMachine(globals, here);
+  const { readEnvironment } = await import('./environment.ts');
   const found = await readEnvironment(cwd, environment, signal);
   return found === null
     ? onThisMachine(globals, DEFAULT_SOCKET)

@@ -1,11 +1,5 @@
 import { z } from 'zod';
-import {
-  deploymentReply,
-  doctorReply,
-  logLine,
-  releasesReply,
-  statusReply,
-} from '../../agent/protocol/api.ts';
+import { deploymentReply, doctorReply, logLine, releasesReply } from '../../agent/protocol/api.ts';
 import { auditReply } from '../../agent/protocol/audit.ts';
 import {
   certificateReply,
@@ -14,11 +8,12 @@ import {
 } from '../../agent/protocol/certificates.ts';
 import { contractReply } from '../../agent/protocol/contract.ts';
 import { environmentChanged, environmentReply } from '../../agent/protocol/environment.ts';
-import { errorBody } from '../../agent/protocol/errors.ts';
+import { errorBody } from '../../agent/protocol/error-body.ts';
 import { event, receipt } from '../../agent/protocol/events.ts';
 import { gateReply } from '../../agent/protocol/gate.ts';
 import { notifyReply } from '../../agent/protocol/notify.ts';
 import { previewReply } from '../../agent/protocol/preview.ts';
+import { statusReply } from '../../agent/protocol/status.ts';
 
 /** The last line of stdout when a verb fails, unless a receipt stands there. */
 const failed = z.object({ host: z.string().optional(), error: errorBody });

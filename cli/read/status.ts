@@ -1,4 +1,4 @@
-import type { AppStatus, StatusReply } from '../../agent/protocol/api.ts';
+import type { StatusReply } from '../../agent/protocol/api.ts';
 import type { Agent } from '../connect/agent.ts';
 import type { Context } from '../context.ts';
 import { type Answered, askAll, exitOfAll } from '../hosts/ask-all.ts';
@@ -41,9 +41,10 @@ async function ask(
   named: string | undefined,
   signal: AbortSignal,
 ): Promise<StatusReply> {
-  if (named === undefined) return agent.status(signal);
-  const [reply, app] = await Promise.all([agent.status(signal), agent.app(named, signal)]);
-  return { ...reply, apps: [app] satisfies AppStatus[] };
+  const reply = await agent.status(signal);
+  if (named === undefined) return reply;
+  const app = reply.apps.find((each) => each.app === named) ?? (await agent.app(named, signal));
+  return { ...reply, apps: [app] };
 }
 
 /** An app need not be on every host; it is unknown when it is on none. */

@@ -1,4 +1,4 @@
-import type { PhaseName } from '../../agent/protocol/events.ts';
+import type { PhaseName } from '../../agent/protocol/phase.ts';
 
 /** Each phase as the verb that people read at the head of its line. */
 export const VERBS: Readonly<Record<PhaseName, string>> = {

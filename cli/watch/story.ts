@@ -1,4 +1,5 @@
-import type { PhaseName, Receipt, ZddEvent } from '../../agent/protocol/events.ts';
+import type { Receipt, ZddEvent } from '../../agent/protocol/events.ts';
+import type { PhaseName } from '../../agent/protocol/phase.ts';
 import { counted, shortRelease } from '../render/amounts.ts';
 import type { Progress } from '../render/progress.ts';
 import { VERBS } from '../render/verbs.ts';

@@ -1,6 +1,7 @@
 import type { DeploymentReply } from '../../agent/protocol/api.ts';
 import { toErrorBody, ZddError } from '../../agent/protocol/errors.ts';
-import type { PhaseName, Receipt } from '../../agent/protocol/events.ts';
+import type { Receipt } from '../../agent/protocol/events.ts';
+import type { PhaseName } from '../../agent/protocol/phase.ts';
 import type { Agent } from '../connect/agent.ts';
 import type { Context } from '../context.ts';
 import { Interrupted, type InterruptSignal } from '../interrupt.ts';

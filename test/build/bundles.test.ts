@@ -2,10 +2,12 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { request } from 'node:http';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { stopEmbedded } from '../../agent/haproxy/haproxy.ts';
+import { API_HEADER, API_VERSION } from '../../agent/protocol/contact.ts';
 import { listenToNotifications, type Notifications } from '../observe/notifications.ts';
 import { buildPackage, output, ROOT, type Unpacked, unpackTarball, VERSION } from './package.ts';
 
@@ -47,8 +49,14 @@ test('both programs tell the version of package.json, where there is nothing but
 });
 
 test('the bundle of the CLI can speak SSH: all that ssh2 asks for at its start is inside', async () => {
-  const args = ['status', '--host', 'nobody@127.0.0.1:1'];
+  const host = createServer((socket) => socket.end('SSH-2.0-nobody\r\n')).listen(0, '127.0.0.1');
+  await once(host, 'listening');
+  const address = host.address();
+  const port = typeof address === 'object' ? address?.port : undefined;
+  const args = ['status', '--host', `nobody@127.0.0.1:${port}`];
   const { code, stderr } = await output(program('usr/bin/zdd-agent'), args, { cwd: empty });
+  host.close();
+  expect(stderr).toContain('failed before the login');
   expect(stderr).toContain('ZDD_AGENT_UNREACHABLE');
   expect(code).toBe(11);
 });
@@ -122,16 +130,19 @@ test('the daemon serves its API, and says READY through the addon, without syste
     cwd: empty,
   });
   expect(cli).toMatchObject({ code: 0, stderr: '' });
-  expect(JSON.parse(await get(socket, '/openapi.json'))).toMatchObject({
-    info: { version: VERSION },
-  });
+  const described = await get(socket, '/openapi.json');
+  expect(JSON.parse(described.body)).toMatchObject({ info: { version: VERSION } });
+  // Answers and refusals alike say which API they are of.
+  for (const path of ['/v1/status', '/v1/apps/nope', '/v9/nothing']) {
+    expect((await get(socket, path)).api, path).toBe(String(API_VERSION));
+  }
 }, 60_000);
 
-async function get(socketPath: string, path: string): Promise<string> {
+async function get(socketPath: string, path: string): Promise<{ body: string; api: unknown }> {
   const asked = request({ socketPath, path, agent: false });
   asked.end();
   const [answer] = await once(asked, 'response');
   let body = '';
   for await (const chunk of answer) body += String(chunk);
-  return body;
+  return { body, api: answer.headers[API_HEADER] };
 }

@@ -3,7 +3,8 @@ import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { ErrorBody } from '../../agent/protocol/errors.ts';
-import type { PhaseName, Receipt } from '../../agent/protocol/events.ts';
+import type { Receipt } from '../../agent/protocol/events.ts';
+import type { PhaseName } from '../../agent/protocol/phase.ts';
 import { openProject, type Project } from './project.ts';
 import { cli, startCli, tooWide } from './run-cli.ts';
 import {
@@ -94,8 +95,8 @@ test('a push prints a line for each phase and then what is live and the way back
   expect(code).toBe(0);
   expect(tooWide(stdout + stderr)).toEqual([]);
   expect(agent.requests).toEqual([
-    'GET /v1/version',
     'GET /v1/apps/shop',
+    'GET /v1/version',
     'POST /v1/artifacts',
     'POST /v1/deployments',
     'GET /v1/events?app=shop&deployment=57&since=100&follow=1',
@@ -321,7 +322,7 @@ test('a push while another one runs is refused before anything is packed or sent
          zdd-agent push --wait
     "
   `);
-  expect(agent.requests).toEqual(['GET /v1/version', 'GET /v1/apps/shop']);
+  expect(agent.requests).toEqual(['GET /v1/apps/shop']);
 });
 
 test('--wait queues until the other deployment has ended, also when somebody else is faster', async () => {
@@ -437,7 +438,7 @@ test('a ready tarball is sent as it is, its app told by the agent', async () => 
   const { code, stderr } = await run('../shop.tar.gz');
   expect(code).toBe(0);
   expect(stderr).toContain('../shop.tar.gz → ../agent.sock');
-  expect(agent.requests[1]).toBe('GET /v1/status');
+  expect(agent.requests[0]).toBe('GET /v1/status');
   const sent = agent.bodies.get('/v1/artifacts');
   expect(sent?.equals(await readFile(tarball))).toBe(true);
 });

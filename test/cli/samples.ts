@@ -1,6 +1,7 @@
 import type { AppStatus } from '../../agent/protocol/api.ts';
 import type { ErrorBody } from '../../agent/protocol/errors.ts';
-import type { NewEvent, PhaseName, Receipt, ZddEvent } from '../../agent/protocol/events.ts';
+import type { NewEvent, Receipt, ZddEvent } from '../../agent/protocol/events.ts';
+import type { PhaseName } from '../../agent/protocol/phase.ts';
 
 /** 2026-11-23 18:29:58 UTC */
 export const AT = Date.UTC(2026, 10, 23, 18, 29, 58);

@@ -1,5 +1,6 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import { API_VERSION, errorReply } from '../../agent/protocol/api.ts';
+import { errorReply } from '../../agent/protocol/api.ts';
+import { API_HEADER, API_VERSION } from '../../agent/protocol/contact.ts';
 import type { ErrorBody } from '../../agent/protocol/errors.ts';
 import { event, type ZddEvent } from '../../agent/protocol/events.ts';
 
@@ -21,6 +22,8 @@ export interface StandIn {
   /** Bodies of POST requests, by path, as they came. */
   readonly bodies: Map<string, Buffer>;
   readonly headers: Map<string, IncomingMessage['headers']>;
+  /** What each answer says of the API; null: an agent of before 0.2, which does not say. */
+  api: number | null;
   on(route: string, answer: Answer): void;
   /** Connections that are open now. */
   connections(): Promise<number>;
@@ -36,6 +39,7 @@ export async function standIn(socket: string): Promise<StandIn> {
     const url = new URL(request.url ?? '/', 'http://agent');
     requests.push(`${request.method} ${url.pathname}${url.search}`);
     headers.set(url.pathname, request.headers);
+    if (self.api !== null) response.setHeader(API_HEADER, self.api);
     const answer = routes.get(`${request.method} ${url.pathname}`);
     if (!answer) return json(response, 404, refusal('ZDD_BUG', `no route ${url.pathname}`));
     Promise.resolve(answer(request, response, url)).catch((cause: unknown) => {
@@ -49,6 +53,7 @@ export async function standIn(socket: string): Promise<StandIn> {
     requests,
     bodies,
     headers,
+    api: API_VERSION,
     on: (route, answer) => void routes.set(route, answer),
     connections: () =>
       new Promise((resolve, reject) => {

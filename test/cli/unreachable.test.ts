@@ -5,12 +5,13 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { z } from 'zod';
-import { DEFAULT_SOCKET } from '../../agent/protocol/api.ts';
+import { DEFAULT_SOCKET } from '../../agent/protocol/contact.ts';
 import { ZddError } from '../../agent/protocol/errors.ts';
 import { agentOver } from '../../cli/connect/agent-over.ts';
 import { localSocket } from '../../cli/connect/local-socket.ts';
 import { unreachable } from '../../cli/connect/unreachable.ts';
 import { cli, temporaryFolder, tooWide, until } from './run-cli.ts';
+import { statusReplyOf } from './samples.ts';
 import { json, refuses, replies, type StandIn, standIn, VERSION } from './stand-in.ts';
 
 let folder: Awaited<ReturnType<typeof temporaryFolder>>;
@@ -97,7 +98,7 @@ test('an agent that takes the connection and says nothing is given up on', async
   const request = localSocket(join(folder.path, 'agent.sock')).request(
     'GET',
     '/v1/doctor',
-    z.any(),
+    () => z.any(),
     {
       deadlineMs: 100,
     },
@@ -113,7 +114,7 @@ test('an upload that stands still is given up on, one that moves is not', async 
   server.on('POST /v1/artifacts', () => {});
   const connection = localSocket(server.socket);
   const upload = (chunks: () => AsyncIterable<Buffer>, bytes: number) =>
-    connection.request('POST', '/v1/artifacts', z.any(), {
+    connection.request('POST', '/v1/artifacts', () => z.any(), {
       upload: { bytes, open: () => Readable.from(chunks()) },
       deadlineMs: 1_000,
     });
@@ -149,7 +150,7 @@ test('a refusal in the middle of an upload is heard every time, and its connecti
         : Readable.from([Buffer.alloc(bytes)]);
     const upload = { bytes, open };
     await localSocket(server.socket)
-      .request('POST', '/v1/artifacts', z.any(), { upload })
+      .request('POST', '/v1/artifacts', () => z.any(), { upload })
       .catch((cause: unknown) => codes.add(cause instanceof ZddError ? cause.code : cause));
   }
   expect([...codes]).toEqual(['ZDD_ARTIFACT_TOO_LARGE']);
@@ -160,7 +161,7 @@ test('a refusal in the middle of an upload is heard every time, and its connecti
 });
 
 test('an agent that is starting or stopping is busy', async () => {
-  (await start()).on('GET /v1/version', refuses(503, 'ZDD_AGENT_BUSY', 'the agent is stopping'));
+  (await start()).on('GET /v1/status', refuses(503, 'ZDD_AGENT_BUSY', 'the agent is stopping'));
   expect(await run('status')).toMatchObject({
     code: 11,
     stderr: expect.stringContaining('ZDD_AGENT_BUSY'),
@@ -168,17 +169,25 @@ test('an agent that is starting or stopping is busy', async () => {
 });
 
 test.each([
-  [2, 'the agent is too new for this CLI', 'update this CLI'],
-  [0, 'the agent is too old for this CLI', 'update the agent'],
-])('an agent with API %i is refused with what to update', async (api, message, mend) => {
-  // Of another API nothing else is certain: the rest of its reply may look different.
-  (await start()).on('GET /v1/version', replies({ agent: '9.9.9', api, pid: 'four' }));
-  const { code, stderr } = await run('status');
-  expect(code).toBe(11);
-  expect(stderr).toContain('ZDD_PROTOCOL_MISMATCH');
-  expect(stderr).toContain(message);
-  expect(stderr).toContain(mend);
-});
+  [2, 2, 'the agent is too new for this CLI', 'update this CLI'],
+  [2, null, 'the agent is too new for this CLI', 'update this CLI'],
+  [0, null, 'the agent is too old for this CLI', 'update the agent'],
+])(
+  'an agent with API %i, header %s, is refused with what to update',
+  async (api, header, message, mend) => {
+    const server = await start();
+    server.api = header;
+    // Of another API nothing else is certain: the rest of its reply may look different.
+    server.on('GET /v1/version', replies({ agent: '9.9.9', api, pid: 'four' }));
+    // Even what looks like an answer to us is not shown.
+    if (header !== null) server.on('GET /v1/status', replies(statusReplyOf([])));
+    const { code, stderr } = await run('status');
+    expect(code).toBe(11);
+    expect(stderr).toContain('ZDD_PROTOCOL_MISMATCH');
+    expect(stderr).toContain(message);
+    expect(stderr).toContain(mend);
+  },
+);
 
 test.each<[string, (server: StandIn) => void]>([
   [
@@ -218,14 +227,17 @@ test('a socket path too long for a unix socket is a usage error', async () => {
   expect(stderr).toContain('at most 107 bytes');
 });
 
-test('versions are compared once, before the first request', async () => {
+test('an agent says with each answer what it speaks; one that does not is asked once', async () => {
   const server = await start();
   server.on('GET /v1/doctor', replies({ schemaVersion: 1, findings: [] }));
   const over = agentOver(localSocket(server.socket));
   const { signal } = new AbortController();
   await over.doctor(signal);
+  expect(server.requests).toEqual(['GET /v1/doctor']);
+  server.api = null;
   await over.doctor(signal);
-  expect(server.requests).toEqual(['GET /v1/version', 'GET /v1/doctor', 'GET /v1/doctor']);
+  await over.doctor(signal);
+  expect(server.requests.slice(1)).toEqual(['GET /v1/doctor', 'GET /v1/version', 'GET /v1/doctor']);
   expect(VERSION.api).toBe(1);
 });
 

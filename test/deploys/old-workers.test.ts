@@ -1,5 +1,5 @@
 import { afterEach, expect, test } from 'vitest';
-import { statusReply } from '../../agent/protocol/api.ts';
+import { statusReply } from '../../agent/protocol/status.ts';
 import { Crowd } from '../../bench/drain/crowd.ts';
 import { PrivateHost } from '../../demo/private-host.ts';
 import { startLoad } from '../../load/load.ts';

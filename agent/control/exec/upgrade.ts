@@ -1,6 +1,6 @@
 import { type IncomingMessage, type Server, STATUS_CODES } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { CLI_HEADER } from '../../protocol/audit.ts';
+import { CLI_HEADER } from '../../protocol/contact.ts';
 import { ZddError } from '../../protocol/errors.ts';
 import { EXEC_PROTOCOL } from '../../protocol/exec.ts';
 import { verifyPeer } from '../audit-hook.ts';

@@ -1,17 +1,16 @@
 import { z } from 'zod';
 import { releasesInUse } from '../../core/retention.ts';
 import {
-  API_VERSION,
-  appStatus as appStatusSchema,
   deploymentDetail,
   doctorReply,
   errorReply,
   releasesReply,
-  statusReply,
   versionReply,
 } from '../../protocol/api.ts';
+import { API_VERSION } from '../../protocol/contact.ts';
 import { ZddError } from '../../protocol/errors.ts';
 import { PREVIEW } from '../../protocol/preview.ts';
+import { appStatus as appStatusSchema, statusReply } from '../../protocol/status.ts';
 import { UPLOADS } from '../../protocol/uploads.ts';
 import type { Daemon } from '../daemon.ts';
 import { examine } from '../doctor/examine.ts';

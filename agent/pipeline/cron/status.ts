@@ -1,4 +1,5 @@
-import { type CronStatus, nextRun } from '../../protocol/cron.ts';
+import { nextRun } from '../../protocol/cron.ts';
+import type { CronStatus } from '../../protocol/cron-status.ts';
 import { configOf, type Host } from '../host.ts';
 
 /** The jobs of the release that serves, for `status`. */

@@ -1,4 +1,4 @@
-import type { DeploymentKind, PhaseName } from '../../protocol/events.ts';
+import type { DeploymentKind, PhaseName } from '../../protocol/phase.ts';
 import type { VerdictReport } from '../../protocol/verdict.ts';
 
 /** A deployment that waits for somebody, as it is told. It has no receipt yet. */

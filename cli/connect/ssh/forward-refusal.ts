@@ -1,4 +1,4 @@
-import { DEFAULT_SOCKET } from '../../../agent/protocol/api.ts';
+import { DEFAULT_SOCKET } from '../../../agent/protocol/contact.ts';
 import { ZddError } from '../../../agent/protocol/errors.ts';
 import { LastingError } from '../lasting.ts';
 import type { HostSettings } from './config/settings.ts';

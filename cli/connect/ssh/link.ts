@@ -10,8 +10,12 @@ const LOOK_MS = 5_000;
 
 /** One SSH connection for everything that is asked of one host; opened when it is first needed. */
 export interface Link {
-  /** Connects unless it stands already. @throws ZDD_AGENT_UNREACHABLE */
-  ready(signal: AbortSignal): Promise<void>;
+  /**
+   * Connects unless it stands already.
+   * @param idle called once our key is shown: the host then thinks for longer than at any other time
+   * @throws ZDD_AGENT_UNREACHABLE
+   */
+  ready(signal: AbortSignal, idle: () => void): Promise<void>;
   /** A new channel to the socket on the far side. @throws ZDD_AGENT_UNREACHABLE */
   channel(): Promise<ClientChannel>;
   /** Why the connection of a moment ago is gone; null while it stands. */
@@ -33,6 +37,7 @@ export function openLink(options: LinkOptions): Link {
   let route: Promise<Hop[]> | undefined;
   let session: Session | null = null;
   let dialling: Promise<Session> | null = null;
+  const waiting = new Set<() => void>();
 
   async function stand(signal: AbortSignal): Promise<Session> {
     if (session !== null && session.lost() === null) return session;
@@ -47,14 +52,20 @@ export function openLink(options: LinkOptions): Link {
     session = await dial(await route, {
       acceptNew: options.acceptNew,
       signal,
+      onIdle: () => waiting.forEach((idle) => void idle()),
       ...(options.onNewKey ? { onNewKey: options.onNewKey } : {}),
     });
     return session;
   }
 
   return {
-    async ready(signal) {
-      await stand(signal);
+    async ready(signal, idle) {
+      waiting.add(idle);
+      try {
+        await stand(signal);
+      } finally {
+        waiting.delete(idle);
+      }
     },
     async channel() {
       const present = await stand(AbortSignal.timeout(LOOK_MS * 12));

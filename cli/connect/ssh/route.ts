@@ -4,13 +4,12 @@ import { Duplex } from 'node:stream';
 import { LastingError } from '../lasting.ts';
 import { type HostSettings, readSettings } from './config/settings.ts';
 import { parseDestination } from './destination.ts';
-import { lookUp } from './host-keys/judge.ts';
-import { findIdentities } from './keys/identities.ts';
+import { type KnownHost, lookUp } from './host-keys/judge.ts';
 import type { Identities } from './keys/identity.ts';
 import { askOnTerminal } from './keys/passphrase.ts';
-import { notConnected, tooSlow } from './refusals.ts';
+import { handshakeFailed, notConnected, tooSlow } from './refusals.ts';
 import { quoted } from './same-command.ts';
-import { logIn, type Session } from './session.ts';
+import type { logIn, Session } from './session.ts';
 import { stage } from './stage.ts';
 
 /** A host on the way, the last of them the one that is meant. */
@@ -53,7 +52,9 @@ function hopOf(settings: HostSettings): Hop {
   return {
     settings,
     identities(signal) {
-      found ??= findIdentities(settings, askOnTerminal, signal);
+      found ??= import('./keys/identities.ts').then(({ findIdentities }) =>
+        findIdentities(settings, askOnTerminal, signal),
+      );
       // An interrupted search is not the answer to the next one.
       found.catch(() => {
         found = undefined;
@@ -66,6 +67,8 @@ function hopOf(settings: HostSettings): Hop {
 export interface DialOptions {
   readonly acceptNew: boolean;
   readonly signal: AbortSignal;
+  /** Told when the host of a hop looks at our key, which takes it a while. */
+  onIdle?(): void;
   onNewKey?(line: string): void;
 }
 
@@ -75,15 +78,14 @@ export async function dial(route: readonly Hop[], options: DialOptions): Promise
   for (const { settings, identities } of route) {
     const before: Session | null = through;
     try {
-      // Beforehand: from the first byte on, somebody has to listen to the stream.
-      const known = await lookUp(settings);
-      const stream = await openStream(settings, before, options.signal);
+      const { stream, known, logIn } = await approach(settings, before, options.signal);
       through = await logIn(stream, {
         settings,
         known,
         acceptNew: options.acceptNew,
         identities: () => identities(options.signal),
         signal: options.signal,
+        ...(options.onIdle ? { onIdle: options.onIdle } : {}),
         ...(options.onNewKey ? { onNewKey: options.onNewKey } : {}),
       });
     } catch (cause) {
@@ -94,6 +96,36 @@ export async function dial(route: readonly Hop[], options: DialOptions): Promise
   }
   if (through === null) throw new Error('a route has at least one hop');
   return through;
+}
+
+interface Approach {
+  readonly stream: Duplex;
+  readonly known: KnownHost;
+  readonly logIn: typeof logIn;
+}
+
+/** Everything that a login needs; nothing has been said yet. */
+async function approach(
+  settings: HostSettings,
+  through: Session | null,
+  signal: AbortSignal,
+): Promise<Approach> {
+  // At the same time: SSH takes as long to load as sshd to greet.
+  const [stream, known, session] = await Promise.all([
+    // Until SSH listens to it, what ends it is looked for below.
+    openStream(settings, through, signal).then((stream) => stream.on('error', () => {})),
+    lookUp(settings),
+    nextTurn().then(() => import('./session.ts')),
+  ]);
+  if (stream.destroyed) {
+    throw handshakeFailed(settings, new Error('the host hung up'));
+  }
+  return { stream, known, logIn: session.logIn };
+}
+
+/** Lets a connection begin that has been asked for. */
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
 }
 
 async function openStream(

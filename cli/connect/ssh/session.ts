@@ -46,6 +46,8 @@ export interface LoginOptions {
     readonly passedOver: readonly PassedOver[];
   }>;
   readonly signal: AbortSignal;
+  /** Told when the host begins to look at what our key has signed. */
+  onIdle?(): void;
   /** Told when a key that was not known is kept from now on. */
   onNewKey?(line: string): void;
 }
@@ -154,7 +156,7 @@ function checkHostKey({ settings, known, acceptNew, onNewKey }: LoginOptions) {
 }
 
 /** Offers one key after the other, and remembers for the error which. */
-function attemptLogin(client: Client, { settings, identities }: LoginOptions) {
+function attemptLogin(client: Client, { settings, identities, onIdle }: LoginOptions) {
   const tried: Identity[] = [];
   let passedOver: readonly PassedOver[] = [];
   let left: Identity[] | null = null;
@@ -191,7 +193,10 @@ function attemptLogin(client: Client, { settings, identities }: LoginOptions) {
   async function signing(sign: () => Promise<Buffer>, identity: Identity): Promise<Buffer> {
     clock(false);
     try {
-      return await sign();
+      const signature = await sign();
+      // By then it has been sent.
+      setImmediate(() => onIdle?.());
+      return signature;
     } catch (cause) {
       tried.splice(tried.indexOf(identity), 1);
       const why = cause instanceof Error ? cause.message : String(cause);

@@ -28,13 +28,13 @@ export function sshConnection(options: LinkOptions): Connection {
     where,
     canBeCut: true,
     reuses: true,
-    async ready(signal) {
+    async ready(signal, idle) {
       if (link === undefined) {
         // SSH takes longer to load than what is said before it is needed.
         const { openLink } = await import('./link.ts');
         link ??= openLink(options);
       }
-      await link.ready(signal ?? new AbortController().signal);
+      await link.ready(signal ?? new AbortController().signal, idle);
     },
     dial: (method) => ({ agent: method === 'GET' ? pool : fresh }),
     unreachable: (cause) =>

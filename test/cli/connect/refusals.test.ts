@@ -155,6 +155,7 @@ test.each([
   'an agent that speaks API %i is %s for this CLI, said over SSH as well',
   async (api, what, mend) => {
     const host = await lab.sshd();
+    lab.agent.api = api;
     lab.agent.on('GET /v1/version', replies({ ...VERSION, agent: '9.9.9', api }));
     const { code, stderr } = await statusOf(host.destination);
     expect(code).toBe(11);

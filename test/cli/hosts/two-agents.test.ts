@@ -4,7 +4,17 @@ import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { Receipt } from '../../../agent/protocol/events.ts';
 import { cli, startCli, temporaryFolder, tooWide } from '../run-cli.ts';
-import { AT, app, failedReceipt, R41, R42, receipt, storyOf, ZDD_YAML } from '../samples.ts';
+import {
+  AT,
+  app,
+  failedReceipt,
+  R41,
+  R42,
+  receipt,
+  statusReplyOf,
+  storyOf,
+  ZDD_YAML,
+} from '../samples.ts';
 import {
   json,
   refuses,
@@ -246,12 +256,15 @@ test('drain watches all hosts at once', async () => {
 });
 
 test('an app that only some hosts have is no error, one that none has is', async () => {
-  const unknown = refuses(404, 'ZDD_APP_UNKNOWN', 'no app shop');
-  web2.on('GET /v1/apps/shop', unknown);
+  const forget = (agent: StandIn) => {
+    agent.on('GET /v1/status', replies(statusReplyOf([])));
+    agent.on('GET /v1/apps/shop', refuses(404, 'ZDD_APP_UNKNOWN', 'no app shop'));
+  };
+  forget(web2);
   const some = await run('status', 'shop');
   expect(some.code).toBe(0);
   expect(some.stdout.match(/^shop /gm)).toHaveLength(1);
-  web1.on('GET /v1/apps/shop', unknown);
+  forget(web1);
   expect((await run('status', 'shop')).code).toBe(2);
 });
 

@@ -8,7 +8,17 @@ import { METRICS_TYPE } from '../../../agent/protocol/metrics.ts';
 import { outputSchema, outputSchemas, VERBS_WITH_OUTPUT } from '../../../cli/json/outputs.ts';
 import { COMMANDS } from '../../../cli/registry.ts';
 import { cli, type Ran, temporaryFolder } from '../run-cli.ts';
-import { AT, app, failedReceipt, R41, R42, receipt, storyOf, ZDD_YAML } from '../samples.ts';
+import {
+  AT,
+  app,
+  failedReceipt,
+  R41,
+  R42,
+  receipt,
+  statusReplyOf,
+  storyOf,
+  ZDD_YAML,
+} from '../samples.ts';
 import {
   json,
   refuses,
@@ -221,6 +231,7 @@ test('a failed deployment, an error and a verb that was left fit as well', async
   expect(failed.code).toBe(20);
   expectLines('push', failed);
   agent.on('GET /v1/apps/shop', refuses(404, 'ZDD_APP_UNKNOWN', 'no app shop'));
+  agent.on('GET /v1/status', replies(statusReplyOf([])));
   for (const verb of ['status', 'attach']) {
     const refused = await run(verb, ...(verb === 'status' ? ['shop'] : []));
     expect(refused.code).toBe(2);

@@ -1,8 +1,9 @@
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'vitest';
-import { type AppStatus, statusReply } from '../../../agent/protocol/api.ts';
+import type { AppStatus } from '../../../agent/protocol/api.ts';
 import { event, type ZddEvent } from '../../../agent/protocol/events.ts';
+import { statusReply } from '../../../agent/protocol/status.ts';
 import type { ConfigOverrides, ShopRelease } from '../../../examples/build-release.ts';
 import { type Load, type LoadOptions, startLoad } from '../../../load/load.ts';
 import type { WebSocketClose } from '../../../load/websocket.ts';
