@@ -5,6 +5,7 @@ import { promisify } from 'node:util';
 import { afterEach, expect, test } from 'vitest';
 import { PrivateHost } from '../../demo/private-host.ts';
 import { deploy, replace, toldIn } from './long-app.ts';
+import { BY_RELOAD } from './shop.ts';
 
 const opened: Socket[] = [];
 const hosts: PrivateHost[] = [];
@@ -94,12 +95,13 @@ test('what is short is never cut, and what outstays its deadline does not hold t
   expect(endedAt - endless.openedAt).toBeGreaterThanOrEqual(5_000);
   expect(endedAt).toBeLessThanOrEqual(stopped);
   // HAProxy 2.6 answers for an app that has not begun to, and sends what may be sent twice to the new
-  // release. 3.0 and 3.2 close the one as the other without a word.
+  // release, which a worker from before a reload does not know. 3.0 and 3.2 close the one as the other
+  // without a word.
   const { stdout } = await promisify(execFile)('haproxy', ['-v']);
   const answers = /version 2\.6\./.test(stdout);
   expect(endless.received.slice(0, 12)).toBe(answers ? 'HTTP/1.1 502' : '');
   const [live] = (await host.app('shop'))?.generations ?? [];
-  expect(live?.requests).toBe(answers ? 1 : 0);
+  expect(live?.requests).toBe(answers && !BY_RELOAD ? 1 : 0);
 });
 
 test('a notice by POST reaches each old instance with its deadlines, and nobody else can send it', async () => {
