@@ -60,7 +60,7 @@ export async function roundByReload(
   const reached = await load(context, wanted, move, progress, signal);
   // Those that came at weight 0: nothing has moved for them.
   if (staged === undefined) await confirmed(context, confirm, reached.running.pid, signal);
-  return await settled(context, wanted, reached, needsReload, signal);
+  return (await settled(context, wanted, reached, needsReload, signal)) !== undefined;
 }
 
 /** Makes the files say `wanted`, and reloads if the running worker says something else. */

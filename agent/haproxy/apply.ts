@@ -16,6 +16,7 @@ import {
 } from './converge.ts';
 import type { DesiredProxy } from './desired.ts';
 import { draftOf, writeText } from './drafting.ts';
+import { lookFor } from './look.ts';
 import { showProcesses } from './master.ts';
 import { type Running, serverOf } from './observe.ts';
 import type { Applied } from './proxy.ts';
@@ -47,16 +48,18 @@ interface Extra {
 /**
  * Makes file and running worker say `desired`; see `Haproxy.apply`. It looks, acts and looks again,
  * so an admin's reload in the middle, a crash or an earlier half-done apply all end the same way.
+ * @param app whose change it is: see `lookFor`
  */
 export async function applyDesired(
   context: Context,
   desired: DesiredProxy,
   signal: AbortSignal,
+  app?: string,
 ): Promise<Applied> {
   const progress: Progress = { changed: false, reloaded: false, switchMs: 0, moved: false };
   for (let round = 0; round < MAX_ROUNDS; round += 1) {
     try {
-      if (await oneRound(context, desired, progress, signal)) {
+      if (await oneRound(context, desired, app, progress, signal)) {
         const { changed, reloaded, switchMs } = progress;
         return { changed, reloaded, switchMs };
       }
@@ -80,6 +83,7 @@ export async function applyDesired(
 async function oneRound(
   context: Context,
   desired: DesiredProxy,
+  app: string | undefined,
   progress: Progress,
   signal: AbortSignal,
 ): Promise<boolean> {
@@ -87,7 +91,7 @@ async function oneRound(
   checkDesired(desired, file.chroot);
   const draft = draftOf(context, desired, file, signal);
   try {
-    return await roundFrom(context, desired, file, draft, progress, signal);
+    return await roundFrom(context, desired, app, file, draft, progress, signal);
   } finally {
     await draft?.discard();
   }
@@ -96,13 +100,20 @@ async function oneRound(
 async function roundFrom(
   context: Context,
   desired: DesiredProxy,
+  app: string | undefined,
   file: ConfigFile,
   draft: Draft | undefined,
   progress: Progress,
   signal: AbortSignal,
 ): Promise<boolean> {
-  const before = await observeCurrent(context, signal);
+  const { options, known } = context;
+  const { running: seen } = known;
+  // Nothing is known again until this has come to its end.
+  known.running = undefined;
+  const { shape } = renderWith(options, desired, file);
+  let before = await lookFor(context, app, desired, shape, seen, file.chroot, signal);
   if ((await switchesBy(context, before, signal)) === 'reload') {
+    before = await observeCurrent(context, signal);
     try {
       return await roundByReload(context, desired, before, file, draft, progress, signal);
     } catch (error) {
@@ -112,8 +123,6 @@ async function roundFrom(
       throw error;
     }
   }
-  const { options } = context;
-  const { shape } = renderWith(options, desired, file);
   if (shape !== before.shape) {
     requireRoom(await showProcesses(context.master, signal, options.reloadMs), options);
   }
@@ -141,7 +150,11 @@ async function roundFrom(
     const left = staged === undefined ? confirm : [];
     const last = { confirm: left, evict: [], routes: 'move', present, draft } as const;
     const reached = await reach(context, desired, last, progress, signal);
-    return await settled(context, desired, reached, acts, signal);
+    const settledOn = await settled(context, desired, reached, acts, signal);
+    if (settledOn === undefined) return false;
+    const { near: _, ...whole } = settledOn;
+    known.running = whole;
+    return true;
   } catch (error) {
     if (!progress.moved && !isInterference(error)) {
       await undo(context, file, before, 'runtime', error);

@@ -1,6 +1,7 @@
 import { type Rendered, renderRegion } from './config/render.ts';
 import type { ConfigFile } from './config-file.ts';
 import type { DesiredProxy } from './desired.ts';
+import type { Running } from './observe.ts';
 import type { ResolvedOptions } from './options.ts';
 import type { Endpoint } from './runtime.ts';
 import type { StreamsCache } from './streams-cache.ts';
@@ -14,6 +15,8 @@ export interface Context {
   readonly master: Endpoint;
   readonly streams: StreamsCache;
   readonly switching: Switching;
+  /** What the last `apply` left behind by commands; undefined: it did not come to its end. */
+  readonly known: { running: Running | undefined };
   /** HAProxy's last words, for an error about a start or a reload; `''` when they are not ours. */
   readonly lastWords: () => Promise<string>;
 }

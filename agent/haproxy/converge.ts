@@ -63,7 +63,7 @@ export function planServers(
     if (move.to > from) raise.push(move);
     else if (move.to < from) lower.push(move);
   }
-  for (const app of desired.apps) {
+  for (const app of nearBy(desired, running)) {
     const flags = [
       { ...maintenanceServer(app.app), to: Number(app.maintenance?.on ?? false) },
       // Up before the servers lose their weight, down after others have theirs.
@@ -77,7 +77,10 @@ export function planServers(
     }
   }
   const wanted = new Map(
-    desired.apps.map((app) => [backendOf(app.app), new Set(app.servers.map(({ name }) => name))]),
+    nearBy(desired, running).map((app) => [
+      backendOf(app.app),
+      new Set(app.servers.map(({ name }) => name)),
+    ]),
   );
   for (const [backend, servers] of running.backends) {
     const names = wanted.get(backend);
@@ -115,7 +118,9 @@ export function stage(
   const moves = pairs(desired, running).filter(
     ({ server, running: found }) => goalOf(server) !== effectiveWeight(found),
   );
-  const leaves = desired.apps.some((app) => serving(app, running, written, chroot).length > 0);
+  const leaves = nearBy(desired, running).some(
+    (app) => serving(app, running, written, chroot).length > 0,
+  );
   const unconfirmed = moves.some(
     ({ server, running: found }) =>
       goalOf(server) > 0 &&
@@ -125,11 +130,11 @@ export function stage(
   if (!unconfirmed && !(willReload && (moves.length > 0 || leaves))) return undefined;
   return {
     ...desired,
-    apps: desired.apps.map((app) => ({
+    apps: eachNear(desired, running, (app, servers) => ({
       ...app,
       ...(app.hold === undefined ? {} : { hold: { ...app.hold, on: isHeld(app, running) } }),
       servers: [
-        ...app.servers.map((server) => asItIs(server, serverFor(running, app, server.name))),
+        ...app.servers.map((server) => asItIs(server, servers?.get(server.name))),
         ...serving(app, running, written, chroot),
       ],
     })),
@@ -148,10 +153,10 @@ export function withoutMisplaced(
   chroot: string | undefined,
 ): DesiredProxy | undefined {
   let misplaced = 0;
-  const apps = desired.apps.map((app) => ({
+  const apps = eachNear(desired, running, (app, servers) => ({
     ...app,
     servers: app.servers.filter((server) => {
-      const found = serverFor(running, app, server.name);
+      const found = servers?.get(server.name);
       if (found === undefined) return true;
       const address = addressText(server.address, chroot);
       const known =
@@ -195,17 +200,28 @@ interface Pair {
 }
 
 function pairs(desired: DesiredProxy, running: Running): readonly Pair[] {
-  return desired.apps.flatMap((app) =>
-    app.servers.map((server) => ({
-      backend: backendOf(app.app),
-      server,
-      running: serverFor(running, app, server.name),
-    })),
-  );
+  return nearBy(desired, running).flatMap((app) => {
+    const backend = backendOf(app.app);
+    const servers = running.backends.get(backend);
+    return app.servers.map((server) => ({ backend, server, running: servers?.get(server.name) }));
+  });
 }
 
-function serverFor(running: Running, app: DesiredApp, name: string): RunningServer | undefined {
-  return serverOf(running, backendOf(app.app), name);
+/** The apps of which it is known what runs. */
+function nearBy({ apps }: DesiredProxy, { near }: Running): readonly DesiredApp[] {
+  return near === undefined ? apps : apps.filter(({ app }) => near.has(backendOf(app)));
+}
+
+/** All apps, those changed of which it is known what runs. */
+function eachNear(
+  { apps }: DesiredProxy,
+  { near, backends }: Running,
+  change: (app: DesiredApp, servers: ReadonlyMap<string, RunningServer> | undefined) => DesiredApp,
+): readonly DesiredApp[] {
+  return apps.map((app) => {
+    const backend = backendOf(app.app);
+    return near?.has(backend) === false ? app : change(app, backends.get(backend));
+  });
 }
 
 function goalOf(server: DesiredServer): number {

@@ -48,6 +48,7 @@ export function createProxy(given: ProxyOptions): Haproxy {
     master,
     streams: new StreamsCache(),
     switching: new Switching(options),
+    known: { running: undefined },
     lastWords: async () => (await embedded?.lastWords()) ?? '',
   };
   let last: Promise<unknown> = Promise.resolve();
@@ -97,13 +98,13 @@ export function createProxy(given: ProxyOptions): Haproxy {
         return found;
       }),
     info,
-    apply: (desired, signal) =>
+    apply: (desired, signal, app) =>
       patiently(signal, () =>
         oneAtATime(async () => {
           await claimHaproxy(options);
           await embedded?.ensure(signal);
           const now = typeof desired === 'function' ? desired() : desired;
-          return withGrace(signal, GRACE_MS, (late) => applyDesired(context, now, late));
+          return withGrace(signal, GRACE_MS, (late) => applyDesired(context, now, late, app));
         }),
       ),
     inspect: (desired, signal) => inspectProxy(context, desired, signal),

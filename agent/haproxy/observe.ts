@@ -30,6 +30,8 @@ export interface Running {
   readonly shape: string | undefined;
   /** Backend -> server name -> server. Ours and the admin's. */
   readonly backends: ReadonlyMap<string, ReadonlyMap<string, RunningServer>>;
+  /** The backends that were looked at; the others are what is wanted, as far as is known. Absent: all were. */
+  readonly near?: ReadonlySet<string>;
 }
 
 /**
@@ -37,17 +39,26 @@ export interface Running {
  * @throws ZDD_HAPROXY_DOWN, ZDD_HAPROXY_TIMEOUT
  */
 export async function observeOn({ ask }: Pick<Conversation, 'ask'>): Promise<Running> {
+  return { ...(await observeProcess({ ask })), backends: await backendsOf(ask, '-1') };
+}
+
+/**
+ * Which worker it is, and what it has loaded.
+ * @throws ZDD_HAPROXY_DOWN, ZDD_HAPROXY_TIMEOUT
+ */
+export async function observeProcess({
+  ask,
+}: Pick<Conversation, 'ask'>): Promise<Omit<Running, 'backends'>> {
   const { pid, version } = parseInfo(await ask('show info'));
   const look = `show env ${SHAPE_VARIABLE}`;
   const answer = await ask(look);
   // A socket of level `user` shows too little even to look.
   if (refusalOf(answer) === 'no_permission') throw commandError(look, answer);
-  const shape = parseEnv(SHAPE_VARIABLE, answer);
-  return { pid, version, shape, backends: await backendsOf(ask, '-1') };
+  return { pid, version, shape: parseEnv(SHAPE_VARIABLE, answer) };
 }
 
 /** Asking for more backends than this one by one is dearer than for all of them at once. */
-const FEW_BACKENDS = 10;
+export const FEW_BACKENDS = 10;
 
 /**
  * The servers of these backends only: on a host with hundreds of apps the table of all of them is the

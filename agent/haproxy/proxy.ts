@@ -112,8 +112,14 @@ export interface Haproxy {
    * ZDD_HAPROXY_SERVER_DOWN, ZDD_HAPROXY_DOWN, ZDD_HAPROXY_TIMEOUT, ZDD_HAPROXY_RELOAD_FAILED,
    * ZDD_HAPROXY_IN_USE, ZDD_HAPROXY_TOO_MANY_WORKERS (after a reload was waited with for a while).
    * @param desired as a function: asked when its turn has come, for while it waited others went first
+   * @param app whose change it is: only its servers are looked at anew, and those of other apps that are
+   *   wanted otherwise than the last `apply` left them. Without it, and in `inspect`, all are.
    */
-  apply(desired: DesiredProxy | (() => DesiredProxy), signal: AbortSignal): Promise<Applied>;
+  apply(
+    desired: DesiredProxy | (() => DesiredProxy),
+    signal: AbortSignal,
+    app?: string,
+  ): Promise<Applied>;
   /** What differs between `desired`, the file and the running process. Changes nothing. */
   inspect(desired: DesiredProxy, signal: AbortSignal): Promise<readonly Difference[]>;
   /** @throws ZDD_TLS_UNAVAILABLE where the agent's frontend cannot take TLS, and why */

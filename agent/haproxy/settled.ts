@@ -42,33 +42,36 @@ export function acts(plan: Plan, running: Running): boolean {
   );
 }
 
-/** Whether it is still so, on the worker that the master says is the current one. */
+/**
+ * Whether it is still so, on the worker that the master says is the current one.
+ * @returns what that worker has; undefined: it is not so any more
+ */
 export async function settled(
   context: Context,
   desired: DesiredProxy,
   { running: seen, touched, text, file, maps, tls }: Reached,
   differs: (plan: Plan, running: Running) => boolean,
   signal: AbortSignal,
-): Promise<boolean> {
+): Promise<Running | undefined> {
   // A reload that has begun shows here: the master does not answer until its new worker exists.
   const { current } = await showProcesses(context.master, signal, context.options.reloadMs);
-  if (current?.pid !== seen.pid) return false;
+  if (current?.pid !== seen.pid) return undefined;
   // Of the others nothing had to be changed when they were looked at, on this same worker.
   const running = await onWorker(context, seen.pid, signal, async (conversation) => {
     const { backends } = await observeBackends(conversation, touched);
     return { ...seen, backends: new Map([...seen.backends, ...backends]) };
   });
-  if ((await readConfig(context.options.configPath)) !== text) return false;
-  if (differs(planServers(desired, running, file.chroot), running)) return false;
+  if ((await readConfig(context.options.configPath)) !== text) return undefined;
+  if (differs(planServers(desired, running, file.chroot), running)) return undefined;
   if (tls !== undefined) {
     const left = await differingTls(context, tls, file.folder, seen.pid, signal);
-    if (left.length > 0) return false;
+    if (left.length > 0) return undefined;
   }
   await sweepTlsFiles(file.folder, tls);
-  if (maps === undefined) return true;
+  if (maps === undefined) return running;
   const routes = await runningRoutes(context, running, file.folder, signal);
-  if (routes === undefined || routeChanges(routes, maps).length > 0) return false;
-  return mapsSay(await readMaps(file.folder), maps);
+  if (routes === undefined || routeChanges(routes, maps).length > 0) return undefined;
+  return mapsSay(await readMaps(file.folder), maps) ? running : undefined;
 }
 
 /** What it routes; undefined when it has no maps of ours. @throws WorkerChanged */

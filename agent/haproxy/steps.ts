@@ -7,7 +7,7 @@ import { addressText, backendOf } from './config/names.ts';
 import type { Context } from './context.ts';
 import type { Move, Plan, Target } from './converge.ts';
 import type { DesiredProxy } from './desired.ts';
-import { effectiveWeight, observeBackends, observeOn, type Running, serverOf } from './observe.ts';
+import { effectiveWeight, observeBackends, type Running, serverOf } from './observe.ts';
 import { CommandRefused } from './refusal.ts';
 import { changeRoutes, observeRoutes } from './routes.ts';
 import type { Conversation } from './runtime.ts';
@@ -35,7 +35,7 @@ export async function admit(
   const { pid } = present;
   const places = placesOf(desired, chroot);
   const recheck = await onWorker(context, pid, signal, async (conversation) => {
-    const running = await observeOn(conversation);
+    const running = await observeBackends(conversation, backendsIn(confirm));
     for (const target of plan.add) await addServer(conversation, target, places);
     for (const target of plan.revive) {
       await conversation.order(`set server ${path(target)} weight 0`);
@@ -59,7 +59,9 @@ export async function admit(
       // It starts at 1 of 3 and one slow check would take it down; it has just passed one.
       await conversation.order(`set server ${path(target)} health up`);
     }
-    return observeOn(conversation);
+    const changed = backendsIn([...plan.add, ...plan.revive, ...confirm]);
+    const { backends } = await observeBackends(conversation, changed);
+    return { ...present, backends: new Map([...present.backends, ...backends]) };
   });
 }
 
@@ -222,7 +224,7 @@ export async function confirmed(
   signal: AbortSignal,
 ): Promise<void> {
   const until = performance.now() + context.options.confirmMs;
-  const backends = new Set(confirm.map(({ backend }) => backend));
+  const backends = backendsIn(confirm);
   for (;;) {
     const running = await onWorker(context, pid, signal, (conversation) =>
       observeBackends(conversation, backends),
@@ -285,7 +287,7 @@ function requireSuccessor(
 }
 
 /** From the file, at weight 0, in use for nobody, not looked at by HAProxy yet. */
-function unchecked(running: Running, target: Target): boolean {
+function unchecked(running: Pick<Running, 'backends'>, target: Target): boolean {
   const server = serverOf(running, target.backend, target.server);
   return server?.admin === 'ready' && server.weight === 0 && !server.checkedOk && !server.down;
 }
@@ -327,6 +329,10 @@ function placesOf(desired: DesiredProxy, chroot: string | undefined): ReadonlyMa
       ]),
     ),
   );
+}
+
+function backendsIn(targets: readonly Target[]): ReadonlySet<string> {
+  return new Set(targets.map(({ backend }) => backend));
 }
 
 function path({ backend, server }: Target): string {

@@ -20,7 +20,7 @@ import type { Layout } from '../store/layout.ts';
 import type { Locks } from '../store/locks.ts';
 import type { Maintenances } from '../store/maintenance.ts';
 import type { Outbox } from '../store/outbox.ts';
-import type { Releases } from '../store/releases.ts';
+import type { ReleaseRecord, Releases } from '../store/releases.ts';
 import type { SlotRecord, Slots } from '../store/slots.ts';
 import type { Pause } from './notifications/pause.ts';
 import type { Pace } from './pace.ts';
@@ -116,8 +116,15 @@ export function configOf(
       tries: [`zdd-agent releases ${app}`],
     });
   }
-  return checked(record.config);
+  const known = configsOfRecords.get(record);
+  if (known !== undefined) return known;
+  const config = checked(record.config);
+  configsOfRecords.set(record, config);
+  return config;
 }
+
+/** A look at the traffic of 200 apps asks thousands of times, of the same records as a rule. */
+const configsOfRecords = new WeakMap<ReleaseRecord, AppConfig>();
 
 /** More than the releases that run or are kept warm on a host of hundreds of apps. */
 const KEPT_CONFIGS = 2_000;

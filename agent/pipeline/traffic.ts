@@ -57,10 +57,14 @@ export class Traffic implements TrafficControl {
   async apply(host: Host, signal: AbortSignal, app?: string): Promise<Applied> {
     for (;;) {
       let wish = this.#wish(host);
-      const applied = await host.proxy.apply(() => {
-        wish = this.#wish(host);
-        return wish.desired;
-      }, signal);
+      const applied = await host.proxy.apply(
+        () => {
+          wish = this.#wish(host);
+          return wish.desired;
+        },
+        signal,
+        app,
+      );
       this.#loaded = wish.desired;
       if (applied.switchMs > 0 || applied.reloaded) this.#lastMove = applied;
       if (app === undefined || !wish.behind.has(app)) return applied;

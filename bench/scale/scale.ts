@@ -94,7 +94,7 @@ async function measure(apps: number, switches: number, { signal }: BenchSession)
     for (let n = 0; n < WARM_UP + switches; n += 1) {
       turn();
       const started = performance.now();
-      const { reloaded, switchMs } = await proxy.apply(desiredProxy(books), signal);
+      const { reloaded, switchMs } = await proxy.apply(desiredProxy(books), signal, appName(0));
       const whole = performance.now() - started;
       if (reloaded || switchMs === 0) throw new BenchError(`a switch of ${apps} apps went wrong`);
       if (n >= WARM_UP) times.push({ whole, commands: switchMs });

@@ -10,8 +10,8 @@ import { hstsRules } from './tls.ts';
 import { PLAIN, quote } from './words.ts';
 
 /**
- * What every server gets, in the file and at runtime alike, because `add server` ignores
- * `default-server`. Checks of a server that is up are 2 s apart and three must fail: tighter ones
+ * What every server gets, in the file and at runtime alike: there each by itself, because `add server`
+ * ignores `default-server`. Checks of a server that is up are 2 s apart and three must fail: tighter ones
  * took healthy, busy servers down. One that is down or not admitted yet is asked every 100 ms.
  * Requests that fail in a row take no server out, they only make HAProxy ask at once, and again after
  * 500 ms: it is always the check, which is the agent's own probe, that decides.
@@ -20,13 +20,17 @@ import { PLAIN, quote } from './words.ts';
 const SERVER_OPTIONS =
   'check inter 2s fastinter 500ms downinter 100ms fall 3 rise 1 observe layer7 error-limit 10 on-error fastinter pool-purge-delay 5s pool-max-conn -1';
 
-/** The options of a server but for its weight. */
-export function serverOptions({ maxconn, slowStartMs = 0 }: DesiredServer): string {
+/** All options of a server but for its weight, as `add server` wants them. */
+export function serverOptions(server: DesiredServer): string {
+  return [SERVER_OPTIONS, ...ownOptions(server)].join(' ');
+}
+
+/** Those that not every server of its backend has. */
+function ownOptions({ maxconn, slowStartMs = 0 }: DesiredServer): readonly string[] {
   return [
-    SERVER_OPTIONS,
     ...(maxconn === undefined ? [] : [`maxconn ${maxconn}`]),
     ...(slowStartMs === 0 ? [] : [`slowstart ${slowStartMs}`]),
-  ].join(' ');
+  ];
 }
 
 /**
@@ -62,6 +66,8 @@ export function backend(app: DesiredApp, mapFolder: string): string[] {
     ...splitChoice(app),
     ...stickyChoice(app),
     ...healthCheck(app),
+    // Once, and not with each server: of a host with many apps they were half of what HAProxy has to read.
+    `  default-server ${SERVER_OPTIONS}`,
   ];
 }
 
@@ -106,5 +112,6 @@ export function serverLine(server: DesiredServer, chroot: string | undefined): s
     place === null ? '' : ` # ${place[1]}, deployment ${place[2]}, ${place[3]} ${place[4]}`;
   const leaving = state === 'leaving';
   const weight = leaving ? 0 : server.weight;
-  return `  server ${name} ${addressText(address, chroot)} ${serverOptions(server)} weight ${weight}${leaving ? ' disabled' : ''}${comment}`;
+  const words = [name, addressText(address, chroot), ...ownOptions(server), `weight ${weight}`];
+  return `  server ${words.join(' ')}${leaving ? ' disabled' : ''}${comment}`;
 }

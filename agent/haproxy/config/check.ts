@@ -1,11 +1,8 @@
-import { execFile } from 'node:child_process';
 import { access, constants, rm, writeFile } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { ZddError } from '../../protocol/errors.ts';
+import { type Ended, runCheck } from './check-shell.ts';
 import { findRegion } from './region.ts';
-
-/** How long `haproxy -c` may take, ms. It resolves names, which can wait for a resolver. */
-const CHECK_MS = 30_000;
 
 /** A text that is to become a `haproxy.cfg`. */
 export interface Checked {
@@ -138,31 +135,17 @@ function invalid(
   );
 }
 
-function run(
-  binary: string,
-  path: string,
-  signal: AbortSignal,
-): Promise<{ code: number; output: string }> {
-  return new Promise((resolve, reject) => {
-    execFile(
-      binary,
-      ['-c', '-f', path],
-      // HAProxy complains about a working directory that its user may not enter.
-      { timeout: CHECK_MS, signal, maxBuffer: 8 << 20, cwd: '/' },
-      (error, stdout, stderr) => {
-        const output = `${stderr}${stdout}`;
-        if (error === null) resolve({ code: 0, output });
-        else if (typeof error.code === 'number') resolve({ code: error.code, output });
-        else reject(cannotRun(binary, error, signal));
-      },
-    );
-  });
+async function run(binary: string, path: string, signal: AbortSignal): Promise<Ended> {
+  try {
+    return await runCheck(binary, path, signal);
+  } catch (error) {
+    throw signal.aborted ? signal.reason : cannotRun(binary, error);
+  }
 }
 
-function cannotRun(binary: string, error: Error, signal: AbortSignal): unknown {
-  if (signal.aborted) return signal.reason;
+function cannotRun(binary: string, error: unknown): ZddError {
   return new ZddError('ZDD_HAPROXY_CONFIG_INVALID', `${binary} -c could not be run to its end.`, {
-    evidence: [['error', error.message]],
+    evidence: [['error', error instanceof Error ? error.message : String(error)]],
     traffic: 'unchanged',
     tries: [`${binary} -v`],
     cause: error,

@@ -51,14 +51,13 @@ export function renderRegion(desired: DesiredProxy, options: RenderOptions): Ren
   const apps = [...desired.apps].sort((a, b) => (a.app < b.app ? -1 : a.app > b.app ? 1 : 0));
   const { bind, bindTls = [] } = options;
   const tls = bind.length > 0 && bindTls.length > 0 ? desired.tls : undefined;
-  // Made once: of a host with many apps these are nearly all of it.
-  const settings = new Map(apps.map((app) => [app, backend(app, options.mapFolder)]));
-  const shapeText = render(settings, options, '', false, tls !== undefined);
+  const texts = apps.map((app) => textOf(app, options));
+  const shapeText = render(apps, texts, options, '', false, tls !== undefined);
   const shape = createHash('sha256').update(shapeText).digest('hex').slice(0, 16);
   const routes = bind.length > 0 && apps.length > 0;
   const splits = apps.some(({ split, sticky }) => split !== undefined || sticky !== undefined);
   return {
-    text: render(settings, options, shape, true, tls !== undefined),
+    text: render(apps, texts, options, shape, true, tls !== undefined),
     shape,
     maps: routes || splits ? routeMaps(desired, routes) : undefined,
     holds: holds(apps),
@@ -66,17 +65,17 @@ export function renderRegion(desired: DesiredProxy, options: RenderOptions): Ren
   };
 }
 
-/** @param settings each app, and its backend but for the servers */
+/** @param texts what is said of each of `apps` */
 function render(
-  settings: ReadonlyMap<DesiredApp, readonly string[]>,
+  apps: readonly DesiredApp[],
+  texts: readonly AppText[],
   options: RenderOptions,
   shape: string,
   withServers: boolean,
   takesTls: boolean,
 ): string {
-  const { bind, bindTls = [], http3 = false, chroot, mapFolder, accessLog } = options;
+  const { bind, bindTls = [], http3 = false, mapFolder, accessLog } = options;
   const tls = takesTls ? { bind: bindTls, folder: mapFolder, http3 } : undefined;
-  const apps = [...settings.keys()];
   const noApps = apps.length === 0;
   const sections = [
     [
@@ -93,14 +92,51 @@ function render(
       ? []
       : [frontend(bind, noApps ? undefined : mapFolder, accessLog, tls), nobody(noApps)]),
     ...apps.map(userlist).filter((lines) => lines.length > 0),
-    ...[...settings].flatMap(([app, lines]) => [
-      withServers ? [...lines, ...app.servers.map((server) => serverLine(server, chroot))] : lines,
-      maintenanceFlag(app, withServers),
-      ...[holdFlag(app, withServers)].filter((lines) => lines.length > 0),
-      ...[shadowFlag(app)].filter((lines) => lines.length > 0),
-    ]),
   ];
-  return sections.map((lines) => `${lines.join('\n')}\n`).join('\n');
+  return [
+    ...sections.map(sectionText),
+    ...texts.map(({ whole, shape: bare }) => (withServers ? whole : bare)),
+  ].join('\n');
+}
+
+function sectionText(lines: readonly string[]): string {
+  return `${lines.join('\n')}\n`;
+}
+
+/** What the region says of one app in the sections that are its own. */
+interface AppText {
+  readonly whole: string;
+  /** Without what changes at runtime. */
+  readonly shape: string;
+}
+
+/** More than the apps of a host. */
+const KEPT_TEXTS = 2_000;
+/** By app: what it was made of, and what was made of it. */
+const made = new Map<string, { readonly of: string; readonly text: AppText }>();
+
+/** Equal apps have equal texts, and of a host with many apps one changes at a time: so it is made once. */
+function textOf(app: DesiredApp, { chroot, mapFolder }: RenderOptions): AppText {
+  const of = JSON.stringify([app, chroot, mapFolder]);
+  const known = made.get(app.app);
+  if (known?.of === of) return known.text;
+  const settings = backend(app, mapFolder);
+  const text = {
+    whole: appText(
+      app,
+      [...settings, ...app.servers.map((each) => serverLine(each, chroot))],
+      true,
+    ),
+    shape: appText(app, settings, false),
+  };
+  if (made.size >= KEPT_TEXTS) made.clear();
+  made.set(app.app, { of, text });
+  return text;
+}
+
+function appText(app: DesiredApp, lines: readonly string[], withServers: boolean): string {
+  const flags = [maintenanceFlag(app, withServers), holdFlag(app, withServers), shadowFlag(app)];
+  return [lines, ...flags.filter((flag) => flag.length > 0)].map(sectionText).join('\n');
 }
 
 function holds(apps: readonly DesiredApp[]): boolean {
