@@ -37,7 +37,7 @@ import {
  *   > push with shadow                         a push whose zdd.yaml has `shadow`
  *   > push alone                               of what may not run beside the present release
  *   > push rolling                             three instances, one more than usual at a time
- *   > push a canary | pause | resume            5 %, hold, analyse, smoke, gate, 50 %
+ *   > push a canary | pause | resume            shadow, 5 %, hold, analyse, smoke, gate, 50 %
  *   > promote in full | retry | a gate pauses
  *   > restart | scale web=3 | stop | start     the everyday verbs
  *   > restart worker | restart web              of some process types
