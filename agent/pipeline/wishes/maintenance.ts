@@ -104,7 +104,9 @@ export async function endInTime(host: Host, signal: AbortSignal): Promise<void> 
     await pause(LOOK_EVERY_MS, signal);
     try {
       for (const app of host.maintenance.overdue()) {
-        await maintenanceOff(host, app, 'its own end (--for)', signal);
+        await isAnswering(host, app, signal);
+        // Meanwhile somebody may have prolonged it.
+        if (host.maintenance.overdue().includes(app)) await letIn(host, app, 'its own end (--for)');
       }
       told = '';
     } catch (error) {
