@@ -1,87 +1,94 @@
 import type { ReleaseFile } from '../../agent/protocol/manifest.ts';
+import { Blocks } from './blocks.ts';
+import { levelFor, zstdFrames } from './compress.ts';
 import { CONFIG_FILE } from './config.ts';
-import { zstd } from './pack.ts';
-import { Packer } from './packer.ts';
-import { Spool } from './spool.ts';
+import { packEntries } from './pack.ts';
+import { IN_MEMORY, Spool } from './spool.ts';
 import { tarWhole } from './tar.ts';
-
-/** Packing that is under way. */
-interface Under {
-  readonly spool: Spool;
-  readonly packer: Packer;
-  readonly filled: Promise<void>;
-}
+import type { Tree } from './tree.ts';
 
 /**
- * Packs the files of a folder while they are looked at, from the moment when it is known that all of
- * them will travel: so each is read once. What was looked at before that, and large files, are not
- * here: they are packed afterwards.
+ * Packs the files of a folder while they are looked at, so that each is read once. What is looked at
+ * before it is known whether all of them travel is kept in memory, as far as there is room: that is
+ * settled as soon as the agent has answered.
  */
 export class Ahead {
   readonly #signal: AbortSignal;
-  readonly #paths = new Set<string>();
-  #wanted = false;
-  /** `zdd.yaml` as it is packed: it comes before all others. */
-  #config: Buffer | null = null;
-  #under: Under | null = null;
+  readonly #packed = new Set<string>();
+  readonly #blocks = new Blocks();
+  #dropped = false;
+  /** `zdd.yaml` was packed: it comes before all others. */
+  #hasConfig = false;
+  #begun: Begun | null = null;
 
   constructor(signal: AbortSignal) {
     this.#signal = signal;
   }
 
-  /** From now on, what is taken is packed. */
-  want(): void {
-    this.#wanted = true;
+  /** Not all of it will travel, or nothing more: nothing is packed from now on. */
+  drop(): void {
+    this.#dropped = true;
+    this.#blocks.close();
+    this.#begun?.spool.end();
   }
 
-  /** What is packed, as one frame of zstd; null when nothing is. */
-  get spool(): Spool | null {
-    return this.#under?.spool ?? null;
-  }
-
-  has({ path }: ReleaseFile): boolean {
-    return this.#paths.has(path);
-  }
-
-  /** @throws ZDD_DISK_FULL (here), the reason of the signal */
-  async take(file: ReleaseFile, content: Buffer): Promise<void> {
-    if (file.path === CONFIG_FILE) this.#config = Buffer.concat(tarWhole(file, content));
-    if (!this.#wanted || this.#config === null) return;
-    const under = this.#under ?? (await this.#begin(this.#config));
-    if (file.path !== CONFIG_FILE) await this.#add(under, file.path, tarWhole(file, content));
-  }
-
-  /** Nothing more will be taken. @throws as `take` */
-  async end(): Promise<void> {
-    if (this.#under === null) return;
-    const { packer, filled } = this.#under;
-    // What went wrong with writing says more than that the coder was closed for it.
-    await Promise.all([filled, packer.end()]);
-  }
-
-  async remove(): Promise<void> {
-    await this.#under?.filled.catch(() => undefined);
-    await this.#under?.spool.remove();
-  }
-
-  async #begin(config: Buffer): Promise<Under> {
-    const spool = await Spool.open('release.tar.zst');
-    const coder = zstd();
-    const filled = spool.fill(coder, this.#signal);
+  /**
+   * All of it will travel. @returns where it is packed, to be read while it grows
+   * @throws ZDD_DISK_FULL (here)
+   */
+  async begin(): Promise<Spool> {
+    const spool = await Spool.open('release.tar.zst', { inMemory: IN_MEMORY });
+    const frames = zstdFrames(this.#blocks, () => levelFor(spool.unread));
+    const filled = spool.fill(frames, this.#signal);
+    // Who finishes it gets it, and who reads it.
     filled.catch(() => undefined);
-    const under = { spool, packer: new Packer(coder), filled };
-    this.#under = under;
-    await this.#add(under, CONFIG_FILE, [config]);
-    return under;
+    this.#begun = { spool, filled };
+    return spool;
   }
 
-  async #add({ packer, filled }: Under, path: string, pieces: readonly Buffer[]): Promise<void> {
-    try {
-      for (const piece of pieces) await packer.add(piece);
-    } catch (cause) {
-      await filled;
-      throw cause;
-    }
-    this.#paths.add(path);
+  /**
+   * Takes the content of a small file that has been looked at.
+   * @throws ZDD_DISK_FULL (here), the reason of the signal
+   */
+  async take(file: ReleaseFile, content: Buffer): Promise<void> {
+    if (this.#dropped) return;
+    if (file.path === CONFIG_FILE) this.#hasConfig = true;
+    const pieces = tarWhole(file, content);
+    if (!this.#hasConfig || (this.#begun === null && !this.#blocks.hasRoom(lengthOf(pieces))))
+      return;
+    this.#packed.add(file.path);
+    for (const piece of pieces) await this.#blocks.add(piece);
   }
+
+  /**
+   * All has been looked at: packs what is not packed yet, which are folders, links and large files.
+   * @throws ZDD_ARTIFACT_UNSAFE when one of them has changed, ZDD_DISK_FULL (here), the reason of the
+   * signal
+   */
+  async finish(tree: Tree): Promise<void> {
+    if (this.#begun === null) throw new Error('nobody has begun it');
+    const { spool, filled } = this.#begun;
+    this.#blocks.end();
+    await filled;
+    const rest = tree.entries.filter((entry) => !this.#packed.has(entry.path));
+    await spool.fill(packEntries(tree, rest), this.#signal);
+    spool.end();
+  }
+
+  /** May be repeated. */
+  async remove(): Promise<void> {
+    this.drop();
+    await this.#begun?.filled.catch(() => undefined);
+    await this.#begun?.spool.remove();
+  }
+}
+
+interface Begun {
+  readonly spool: Spool;
+  /** Settles when all that was packed while looking is in it. */
+  readonly filled: Promise<void>;
+}
+
+function lengthOf(pieces: readonly Buffer[]): number {
+  return pieces.reduce((sum, { length }) => sum + length, 0);
 }

@@ -7,12 +7,13 @@ import type { Progress } from '../render/progress.ts';
 import { commandFor } from '../target.ts';
 import { conclude } from '../watch/conclude.ts';
 import { type Watched, watchDeployment } from '../watch/watch.ts';
-import type { Look } from './load.ts';
+import type { Load, Look } from './load.ts';
 import { lookAtApp, refuseWhileLocked, startDeployment } from './lock.ts';
 import { hasLostItsBase, SENT_WHOLE } from './lost-base.ts';
 import { ownerOf } from './origin.ts';
 import type { Prepared, PushWish } from './prepare.ts';
-import { type Sent, send } from './send.ts';
+import { type SendOptions, type Sent, send } from './send.ts';
+import { sendWhileLookedAt } from './send-ahead.ts';
 
 /** Sends, starts, watches. @returns the exit code */
 export async function deliver(
@@ -32,14 +33,14 @@ export async function deliver(
   const status = app === null ? null : await lookAtApp(agent, app, signal);
   if (app === null) await agent.status(signal);
   if (wish.waitMs === undefined) refuseWhileLocked(status, prepared.command, Date.now());
-  // Where nothing of it is, nothing needs to be asked for.
-  if (app !== null && (status === null || wish.whole) && (await agent.has(UPLOADS, signal))) {
-    look.packAhead();
-  }
-  const load = await look.shown(progress);
+  const looking = look.shown(progress);
+  // Whoever needs it gets what goes wrong with it.
+  looking.catch(() => undefined);
+  const options = { app, whole: wish.whole, signal };
+  const known = status !== null;
+  const first = await sendFirst(agent, look, looking, progress, { ...options, known });
   const owner = ownerOf();
-  const begin = async (whole: boolean): Promise<Begun> => {
-    const sent = await send(agent, load, progress, { app, whole, signal });
+  const begin = async (sent: Sent): Promise<Begun> => {
     const start = { wish, prepared, owner, sent };
     const reply = await startArtifact(context, agent, progress, start);
     progress.clear();
@@ -47,16 +48,34 @@ export async function deliver(
       app === null ? commandFor(context, { app: reply.app, implied: false }) : prepared.command;
     return { agent, deployment: reply, owner, command, skip: new Set(['receiving']) };
   };
-  let watched = await begin(wish.whole);
+  let watched = await begin(first);
   if (wish.detach) return started(context, watched);
   let receipt = await watchDeployment(context, watched);
-  const counted = load.kind === 'tree' && status !== null && !wish.whole;
+  const load = await looking;
+  const counted = load.kind === 'tree' && known && !wish.whole;
   if (counted && hasLostItsBase(receipt)) {
     progress.line(SENT_WHOLE);
-    watched = await begin(true);
+    watched = await begin(await send(agent, load, progress, { ...options, whole: true }));
     receipt = await watchDeployment(context, watched);
   }
   return await conclude(context, watched, receipt, 'live');
+}
+
+/** @param known whether the agent knows the app: of one that it does not, all travels */
+async function sendFirst(
+  agent: Agent,
+  { ahead }: Look,
+  looking: Promise<Load>,
+  progress: Progress,
+  options: SendOptions & { readonly known: boolean },
+): Promise<Sent> {
+  const { app, whole, known, signal } = options;
+  const all = app !== null && (whole || !known) && (await agent.has(UPLOADS, signal));
+  if (all && ahead !== null) {
+    return await sendWhileLookedAt(agent, ahead, looking, progress, signal);
+  }
+  ahead?.drop();
+  return await send(agent, await looking, progress, options);
 }
 
 /** A deployment that was begun here, with all that the agent said of it. */

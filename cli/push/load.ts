@@ -19,16 +19,14 @@ export type Load =
       readonly kind: 'tree';
       readonly tree: Tree;
       readonly summary: string;
-      /** What of it is packed already. */
-      readonly ahead?: Ahead;
     };
 
 /** Looking that is under way: it may begin before anybody knows whether it will be wanted. */
 export interface Look {
   /** Shows it as the step `pack`, or `check` for an archive. @throws as `lookAt` */
   shown(progress: Progress): Promise<Load>;
-  /** All of it will travel: what of a folder has not been read yet is packed as it is read. */
-  packAhead(): void;
+  /** Packs a folder while it is looked at; null for what is no folder. */
+  readonly ahead: Ahead | null;
   /** Ends it, and lets go of what it needed. */
   close(): Promise<void>;
 }
@@ -43,7 +41,7 @@ export function lookAt(source: Source, commit: Commit | null, outer: AbortSignal
   const started = performance.now();
   let ms = 0;
   const signal = AbortSignal.any([outer, stop.signal]);
-  const ahead = new Ahead(signal);
+  const ahead = source.kind === 'folder' ? new Ahead(signal) : null;
   const looking = lookAtOne(source, commit, ahead, signal).finally(() => {
     ms = performance.now() - started;
   });
@@ -56,12 +54,12 @@ export function lookAt(source: Source, commit: Commit | null, outer: AbortSignal
       progress.done(verb, load.summary, ms);
       return load;
     },
-    packAhead: () => ahead.want(),
+    ahead,
     async close() {
       stop.abort();
       const load = await looking.catch(() => null);
       if (load?.kind === 'tree') await load.tree.close();
-      await ahead.remove();
+      await ahead?.remove();
     },
   };
 }
@@ -69,7 +67,7 @@ export function lookAt(source: Source, commit: Commit | null, outer: AbortSignal
 async function lookAtOne(
   source: Source,
   commit: Commit | null,
-  ahead: Ahead,
+  ahead: Ahead | null,
   signal: AbortSignal,
 ): Promise<Load> {
   switch (source.kind) {
@@ -81,10 +79,9 @@ async function lookAtOne(
     case 'folder': {
       const ignored = await readIgnored(source.path);
       const entries = await scanFolder(source.path, ignored, signal, (file, content) =>
-        ahead.take(file, content),
+        ahead?.take(file, content),
       );
-      await ahead.end();
-      return { ...treeLoad(folderTree(source.path, entries)), ahead };
+      return treeLoad(folderTree(source.path, entries));
     }
     case 'git':
       if (commit === null) throw new ZddError('ZDD_BUG', 'a commit was not looked up');

@@ -3,7 +3,7 @@ import { Readable } from 'node:stream';
 import type { Resendable } from '../connect/uploads.ts';
 import type { Spool } from './spool.ts';
 
-/** What travels of a release: its outline, then what is packed. Hashed on its way, each byte once. */
+/** What travels of a release: first its outline, if any, then what is packed. Each byte is hashed once. */
 export class Outgoing implements Resendable {
   readonly #outline: Buffer;
   readonly #packed: Spool;
@@ -25,6 +25,13 @@ export class Outgoing implements Resendable {
   /** Of what has been read, hex. */
   sha256(): string {
     return this.#hash.copy().digest('hex');
+  }
+
+  /** Whether there is something from `offset` on, or will be. @throws as `Spool.hasFrom` */
+  async hasFrom(offset: number): Promise<boolean> {
+    return (
+      offset < this.#outline.length || (await this.#packed.hasFrom(offset - this.#outline.length))
+    );
   }
 
   from(offset: number): Readable {

@@ -1,15 +1,9 @@
-import {
-  constants,
-  createGzip,
-  createZstdCompress,
-  type Gzip,
-  type ZstdCompress,
-  zstdCompressSync,
-} from 'node:zlib';
-import { MANIFEST_NAME, outlineOf, type ReleaseFile } from '../../agent/protocol/manifest.ts';
+import { constants, zstdCompressSync } from 'node:zlib';
+import { MANIFEST_NAME, outlineOf, type ReleaseEntry } from '../../agent/protocol/manifest.ts';
+import { Blocks } from './blocks.ts';
+import { gzipped, USUAL_LEVEL, zstdFrames } from './compress.ts';
 import { CONFIG_FILE } from './config.ts';
 import { readIgnored } from './ignored.ts';
-import { GATHERED, Packer } from './packer.ts';
 import { scanFolder } from './scan.ts';
 import { Spool } from './spool.ts';
 import { tarEnd, tarEntries, tarFile } from './tar.ts';
@@ -41,10 +35,10 @@ export async function packFolder(folder: string, signal: AbortSignal): Promise<P
  * @throws ZDD_ARTIFACT_UNSAFE when it changes meanwhile, ZDD_DISK_FULL (here), the reason of `signal`
  */
 export async function packTree(tree: Tree, signal: AbortSignal): Promise<Packed> {
-  const spool = await Spool.open('artifact.tar.gz');
+  const spool = await Spool.open('artifact.tar.gz', { inMemory: 0 });
   const remove = () => spool.remove();
   try {
-    await spool.fill(packed(tree, createGzip({ chunkSize: GATHERED })), signal);
+    await spool.fill(gzipped(gathered(tree, tree.entries)), signal);
     const { path, bytes } = spool;
     const sha256 = await digestOf(path, signal);
     const files = filesOf(tree);
@@ -61,28 +55,26 @@ export function packOutline(tree: Tree): Buffer {
   return zstdCompressSync(tarFile(MANIFEST_NAME, outline), { params: { [LEVEL]: 9 } });
 }
 
-/** What follows its outline: these files, packed, `zdd.yaml` before all others. */
-export function packFiles(tree: Tree, files: readonly ReleaseFile[]): AsyncIterable<Buffer> {
-  return packed({ ...tree, entries: files.toSorted(configFirst) }, zstd());
+/** These of a tree, packed, and the end of the archive; `zdd.yaml` before all others. */
+export function packEntries(
+  tree: Tree,
+  entries: readonly ReleaseEntry[],
+): AsyncGenerator<Buffer, void> {
+  return zstdFrames(gathered(tree, entries.toSorted(configFirst)), () => USUAL_LEVEL);
 }
 
-/** The coder of what travels in part. */
-export function zstd(): ZstdCompress {
-  return createZstdCompress({ chunkSize: GATHERED, params: { [LEVEL]: 3 } });
-}
-
-function configFirst(a: ReleaseFile, b: ReleaseFile): number {
+function configFirst(a: ReleaseEntry, b: ReleaseEntry): number {
   return Number(b.path === CONFIG_FILE) - Number(a.path === CONFIG_FILE);
 }
 
-async function* packed(tree: Tree, coder: Gzip | ZstdCompress): AsyncGenerator<Buffer> {
-  // Whoever reads the coder gets every error.
-  gather(tree, new Packer(coder)).catch((cause) => coder.destroy(cause));
-  yield* coder;
+function gathered(tree: Tree, entries: readonly ReleaseEntry[]): Blocks {
+  const blocks = new Blocks();
+  gather(blocks, tree, entries).catch((cause) => blocks.fail(cause));
+  return blocks;
 }
 
-async function gather(tree: Tree, packer: Packer): Promise<void> {
-  for await (const piece of tarEntries(tree, tree.entries)) await packer.add(piece);
-  await packer.add(tarEnd());
-  await packer.end();
+async function gather(blocks: Blocks, tree: Tree, entries: readonly ReleaseEntry[]): Promise<void> {
+  for await (const piece of tarEntries(tree, entries)) await blocks.add(piece);
+  await blocks.add(tarEnd());
+  blocks.end();
 }

@@ -23,8 +23,11 @@ import { AT_ONCE } from './tree.ts';
 
 /** Problems listed; the rest is counted. */
 const SHOWN = 20;
-/** Small files are read at once, which is much faster; in between, the connection gets its turn, ms. */
-const TURN_MS = 4;
+/**
+ * Small files are read at once, which is much faster; in between, the connection gets its turn, ms. It is
+ * opened meanwhile, and takes a dozen turns until the agent has answered.
+ */
+const TURN_MS = 1;
 
 /**
  * Takes the content of a small file, which has been read whole. The bytes are good until it has
@@ -34,7 +37,7 @@ export type TakeFile = (file: ReleaseFile, content: Buffer) => Promise<void> | u
 
 /**
  * Everything of a folder that travels. Every file is read once here, so that what cannot be read is
- * known before anything is sent: `zdd.yaml` first, then by path.
+ * known before anything is deployed: `zdd.yaml` first, then by path.
  * @throws ZDD_ARTIFACT_UNSAFE with all problems; ZDD_ARTIFACT_EMPTY; what `take` throws; the reason of
  * `signal`
  */
@@ -52,7 +55,8 @@ export async function scanFolder(
     const read = await readFound(scan, each);
     if (read === null) continue;
     scan.entries.push(read.file);
-    if (read.content !== null) await take?.(read.file, read.content);
+    // After a problem the rest is looked at for further ones only.
+    if (read.content !== null && scan.bad.length === 0) await take?.(read.file, read.content);
   }
   return accepted(scan.entries, scan.bad);
 }
@@ -244,7 +248,7 @@ function refuse(bad: readonly (readonly [string, string])[]): ZddError {
         ...bad.slice(0, SHOWN),
         ...(rest > 0 ? ([['…', `and ${rest} more`]] as const) : []),
       ],
-      traffic: 'untouched: nothing was sent',
+      traffic: 'untouched: nothing was started',
       tries: ['edit .zddignore to leave them out'],
     },
   );

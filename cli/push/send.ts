@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { Readable } from 'node:stream';
 import type { ReleaseFile } from '../../agent/protocol/manifest.ts';
@@ -9,9 +8,10 @@ import { count, counted, bytes as sizeText } from '../render/amounts.ts';
 import type { Progress } from '../render/progress.ts';
 import { CONFIG_FILE } from './config.ts';
 import type { Archive, Load } from './load.ts';
+import { inOneUpload, sendPacked } from './one-upload.ts';
 import { Outgoing } from './outgoing.ts';
-import { packFiles, packOutline, packTree } from './pack.ts';
-import { Spool } from './spool.ts';
+import { packEntries, packOutline, packTree } from './pack.ts';
+import { IN_MEMORY, Spool } from './spool.ts';
 import { bytesOf, filesOf } from './tree.ts';
 import { upload } from './upload.ts';
 
@@ -114,12 +114,11 @@ async function sendArchive(
 /** What a release consists of goes first; then only what the agent lacks. */
 async function sendTree(
   agent: Agent,
-  { tree, ahead }: Load & { readonly kind: 'tree' },
+  { tree }: Load & { readonly kind: 'tree' },
   progress: Progress,
   { app, whole, signal }: SendOptions & { readonly app: string },
 ): Promise<Arrived> {
-  const packed = ahead?.spool ?? null;
-  const spool = packed ?? (await Spool.open('release.tar.zst'));
+  const spool = await Spool.open('release.tar.zst', { inMemory: IN_MEMORY });
   const stop = new AbortController();
   const stopped = AbortSignal.any([signal, stop.signal]);
   let packing: Promise<void> = Promise.resolve();
@@ -129,26 +128,19 @@ async function sendTree(
       const begun: Resendable = { from: (at) => Readable.from([outline.subarray(at)]) };
       const reply = await agent.append(id, begun, { offset: 0, app, signal });
       const files = filesOf(tree);
-      const lacking = whole || packed !== null ? files : lackingOf(files, reply);
+      const lacking = whole ? files : lackingOf(files, reply);
       const config = files.filter((file) => file.path === CONFIG_FILE && !lacking.includes(file));
-      const rest = [...config, ...lacking].filter((file) => packed === null || !ahead?.has(file));
       // It is packed while it is sent.
-      packing = spool.fill(packFiles(tree, rest), stopped);
+      const part = packEntries(tree, [...config, ...lacking]);
+      packing = spool.fill(part, stopped).then(() => spool.end());
       packing.catch(() => undefined);
       const outgoing = new Outgoing(outline, spool);
-      await agent.append(id, outgoing, {
+      const artifact = await sendPacked(agent, id, outgoing, {
         offset: outline.length,
         signal,
         onSent: (sent) => progress.update(`${sizeText(sent)} sent`),
       });
-      await packing;
-      const { bytes } = outgoing;
-      const { artifact } = await agent.finishUpload(
-        id,
-        { bytes, sha256: outgoing.sha256() },
-        signal,
-      );
-      return { artifact, summary: summaryOf(files, lacking, bytes) };
+      return { artifact, summary: summaryOf(files, lacking, outgoing.bytes) };
     });
   } finally {
     stop.abort();
@@ -157,19 +149,13 @@ async function sendTree(
   }
 }
 
-/** Whatever goes wrong, nothing of it stays on the far side. */
-async function inOneUpload<T>(agent: Agent, work: (id: string) => Promise<T>): Promise<T> {
-  const id = randomBytes(16).toString('hex');
-  try {
-    return await work(id);
-  } catch (cause) {
-    await agent.cancelUpload(id);
-    throw cause;
-  }
-}
-
 function lackingOf(files: readonly ReleaseFile[], { lacking }: UploadReply): ReleaseFile[] {
   return (lacking ?? [[0, files.length]]).flatMap(([from, to]) => files.slice(from, to + 1));
+}
+
+/** `3 files, 214 kB sent` */
+export function allSent(files: readonly ReleaseFile[], sent: number): string {
+  return `${counted(files.length, 'file')}, ${sizeText(sent)} sent`;
 }
 
 /** `3 changed, 214 kB sent, 37.9 MB already there` */
@@ -178,9 +164,7 @@ function summaryOf(
   lacking: readonly ReleaseFile[],
   sent: number,
 ): string {
-  if (lacking.length === files.length) {
-    return `${counted(files.length, 'file')}, ${sizeText(sent)} sent`;
-  }
+  if (lacking.length === files.length) return allSent(files, sent);
   const changed = lacking.length === 0 ? 'nothing' : count(lacking.length);
   const there = sizeText(bytesOf(files) - bytesOf(lacking));
   return `${changed} changed, ${sizeText(sent)} sent, ${there} already there`;

@@ -11,10 +11,9 @@ import { unpackArtifact } from '../../agent/store/release-folder/release-folder.
 import { Ahead } from '../../cli/push/ahead.ts';
 import { ignoredBy } from '../../cli/push/ignored.ts';
 import { Outgoing } from '../../cli/push/outgoing.ts';
-import { packFiles, packOutline } from '../../cli/push/pack.ts';
+import { packOutline } from '../../cli/push/pack.ts';
 import { scanFolder } from '../../cli/push/scan.ts';
-import { Spool } from '../../cli/push/spool.ts';
-import { AT_ONCE, digestOfTree, filesOf, folderTree } from '../../cli/push/tree.ts';
+import { AT_ONCE, digestOfTree, folderTree } from '../../cli/push/tree.ts';
 import { digestOf } from '../../cli/push/upload.ts';
 import { temporaryFolder } from './run-cli.ts';
 import { ZDD_YAML } from './samples.ts';
@@ -40,18 +39,20 @@ afterEach(async () => {
   await folder.remove();
 });
 
-/** Looks at the folder; from the file of this number on it is known that all of them travel. */
+/** Looks at the folder; before the file of this number it becomes known that all of them travel. */
 async function lookedAt(from: number) {
   const ahead = new Ahead(signal);
   let looked = 0;
+  let beginning = from === 0 ? ahead.begin() : null;
   const root = join(folder.path, 'project');
-  const entries = await scanFolder(root, ignoredBy(''), signal, (file, content) => {
-    if (looked === from) ahead.want();
+  const entries = await scanFolder(root, ignoredBy(''), signal, async (file, content) => {
+    if (looked === from) beginning ??= ahead.begin();
     looked += 1;
-    return ahead.take(file, content);
+    await beginning;
+    await ahead.take(file, content);
   });
-  await ahead.end();
-  return { ahead, tree: folderTree(root, entries) };
+  const spool = await (beginning ?? ahead.begin());
+  return { ahead, spool, tree: folderTree(root, entries) };
 }
 
 test('whenever it is known that all travels, all travels once, zdd.yaml first, and cut anywhere', async () => {
@@ -60,20 +61,16 @@ test('whenever it is known that all travels, all travels once, zdd.yaml first, a
       fc.nat(FILES),
       fc.double({ min: 0, max: 1, noNaN: true }),
       async (from, cut) => {
-        const { ahead, tree } = await lookedAt(from);
-        // Without the large file, at least the last one is packed ahead unless it is known too late.
-        expect(ahead.spool === null).toBe(from >= FILES - 1);
-        const spool = ahead.spool ?? (await Spool.open('release'));
-        const outline = packOutline(tree);
-        const rest = filesOf(tree).filter((file) => !ahead.has(file));
-        await spool.fill(packFiles(tree, rest), signal);
-        const outgoing = new Outgoing(outline, spool);
-
-        const first = Buffer.concat(await outgoing.from(0).toArray());
+        const { ahead, spool, tree } = await lookedAt(from);
+        const outgoing = new Outgoing(Buffer.alloc(0), spool);
+        const sent = outgoing.from(0).toArray();
+        await ahead.finish(tree);
+        const first = Buffer.concat(await sent);
         const at = Math.floor(cut * first.length);
         expect(Buffer.concat(await outgoing.from(at).toArray())).toEqual(first.subarray(at));
         expect(outgoing.bytes).toBe(first.length);
         expect(outgoing.sha256()).toBe(hash('sha256', first));
+        expect(await outgoing.hasFrom(first.length)).toBe(false);
 
         const arrived = join(folder.path, 'arrived');
         await writeFile(arrived, first);
@@ -81,15 +78,15 @@ test('whenever it is known that all travels, all travels once, zdd.yaml first, a
         for await (const { name } of readEntries(arrived, DEFAULT_UNPACK_LIMITS, signal)) {
           names.push(name);
         }
-        expect(names.toSorted()).toEqual(
-          ['.zdd-manifest', ...Object.keys(SIZES), 'zdd.yaml'].toSorted(),
+        const all = tree.entries.map(({ type, path }) =>
+          type === 'directory' ? `${path}/` : path,
         );
-        expect(names.slice(0, 2)).toEqual(['.zdd-manifest', 'zdd.yaml']);
+        expect(names.toSorted()).toEqual(all.toSorted());
+        expect(names[0]).toBe('zdd.yaml');
         expect((await readAppConfig(arrived)).text).toBe(ZDD_YAML);
         const staging = join(folder.path, 'staging', 'one');
         const unpacked = await unpackArtifact(arrived, staging, DEFAULT_UNPACK_LIMITS, signal);
         expect(unpacked.digest).toBe(digestOfTree(tree));
-        await spool.remove();
         await ahead.remove();
         expect(await readdir(join(folder.path, 'tmp'))).toEqual([]);
       },
@@ -98,16 +95,24 @@ test('whenever it is known that all travels, all travels once, zdd.yaml first, a
   );
 });
 
+test('what is looked at too early to be kept travels all the same', async () => {
+  const root = join(folder.path, 'project');
+  for (const name of Array(40).keys()) {
+    await writeFile(join(root, `b${name}`), Buffer.alloc(AT_ONCE - 1, name));
+  }
+  const { ahead, spool, tree } = await lookedAt(Number.POSITIVE_INFINITY);
+  await ahead.finish(tree);
+  const arrived = join(folder.path, 'arrived');
+  await writeFile(arrived, Buffer.concat(await spool.from(0).toArray()));
+  const staging = join(folder.path, 'staging', 'one');
+  const unpacked = await unpackArtifact(arrived, staging, DEFAULT_UNPACK_LIMITS, signal);
+  expect(unpacked.digest).toBe(digestOfTree(tree));
+  await ahead.remove();
+});
+
 test('a cut in the middle of what was never sent before counts no byte twice', async () => {
-  const { ahead, tree } = await lookedAt(0);
-  const spool = ahead.spool ?? expect.fail('nothing is packed');
-  await spool.fill(
-    packFiles(
-      tree,
-      filesOf(tree).filter((file) => !ahead.has(file)),
-    ),
-    signal,
-  );
+  const { ahead, spool, tree } = await lookedAt(0);
+  await ahead.finish(tree);
   const outgoing = new Outgoing(packOutline(tree), spool);
   for await (const _piece of outgoing.from(0)) break;
   const whole = Buffer.concat(await outgoing.from(7).toArray());
@@ -116,13 +121,37 @@ test('a cut in the middle of what was never sent before counts no byte twice', a
   await ahead.remove();
 });
 
-test('what goes wrong with packing ends the looking, with its reason, and leaves nothing', async () => {
+test('what goes wrong with packing is told to who reads it and to who finishes it, and leaves nothing', async () => {
   const ahead = new Ahead(AbortSignal.abort(new Error('enough')));
-  ahead.want();
+  const spool = await ahead.begin();
   const root = join(folder.path, 'project');
   const take = (file: ReleaseFile, content: Buffer) => ahead.take(file, content);
-  const looking = scanFolder(root, ignoredBy(''), signal, take).then(() => ahead.end());
-  await expect(looking).rejects.toThrow('enough');
+  const entries = await scanFolder(root, ignoredBy(''), signal, take);
+  const read = spool.from(0).toArray();
+  const finished = ahead.finish(folderTree(root, entries));
+  await expect(read).rejects.toThrow('enough');
+  await expect(finished).rejects.toThrow('enough');
+  await ahead.remove();
+  expect(await readdir(join(folder.path, 'tmp'))).toEqual([]);
+});
+
+test('who waits for what will never be looked at is let go', async () => {
+  const ahead = new Ahead(signal);
+  const spool = await ahead.begin();
+  const read = spool.from(0).toArray();
+  const more = spool.hasFrom(0);
+  await ahead.remove();
+  expect(await read).toEqual([]);
+  expect(await more).toBe(false);
+});
+
+test('what is dropped keeps nothing and holds nobody up', async () => {
+  const ahead = new Ahead(signal);
+  const root = join(folder.path, 'project');
+  await scanFolder(root, ignoredBy(''), signal, async (file, content) => {
+    await ahead.take(file, content);
+    ahead.drop();
+  });
   await ahead.remove();
   expect(await readdir(join(folder.path, 'tmp'))).toEqual([]);
 });

@@ -5,7 +5,6 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { ignoredBy } from '../../cli/push/ignored.ts';
 import { packTree } from '../../cli/push/pack.ts';
 import { scanFolder } from '../../cli/push/scan.ts';
-import { Spool } from '../../cli/push/spool.ts';
 import { folderTree } from '../../cli/push/tree.ts';
 import { temporaryFolder } from './run-cli.ts';
 import { ZDD_YAML } from './samples.ts';
@@ -58,44 +57,3 @@ test.each<[string, string, string, () => Promise<unknown>]>([
     await temporary.remove();
   },
 );
-
-test('a spool is read while it grows, from anywhere, more than once', async () => {
-  const spool = await Spool.open('x');
-  const go = Promise.withResolvers<void>();
-  const filled = spool.fill(
-    (async function* () {
-      yield Buffer.from('one ');
-      await go.promise;
-      yield Buffer.from('two ');
-      yield Buffer.from('three');
-    })(),
-    signal,
-  );
-  const read = async (from: number) => {
-    let text = '';
-    for await (const chunk of spool.from(from)) text += String(chunk);
-    return text;
-  };
-  const [early, inside] = [read(0), read(2)];
-  go.resolve();
-  await filled;
-  expect(await early).toBe('one two three');
-  expect(await inside).toBe('e two three');
-  expect(await read(8)).toBe('three');
-  expect(await read(13)).toBe('');
-  await spool.remove();
-});
-
-test('who reads a spool gets what went wrong with filling it', async () => {
-  const spool = await Spool.open('x');
-  const filled = spool.fill(
-    (async function* () {
-      yield Buffer.from('one');
-      throw new Error('the disk is gone');
-    })(),
-    signal,
-  );
-  await expect(filled).rejects.toThrow('the disk is gone');
-  await expect(spool.from(0).toArray()).rejects.toThrow('the disk is gone');
-  await spool.remove();
-});

@@ -3,13 +3,19 @@ import { hash, randomBytes, randomInt } from 'node:crypto';
 import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import type { ReleaseFile } from '../../../agent/protocol/manifest.ts';
 import type { Agent } from '../../../cli/connect/agent.ts';
 import { agentOver } from '../../../cli/connect/agent-over.ts';
 import { sshConnection } from '../../../cli/connect/ssh/ssh-connection.ts';
+import { Ahead } from '../../../cli/push/ahead.ts';
 import { ignoredBy } from '../../../cli/push/ignored.ts';
-import type { Load } from '../../../cli/push/load.ts';
+import { type Load, lookAt } from '../../../cli/push/load.ts';
+import { inOneUpload, sendPacked } from '../../../cli/push/one-upload.ts';
+import { Outgoing } from '../../../cli/push/outgoing.ts';
 import { scanFolder } from '../../../cli/push/scan.ts';
-import { send } from '../../../cli/push/send.ts';
+import { type Sent, send } from '../../../cli/push/send.ts';
+import { sendWhileLookedAt } from '../../../cli/push/send-ahead.ts';
+import { Spool } from '../../../cli/push/spool.ts';
 import { folderTree } from '../../../cli/push/tree.ts';
 import { openProgress } from '../../../cli/render/progress.ts';
 import { openScreen } from '../../../cli/render/screen.ts';
@@ -78,6 +84,10 @@ async function release(name: string, bytes: number): Promise<string> {
   return path;
 }
 
+function fileOf(path: string, bytes: number): ReleaseFile {
+  return { type: 'file', path, executable: false, bytes, sha256: '0'.repeat(64) };
+}
+
 async function loadOf(path: string, kind: Load['kind']): Promise<Load> {
   if (kind === 'tree') {
     const entries = await scanFolder(path, ignoredBy(''), signal);
@@ -90,23 +100,41 @@ async function loadOf(path: string, kind: Load['kind']): Promise<Load> {
   return { kind, path: archive, bytes: content.length, sha256, summary: '' };
 }
 
+/** Sends a release in the way of this kind: a folder is one of which the agent knows nothing. */
+async function sendAs(kind: Load['kind'] | 'folder', path: string, agent: Agent): Promise<Sent> {
+  if (kind !== 'folder') {
+    return await send(agent, await loadOf(path, kind), progress, {
+      app: 'cut',
+      whole: false,
+      signal,
+    });
+  }
+  const look = lookAt({ kind, path, typed: './' }, null, signal);
+  const ahead = look.ahead ?? expect.fail('a folder is not packed ahead');
+  try {
+    return await sendWhileLookedAt(agent, ahead, look.shown(progress), progress, signal);
+  } finally {
+    await look.close();
+  }
+}
+
 test('cut at any byte, fifty times, each upload goes on to its end, and nothing is left over', async () => {
   const bytes = 400_000;
   for (let round = 0; round < CUTS; round += 1) {
     const at = randomInt(1, bytes + 20_000);
-    const kind = round % 2 === 0 ? 'tree' : 'archive';
-    const load = await loadOf(await release(`round-${round}`, bytes), kind);
+    const kind = (['tree', 'archive', 'folder'] as const)[round % 3] ?? 'tree';
+    const path = await release(`round-${round}`, bytes);
     let cut: Promise<number> | null = null;
     relay.after(at, () => {
       cut = sshd.cut();
       return cut;
     });
     const how = `${kind} cut after ${at} bytes`;
-    const sent = await withAgent(relay.port, (agent) =>
-      send(agent, load, progress, { app: 'cut', whole: false, signal }),
-    ).catch((cause: unknown) => {
-      throw new Error(how, { cause });
-    });
+    const sent = await withAgent(relay.port, (agent) => sendAs(kind, path, agent)).catch(
+      (cause: unknown) => {
+        throw new Error(how, { cause });
+      },
+    );
     await cut;
     const arrived = await readFile(join(artifacts(), sent.artifact));
     expect(hash('sha256', arrived), how).toBe(sent.artifact);
@@ -114,6 +142,63 @@ test('cut at any byte, fifty times, each upload goes on to its end, and nothing 
   }
   expect(sshd.log().match(/Accepted publickey/g)?.length).toBeGreaterThan(CUTS * 1.5);
 }, 300_000);
+
+test.each([0, 12])('what goes wrong after %s files leaves nothing on the host', async (parts) => {
+  await withAgent(relay.port, async (agent) => {
+    const ahead = new Ahead(signal);
+    const looking = Promise.withResolvers<Load>();
+    const sending = sendWhileLookedAt(agent, ahead, looking.promise, progress, signal);
+    sending.catch(() => undefined);
+    await ahead.take(fileOf('zdd.yaml', APP.length), Buffer.from(APP));
+    for (let n = 0; n < parts; n += 1) {
+      await ahead.take(fileOf(`part-${n}`, 1_000_000), randomBytes(1_000_000));
+    }
+    await until(
+      async () => parts === 0 || (await uploads()).length === 1,
+      () => 'the beginning',
+    );
+    looking.reject(new Error('a link out of the folder'));
+    await expect(sending).rejects.toThrow('a link out of the folder');
+    await ahead.remove();
+  });
+  expect(await uploads()).toEqual([]);
+});
+
+test('looking that takes long keeps no request waiting, and what it finds then is sent', async () => {
+  const spool = await Spool.open('x', { inMemory: 0, quietMs: 50 });
+  const go = Promise.withResolvers<void>();
+  const [before, after] = [randomBytes(100_000), randomBytes(100_000)];
+  const filled = spool.fill(
+    (async function* () {
+      yield before;
+      await go.promise;
+      yield after;
+    })(),
+    signal,
+  );
+  let appended = 0;
+  const artifact = await withAgent(relay.port, async (agent) => {
+    const counting: Agent = {
+      ...agent,
+      async append(...args) {
+        const reply = await agent.append(...args);
+        appended += 1;
+        go.resolve();
+        return reply;
+      },
+    };
+    const outgoing = new Outgoing(Buffer.alloc(0), spool);
+    const sending = inOneUpload(counting, (id) =>
+      sendPacked(counting, id, outgoing, { offset: 0, signal }),
+    );
+    await filled;
+    spool.end();
+    return await sending;
+  });
+  await spool.remove();
+  expect(appended).toBe(2);
+  expect(await readFile(join(artifacts(), artifact))).toEqual(Buffer.concat([before, after]));
+});
 
 test('an agent that is killed, or told to stop, while bytes come gets the rest after its restart', async () => {
   for (const how of ['SIGKILL', 'SIGTERM'] as const) {
