@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { ZddError } from '../agent/protocol/errors.ts';
 import type { Agent } from './connect/agent.ts';
 import type { Context } from './context.ts';
-import { CONFIG_FILE, nearestConfigFolder } from './push/config.ts';
+import { CONFIG_FILE, nearestConfigFolder } from './push/source/config.ts';
 
 /** The app a verb is about. */
 export interface Target {

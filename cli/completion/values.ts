@@ -6,7 +6,7 @@ import { DEFAULT_SOCKET } from '../../agent/protocol/contact.ts';
 import { statusReply } from '../../agent/protocol/status.ts';
 import { localSocket } from '../connect/local-socket.ts';
 import type { Context } from '../context.ts';
-import { CONFIG_FILE, nearestConfigFolder } from '../push/config.ts';
+import { CONFIG_FILE, nearestConfigFolder } from '../push/source/config.ts';
 
 /** Somebody waits with a finger on Tab: later than this, nothing is better than an answer. */
 const DEADLINE_MS = 300;

@@ -4,7 +4,7 @@ import { ZddError } from '../../agent/protocol/errors.ts';
 import { parseAppConfig } from '../../agent/protocol/zdd-yaml.ts';
 import type { Context } from '../context.ts';
 import { fileToCheck } from '../push/check.ts';
-import { reasonOf } from '../push/source.ts';
+import { reasonOf } from '../push/source/source.ts';
 import { configLines, leavesOf } from '../render/config.ts';
 import { originsOf } from './origin.ts';
 import { withImplied, writtenConfig } from './written.ts';

@@ -3,7 +3,7 @@ import { ZddError } from '../../agent/protocol/errors.ts';
 import type { Context } from '../context.ts';
 import type { Input } from '../input.ts';
 import { Interrupted } from '../interrupt.ts';
-import { ownerOf } from '../push/origin.ts';
+import { ownerOf } from '../push/source/origin.ts';
 import { commandFor, findTarget } from '../target.ts';
 import { canAsk } from '../watch/ask.ts';
 import { steer } from '../watch/steer.ts';

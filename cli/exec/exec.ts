@@ -1,7 +1,7 @@
 import type { ExecOpen } from '../../agent/protocol/exec.ts';
 import type { Context } from '../context.ts';
 import type { Input } from '../input.ts';
-import { ownerOf } from '../push/origin.ts';
+import { ownerOf } from '../push/source/origin.ts';
 import { findTarget } from '../target.ts';
 import { talk } from './session.ts';
 import { takeTerminal } from './terminal.ts';

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { ZddError } from '../../agent/protocol/errors.ts';
-import { CONFIG_FILE, nearestConfigFolder } from '../push/config.ts';
+import { CONFIG_FILE, nearestConfigFolder } from '../push/source/config.ts';
 import { listHosts } from './host-list.ts';
 import { hostSource } from './host-source.ts';
 

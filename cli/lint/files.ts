@@ -1,6 +1,6 @@
 import { readdir, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { filesOf, type Tree } from '../push/tree.ts';
+import { filesOf, type Tree } from '../push/source/tree.ts';
 import { UsageError } from '../usage-error.ts';
 import { lintSql, type SqlWarning } from './sql.ts';
 

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { join, relative, resolve } from 'node:path';
 import { EXIT } from '../../agent/protocol/errors.ts';
 import type { Context } from '../context.ts';
-import { nearestConfigFolder, readFolderConfig } from '../push/config.ts';
+import { nearestConfigFolder, readFolderConfig } from '../push/source/config.ts';
 import { counted } from '../render/amounts.ts';
 import { rows } from '../render/error.ts';
 import { UsageError } from '../usage-error.ts';

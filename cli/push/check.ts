@@ -3,9 +3,9 @@ import { join, relative, resolve } from 'node:path';
 import { ZddError } from '../../agent/protocol/errors.ts';
 import { parseAppConfig } from '../../agent/protocol/zdd-yaml.ts';
 import type { Context } from '../context.ts';
-import { CONFIG_FILE, nearestConfigFolder } from './config.ts';
 import { planLines } from './plan.ts';
-import { reasonOf } from './source.ts';
+import { CONFIG_FILE, nearestConfigFolder } from './source/config.ts';
+import { reasonOf } from './source/source.ts';
 
 /** @param typed a file; default: the nearest `zdd.yaml` upward. @returns the exit code */
 export async function checkConfig(context: Context, typed: string | undefined): Promise<number> {

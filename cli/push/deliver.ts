@@ -10,10 +10,10 @@ import { type Watched, watchDeployment } from '../watch/watch.ts';
 import type { Load, Look } from './load.ts';
 import { lookAtApp, refuseWhileLocked, startDeployment } from './lock.ts';
 import { hasLostItsBase, SENT_WHOLE } from './lost-base.ts';
-import { ownerOf } from './origin.ts';
 import type { Prepared, PushWish } from './prepare.ts';
-import { type SendOptions, type Sent, send } from './send.ts';
-import { sendWhileLookedAt } from './send-ahead.ts';
+import { type SendOptions, type Sent, send } from './send/send.ts';
+import { sendWhileLookedAt } from './send/send-ahead.ts';
+import { ownerOf } from './source/origin.ts';
 
 /** Sends, starts, watches. @returns the exit code */
 export async function deliver(
@@ -70,9 +70,8 @@ async function sendFirst(
   options: SendOptions & { readonly known: boolean },
 ): Promise<Sent> {
   const { app, whole, known, signal } = options;
-  const all = app !== null && (whole || !known) && (await agent.has(UPLOADS, signal));
-  if (all && ahead !== null) {
-    return await sendWhileLookedAt(agent, ahead, looking, progress, signal);
+  if (app !== null && ahead !== null && (whole || !known) && (await agent.has(UPLOADS, signal))) {
+    return await sendWhileLookedAt(agent, ahead, looking, progress, { app, signal });
   }
   ahead?.drop();
   return await send(agent, await looking, progress, options);

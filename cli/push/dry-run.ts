@@ -13,7 +13,7 @@ import type { Load, Look } from './load.ts';
 import { lookAtApp } from './lock.ts';
 import { planLines } from './plan.ts';
 import type { Prepared, PushWish } from './prepare.ts';
-import { bytesOf, digestOfTree, filesOf } from './tree.ts';
+import { bytesOf, digestOfTree, filesOf } from './source/tree.ts';
 
 /** Lines of a difference that are shown; `--json` has all of them. */
 const SHOWN = 40;

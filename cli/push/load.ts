@@ -1,13 +1,13 @@
 import { ZddError } from '../../agent/protocol/errors.ts';
 import { counted, bytes as sizeText } from '../render/amounts.ts';
 import type { Progress } from '../render/progress.ts';
-import { Ahead } from './ahead.ts';
-import { type Commit, gitTree } from './git.ts';
-import { readIgnored } from './ignored.ts';
-import { scanFolder } from './scan.ts';
-import type { Source } from './source.ts';
-import { bytesOf, filesOf, folderTree, type Tree } from './tree.ts';
-import { digestOf, type ToSend } from './upload.ts';
+import { Ahead } from './pack/ahead.ts';
+import { digestOf, type ToSend } from './send/upload.ts';
+import { type Commit, gitTree } from './source/git.ts';
+import { readIgnored } from './source/ignored.ts';
+import { scanFolder } from './source/scan.ts';
+import type { Source } from './source/source.ts';
+import { bytesOf, filesOf, folderTree, type Tree } from './source/tree.ts';
 
 /** A ready archive, on disk. */
 export type Archive = ToSend;
@@ -78,9 +78,7 @@ async function lookAtOne(
     }
     case 'folder': {
       const ignored = await readIgnored(source.path);
-      const entries = await scanFolder(source.path, ignored, signal, (file, content) =>
-        ahead?.take(file, content),
-      );
+      const entries = await scanFolder(source.path, ignored, signal, ahead ?? undefined);
       return treeLoad(folderTree(source.path, entries));
     }
     case 'git':

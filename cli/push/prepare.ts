@@ -9,10 +9,10 @@ import {
   parsed,
   type ReadConfig,
   readFolderConfig,
-} from './config.ts';
-import type { Commit } from './git.ts';
-import { describeOrigin } from './origin.ts';
-import { findSource, type Source } from './source.ts';
+} from './source/config.ts';
+import type { Commit } from './source/git.ts';
+import { describeOrigin } from './source/origin.ts';
+import { findSource, type Source } from './source/source.ts';
 
 export interface PushWish {
   /** As typed: a folder, an archive or `git:REV`. */
@@ -82,7 +82,7 @@ async function strategyOf({ strategy }: PushWish): Promise<Partial<Pick<AppConfi
 }
 
 async function commitOf(revision: string, cwd: string): Promise<Commit> {
-  const { findCommit } = await import('./git.ts');
+  const { findCommit } = await import('./source/git.ts');
   return await findCommit(revision, cwd);
 }
 
@@ -94,7 +94,7 @@ async function configOf(
 ): Promise<ReadConfig | null> {
   if (source.kind === 'folder') return await readFolderConfig(source.path, cwd);
   if (commit === null) return null;
-  const { textIn } = await import('./git.ts');
+  const { textIn } = await import('./source/git.ts');
   const text = await textIn(commit, CONFIG_FILE);
   if (text !== null) return await parsed(text);
   throw new ZddError('ZDD_CONFIG_MISSING', `there is no ${CONFIG_FILE} in ${source.typed}`, {

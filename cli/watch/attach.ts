@@ -1,7 +1,7 @@
 import { ZddError } from '../../agent/protocol/errors.ts';
 import type { Context } from '../context.ts';
 import { readDeploymentId } from '../input.ts';
-import { ownerOf } from '../push/origin.ts';
+import { ownerOf } from '../push/source/origin.ts';
 import { openProgress } from '../render/progress.ts';
 import { commandFor, findTarget } from '../target.ts';
 import { conclude } from './conclude.ts';

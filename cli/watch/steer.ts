@@ -1,6 +1,6 @@
 import type { SteeringBody, SteeringVerb } from '../connect/agent.ts';
 import type { Context } from '../context.ts';
-import { ownerOf } from '../push/origin.ts';
+import { ownerOf } from '../push/source/origin.ts';
 import { openProgress } from '../render/progress.ts';
 import { commandFor, findTarget } from '../target.ts';
 import { conclude, type Wanted } from './conclude.ts';

@@ -3,18 +3,18 @@ import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import type { ReleaseFile } from '../../agent/protocol/manifest.ts';
+import type { ReleaseEntry } from '../../agent/protocol/manifest.ts';
 import { readAppConfig } from '../../agent/store/artifact/artifacts.ts';
 import { readEntries } from '../../agent/store/artifact/entries.ts';
 import { DEFAULT_UNPACK_LIMITS } from '../../agent/store/artifact/limits.ts';
 import { unpackArtifact } from '../../agent/store/release-folder/release-folder.ts';
-import { Ahead } from '../../cli/push/ahead.ts';
-import { ignoredBy } from '../../cli/push/ignored.ts';
-import { Outgoing } from '../../cli/push/outgoing.ts';
-import { packOutline } from '../../cli/push/pack.ts';
-import { scanFolder } from '../../cli/push/scan.ts';
-import { AT_ONCE, digestOfTree, folderTree } from '../../cli/push/tree.ts';
-import { digestOf } from '../../cli/push/upload.ts';
+import { Ahead } from '../../cli/push/pack/ahead.ts';
+import { Outgoing } from '../../cli/push/pack/outgoing.ts';
+import { packOutline } from '../../cli/push/pack/pack.ts';
+import { digestOf } from '../../cli/push/send/upload.ts';
+import { ignoredBy } from '../../cli/push/source/ignored.ts';
+import { scanFolder } from '../../cli/push/source/scan.ts';
+import { AT_ONCE, digestOfTree, folderTree } from '../../cli/push/source/tree.ts';
 import { temporaryFolder } from './run-cli.ts';
 import { ZDD_YAML } from './samples.ts';
 
@@ -45,11 +45,14 @@ async function lookedAt(from: number) {
   let looked = 0;
   let beginning = from === 0 ? ahead.begin() : null;
   const root = join(folder.path, 'project');
-  const entries = await scanFolder(root, ignoredBy(''), signal, async (file, content) => {
-    if (looked === from) beginning ??= ahead.begin();
-    looked += 1;
-    await beginning;
-    await ahead.take(file, content);
+  const entries = await scanFolder(root, ignoredBy(''), signal, {
+    walked: (names) => ahead.walked(names),
+    async take(file, content) {
+      if (looked === from) beginning ??= ahead.begin();
+      looked += 1;
+      await beginning;
+      await ahead.take(file, content);
+    },
   });
   const spool = await (beginning ?? ahead.begin());
   return { ahead, spool, tree: folderTree(root, entries) };
@@ -95,6 +98,29 @@ test('whenever it is known that all travels, all travels once, zdd.yaml first, a
   );
 });
 
+test('names and sizes are told before a file is read, as they will be found', async () => {
+  const ahead = new Ahead(signal);
+  const root = join(folder.path, 'project');
+  let read = 0;
+  const told: ReleaseEntry[] = [];
+  const entries = await scanFolder(root, ignoredBy(''), signal, {
+    walked(names) {
+      expect(read).toBe(0);
+      told.push(...names);
+      ahead.walked(names);
+    },
+    async take() {
+      read += 1;
+    },
+  });
+  expect(await ahead.names).toEqual(told);
+  const nameless = entries.map((entry) =>
+    entry.type === 'file' ? { ...entry, sha256: '' } : entry,
+  );
+  expect(told).toEqual(nameless);
+  expect(read).toBe(FILES - 1);
+});
+
 test('what is looked at too early to be kept travels all the same', async () => {
   const root = join(folder.path, 'project');
   for (const name of Array(40).keys()) {
@@ -125,8 +151,7 @@ test('what goes wrong with packing is told to who reads it and to who finishes i
   const ahead = new Ahead(AbortSignal.abort(new Error('enough')));
   const spool = await ahead.begin();
   const root = join(folder.path, 'project');
-  const take = (file: ReleaseFile, content: Buffer) => ahead.take(file, content);
-  const entries = await scanFolder(root, ignoredBy(''), signal, take);
+  const entries = await scanFolder(root, ignoredBy(''), signal, ahead);
   const read = spool.from(0).toArray();
   const finished = ahead.finish(folderTree(root, entries));
   await expect(read).rejects.toThrow('enough');
@@ -148,9 +173,12 @@ test('who waits for what will never be looked at is let go', async () => {
 test('what is dropped keeps nothing and holds nobody up', async () => {
   const ahead = new Ahead(signal);
   const root = join(folder.path, 'project');
-  await scanFolder(root, ignoredBy(''), signal, async (file, content) => {
-    await ahead.take(file, content);
-    ahead.drop();
+  await scanFolder(root, ignoredBy(''), signal, {
+    walked: (names) => ahead.walked(names),
+    async take(file, content) {
+      await ahead.take(file, content);
+      ahead.drop();
+    },
   });
   await ahead.remove();
   expect(await readdir(join(folder.path, 'tmp'))).toEqual([]);

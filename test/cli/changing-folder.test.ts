@@ -2,10 +2,10 @@ import { execFileSync } from 'node:child_process';
 import { appendFile, readdir, rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { ignoredBy } from '../../cli/push/ignored.ts';
-import { packTree } from '../../cli/push/pack.ts';
-import { scanFolder } from '../../cli/push/scan.ts';
-import { folderTree } from '../../cli/push/tree.ts';
+import { packTree } from '../../cli/push/pack/pack.ts';
+import { ignoredBy } from '../../cli/push/source/ignored.ts';
+import { scanFolder } from '../../cli/push/source/scan.ts';
+import { folderTree } from '../../cli/push/source/tree.ts';
 import { temporaryFolder } from './run-cli.ts';
 import { ZDD_YAML } from './samples.ts';
 

@@ -2,8 +2,8 @@ import { execFileSync } from 'node:child_process';
 import { chmod, mkdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { findCommit, gitTree } from '../../cli/push/git.ts';
-import { checkedContent, filesOf } from '../../cli/push/tree.ts';
+import { findCommit, gitTree } from '../../cli/push/source/git.ts';
+import { checkedContent, filesOf } from '../../cli/push/source/tree.ts';
 import { cli, temporaryFolder } from './run-cli.ts';
 import { receipt, storyOf, ZDD_YAML } from './samples.ts';
 import {

@@ -4,7 +4,7 @@ import { createServer } from 'node:net';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { ZddError } from '../../agent/protocol/errors.ts';
-import { packFolder } from '../../cli/push/pack.ts';
+import { packFolder } from '../../cli/push/pack/pack.ts';
 import { cli, temporaryFolder } from './run-cli.ts';
 import { ZDD_YAML } from './samples.ts';
 

@@ -1,9 +1,9 @@
 import { globSync, readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { BLOCK, Blocks } from '../../cli/push/blocks.ts';
-import { levelFor, zstdFrames } from '../../cli/push/compress.ts';
-import { PIECE, Spool } from '../../cli/push/spool.ts';
+import { BLOCK, Blocks } from '../../cli/push/pack/blocks.ts';
+import { levelFor, zstdFrames } from '../../cli/push/pack/compress.ts';
+import { PIECE, Spool } from '../../cli/push/pack/spool.ts';
 
 const { signal } = new AbortController();
 

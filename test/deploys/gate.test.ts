@@ -139,6 +139,9 @@ describe('a lock', () => {
       10_000,
       async () => (await host.app('shop'))?.lock === null,
     );
+    await host.until('the push before to be over', 30_000, async () => {
+      return (await host.app('shop'))?.deployment == null;
+    });
     await cli('rollback');
   });
 });

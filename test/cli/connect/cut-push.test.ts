@@ -7,16 +7,16 @@ import type { ReleaseFile } from '../../../agent/protocol/manifest.ts';
 import type { Agent } from '../../../cli/connect/agent.ts';
 import { agentOver } from '../../../cli/connect/agent-over.ts';
 import { sshConnection } from '../../../cli/connect/ssh/ssh-connection.ts';
-import { Ahead } from '../../../cli/push/ahead.ts';
-import { ignoredBy } from '../../../cli/push/ignored.ts';
 import { type Load, lookAt } from '../../../cli/push/load.ts';
-import { inOneUpload, sendPacked } from '../../../cli/push/one-upload.ts';
-import { Outgoing } from '../../../cli/push/outgoing.ts';
-import { scanFolder } from '../../../cli/push/scan.ts';
-import { type Sent, send } from '../../../cli/push/send.ts';
-import { sendWhileLookedAt } from '../../../cli/push/send-ahead.ts';
-import { Spool } from '../../../cli/push/spool.ts';
-import { folderTree } from '../../../cli/push/tree.ts';
+import { Ahead } from '../../../cli/push/pack/ahead.ts';
+import { Outgoing } from '../../../cli/push/pack/outgoing.ts';
+import { Spool } from '../../../cli/push/pack/spool.ts';
+import { inOneUpload, sendPacked } from '../../../cli/push/send/one-upload.ts';
+import { type Sent, send } from '../../../cli/push/send/send.ts';
+import { sendWhileLookedAt } from '../../../cli/push/send/send-ahead.ts';
+import { ignoredBy } from '../../../cli/push/source/ignored.ts';
+import { scanFolder } from '../../../cli/push/source/scan.ts';
+import { folderTree } from '../../../cli/push/source/tree.ts';
 import { openProgress } from '../../../cli/render/progress.ts';
 import { openScreen } from '../../../cli/render/screen.ts';
 import { PrivateHost } from '../../../demo/private-host.ts';
@@ -25,6 +25,8 @@ import { openRelay, type Relay } from './relay.ts';
 import { type Laptop, laptop, makeKey, type Sshd, startSshd, USER } from './sshd.ts';
 
 const CUTS = 50;
+/** What a key exchange and a login take at the most, bytes. */
+const LOGIN = 6_000;
 const APP = 'app: cut\nprocesses:\n  worker:\n    run: sleep 600\n    alive: 100ms\nbake: 0s\n';
 const { signal } = new AbortController();
 
@@ -75,6 +77,15 @@ const artifacts = () => join(host.stateDir, 'artifacts');
 const uploads = async () =>
   (await readdir(artifacts()).catch(() => [])).filter((name) => !/^[0-9a-f]{64}$/.test(name));
 
+/** Bytes of each; one that has gone since has none. */
+const sizes = async () =>
+  await Promise.all(
+    (await uploads()).map(async (name) => {
+      const found = await stat(join(artifacts(), name)).catch(() => null);
+      return found?.size ?? 0;
+    }),
+  );
+
 /** A release with some files that do not compress, of which the agent has none. */
 async function release(name: string, bytes: number): Promise<string> {
   const path = join(folder.path, name);
@@ -112,7 +123,10 @@ async function sendAs(kind: Load['kind'] | 'folder', path: string, agent: Agent)
   const look = lookAt({ kind, path, typed: './' }, null, signal);
   const ahead = look.ahead ?? expect.fail('a folder is not packed ahead');
   try {
-    return await sendWhileLookedAt(agent, ahead, look.shown(progress), progress, signal);
+    return await sendWhileLookedAt(agent, ahead, look.shown(progress), progress, {
+      app: 'cut',
+      signal,
+    });
   } finally {
     await look.close();
   }
@@ -121,7 +135,8 @@ async function sendAs(kind: Load['kind'] | 'folder', path: string, agent: Agent)
 test('cut at any byte, fifty times, each upload goes on to its end, and nothing is left over', async () => {
   const bytes = 400_000;
   for (let round = 0; round < CUTS; round += 1) {
-    const at = randomInt(1, bytes + 20_000);
+    // From where the login is over: before it, the command ends, as nothing has begun.
+    const at = randomInt(LOGIN, bytes + 20_000);
     const kind = (['tree', 'archive', 'folder'] as const)[round % 3] ?? 'tree';
     const path = await release(`round-${round}`, bytes);
     let cut: Promise<number> | null = null;
@@ -147,14 +162,18 @@ test.each([0, 12])('what goes wrong after %s files leaves nothing on the host', 
   await withAgent(relay.port, async (agent) => {
     const ahead = new Ahead(signal);
     const looking = Promise.withResolvers<Load>();
-    const sending = sendWhileLookedAt(agent, ahead, looking.promise, progress, signal);
+    const sending = sendWhileLookedAt(agent, ahead, looking.promise, progress, {
+      app: 'cut',
+      signal,
+    });
     sending.catch(() => undefined);
+    ahead.walked([fileOf('zdd.yaml', APP.length)]);
     await ahead.take(fileOf('zdd.yaml', APP.length), Buffer.from(APP));
     for (let n = 0; n < parts; n += 1) {
       await ahead.take(fileOf(`part-${n}`, 1_000_000), randomBytes(1_000_000));
     }
     await until(
-      async () => parts === 0 || (await uploads()).length === 1,
+      async () => parts === 0 || (await sizes()).some((size) => size > 1_000_000),
       () => 'the beginning',
     );
     looking.reject(new Error('a link out of the folder'));

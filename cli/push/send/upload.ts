@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import type { ArtifactReply } from '../../agent/protocol/api.ts';
-import type { Agent } from '../connect/agent.ts';
+import type { ArtifactReply } from '../../../agent/protocol/api.ts';
+import type { Agent } from '../../connect/agent.ts';
 
 export interface ToSend {
   readonly path: string;

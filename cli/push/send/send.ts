@@ -1,18 +1,18 @@
 import { createReadStream } from 'node:fs';
 import { Readable } from 'node:stream';
-import type { ReleaseFile } from '../../agent/protocol/manifest.ts';
-import { UPLOADS, type UploadReply } from '../../agent/protocol/uploads.ts';
-import type { Agent } from '../connect/agent.ts';
-import type { Resendable } from '../connect/uploads.ts';
-import { count, counted, bytes as sizeText } from '../render/amounts.ts';
-import type { Progress } from '../render/progress.ts';
-import { CONFIG_FILE } from './config.ts';
-import type { Archive, Load } from './load.ts';
-import { inOneUpload, sendPacked } from './one-upload.ts';
-import { Outgoing } from './outgoing.ts';
-import { packEntries, packOutline, packTree } from './pack.ts';
-import { IN_MEMORY, Spool } from './spool.ts';
-import { bytesOf, filesOf } from './tree.ts';
+import type { ReleaseFile } from '../../../agent/protocol/manifest.ts';
+import { UPLOADS, type UploadReply } from '../../../agent/protocol/uploads.ts';
+import type { Agent } from '../../connect/agent.ts';
+import type { Resendable } from '../../connect/uploads.ts';
+import { count, counted, bytes as sizeText } from '../../render/amounts.ts';
+import type { Progress } from '../../render/progress.ts';
+import type { Archive, Load } from '../load.ts';
+import { Outgoing } from '../pack/outgoing.ts';
+import { packEntries, packOutline, packTree } from '../pack/pack.ts';
+import { IN_MEMORY, Spool } from '../pack/spool.ts';
+import { CONFIG_FILE } from '../source/config.ts';
+import { bytesOf, filesOf } from '../source/tree.ts';
+import { inOneUpload, sendOutline, sendPacked } from './one-upload.ts';
 import { upload } from './upload.ts';
 
 export interface SendOptions {
@@ -125,8 +125,7 @@ async function sendTree(
   try {
     return await inOneUpload(agent, async (id) => {
       const outline = packOutline(tree);
-      const begun: Resendable = { from: (at) => Readable.from([outline.subarray(at)]) };
-      const reply = await agent.append(id, begun, { offset: 0, app, signal });
+      const reply = await sendOutline(agent, id, outline, { app, signal });
       const files = filesOf(tree);
       const lacking = whole ? files : lackingOf(files, reply);
       const config = files.filter((file) => file.path === CONFIG_FILE && !lacking.includes(file));

@@ -1,7 +1,7 @@
 import { readFile, stat } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
-import type { AppConfig } from '../../agent/protocol/app-config.ts';
-import { ZddError } from '../../agent/protocol/errors.ts';
+import type { AppConfig } from '../../../agent/protocol/app-config.ts';
+import { ZddError } from '../../../agent/protocol/errors.ts';
 import { reasonOf } from './source.ts';
 
 export const CONFIG_FILE = 'zdd.yaml';
@@ -34,7 +34,7 @@ export async function readFolderConfig(folder: string, cwd: string): Promise<Rea
 /** @throws ZDD_CONFIG_INVALID */
 export async function parsed(text: string): Promise<ReadConfig> {
   // Most verbs only look where the file is, and its rules take a while to load.
-  const { parseAppConfig } = await import('../../agent/protocol/zdd-yaml.ts');
+  const { parseAppConfig } = await import('../../../agent/protocol/zdd-yaml.ts');
   return { text, config: parseAppConfig(text, CONFIG_FILE) };
 }
 

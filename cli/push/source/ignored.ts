@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import ignore from 'ignore';
-import { ZddError } from '../../agent/protocol/errors.ts';
+import { ZddError } from '../../../agent/protocol/errors.ts';
 import { CONFIG_FILE } from './config.ts';
 import { reasonOf } from './source.ts';
 

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { Readable } from 'node:stream';
-import type { Resendable } from '../connect/uploads.ts';
+import type { Resendable } from '../../connect/uploads.ts';
 import type { Spool } from './spool.ts';
 
 /** What travels of a release: first its outline, if any, then what is packed. Each byte is hashed once. */

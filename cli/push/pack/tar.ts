@@ -1,6 +1,6 @@
 import { Header, Pax } from 'tar';
-import type { ReleaseEntry, ReleaseFile } from '../../agent/protocol/manifest.ts';
-import { checkedContent, type Tree } from './tree.ts';
+import type { ReleaseEntry, ReleaseFile } from '../../../agent/protocol/manifest.ts';
+import { checkedContent, type Tree } from '../source/tree.ts';
 
 const BLOCK = 512;
 const ZEROS = Buffer.alloc(BLOCK);

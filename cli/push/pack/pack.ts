@@ -1,14 +1,14 @@
 import { constants, zstdCompressSync } from 'node:zlib';
-import { MANIFEST_NAME, outlineOf, type ReleaseEntry } from '../../agent/protocol/manifest.ts';
+import { MANIFEST_NAME, outlineOf, type ReleaseEntry } from '../../../agent/protocol/manifest.ts';
+import { digestOf } from '../send/upload.ts';
+import { CONFIG_FILE } from '../source/config.ts';
+import { readIgnored } from '../source/ignored.ts';
+import { scanFolder } from '../source/scan.ts';
+import { bytesOf, digestOfTree, filesOf, folderTree, type Tree } from '../source/tree.ts';
 import { Blocks } from './blocks.ts';
 import { gzipped, USUAL_LEVEL, zstdFrames } from './compress.ts';
-import { CONFIG_FILE } from './config.ts';
-import { readIgnored } from './ignored.ts';
-import { scanFolder } from './scan.ts';
 import { Spool } from './spool.ts';
 import { tarEnd, tarEntries, tarFile } from './tar.ts';
-import { bytesOf, digestOfTree, filesOf, folderTree, type Tree } from './tree.ts';
-import { digestOf } from './upload.ts';
 
 const LEVEL = constants.ZSTD_c_compressionLevel;
 
@@ -50,7 +50,7 @@ export async function packTree(tree: Tree, signal: AbortSignal): Promise<Packed>
 }
 
 /** The beginning of a release that travels in part: what it consists of, packed. */
-export function packOutline(tree: Tree): Buffer {
+export function packOutline(tree: Pick<Tree, 'entries'>): Buffer {
   const outline = outlineOf({ digest: digestOfTree(tree), entries: tree.entries });
   return zstdCompressSync(tarFile(MANIFEST_NAME, outline), { params: { [LEVEL]: 9 } });
 }

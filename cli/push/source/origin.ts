@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 
-export { ownerOf } from '../owner.ts';
+export { ownerOf } from '../../owner.ts';
 
 const run = promisify(execFile);
 /** Looking at a huge working tree may take longer; then its state is not told, ms. */

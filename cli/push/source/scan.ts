@@ -1,25 +1,12 @@
-import { createHash, hash } from 'node:crypto';
-import {
-  closeSync,
-  constants,
-  createReadStream,
-  type Dirent,
-  fstatSync,
-  openSync,
-  readdirSync,
-  readlinkSync,
-  readSync,
-  realpathSync,
-  type Stats,
-} from 'node:fs';
+import { type Dirent, lstatSync, readdirSync, readlinkSync, realpathSync } from 'node:fs';
 import { join, posix, relative, sep } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
-import { ZddError } from '../../agent/protocol/errors.ts';
-import { byPath, type ReleaseEntry, type ReleaseFile } from '../../agent/protocol/manifest.ts';
+import { ZddError } from '../../../agent/protocol/errors.ts';
+import { byPath, type ReleaseEntry, type ReleaseFile } from '../../../agent/protocol/manifest.ts';
 import { CONFIG_FILE } from './config.ts';
 import type { Ignored } from './ignored.ts';
+import { kindOf, readFound } from './read-file.ts';
 import { reasonOf } from './source.ts';
-import { AT_ONCE } from './tree.ts';
 
 /** Problems listed; the rest is counted. */
 const SHOWN = 20;
@@ -29,34 +16,48 @@ const SHOWN = 20;
  */
 const TURN_MS = 1;
 
-/**
- * Takes the content of a small file, which has been read whole. The bytes are good until it has
- * resolved, or returned nothing.
- */
-export type TakeFile = (file: ReleaseFile, content: Buffer) => Promise<void> | undefined;
+/** Who follows a look at a folder while it goes on. */
+export interface Follower {
+  /**
+   * Told once all names are known and before a file is read: `sha256` of the files is still empty,
+   * and their sizes may change.
+   */
+  walked(entries: readonly ReleaseEntry[]): void;
+  /**
+   * Takes the content of a small file, which has been read whole. The bytes are good until it has
+   * resolved. After a problem, nothing more comes.
+   */
+  take(file: ReleaseFile, content: Buffer): Promise<void>;
+}
 
 /**
  * Everything of a folder that travels. Every file is read once here, so that what cannot be read is
  * known before anything is deployed: `zdd.yaml` first, then by path.
- * @throws ZDD_ARTIFACT_UNSAFE with all problems; ZDD_ARTIFACT_EMPTY; what `take` throws; the reason of
+ * @throws ZDD_ARTIFACT_UNSAFE with all problems; ZDD_ARTIFACT_EMPTY; what `follower` throws; the reason of
  * `signal`
  */
 export async function scanFolder(
   root: string,
   ignored: Ignored,
   signal: AbortSignal,
-  take?: TakeFile,
+  follower?: Follower,
 ): Promise<ReleaseEntry[]> {
   const realRoot = realpathSync.native(root);
   const scan: Scan = { root, realRoot, ignored, signal, entries: [], found: [], bad: [], turn: 0 };
   await scanInto(scan, '');
-  for (const each of scan.found.toSorted(configFirst)) {
+  const found = scan.found.toSorted(configFirst);
+  if (scan.bad.length === 0) follower?.walked([...scan.entries, ...found].toSorted(byPath));
+  for (const { path } of found) {
     await turn(scan);
-    const read = await readFound(scan, each);
-    if (read === null) continue;
+    const read = await readFound(join(root, path), path, signal);
+    if (typeof read === 'string') {
+      scan.bad.push([path, read]);
+      continue;
+    }
     scan.entries.push(read.file);
     // After a problem the rest is looked at for further ones only.
-    if (read.content !== null && scan.bad.length === 0) await take?.(read.file, read.content);
+    if (read.content !== null && scan.bad.length === 0)
+      await follower?.take(read.file, read.content);
   }
   return accepted(scan.entries, scan.bad);
 }
@@ -83,14 +84,14 @@ interface Scan {
   readonly signal: AbortSignal;
   readonly entries: ReleaseEntry[];
   /** Files, not read yet. */
-  readonly found: string[];
+  readonly found: ReleaseFile[];
   readonly bad: [path: string, why: string][];
   /** When others got their turn the last time. */
   turn: number;
 }
 
-function configFirst(a: string, b: string): number {
-  return Number(b === CONFIG_FILE) - Number(a === CONFIG_FILE) || (a < b ? -1 : 1);
+function configFirst(a: ReleaseFile, b: ReleaseFile): number {
+  return Number(b.path === CONFIG_FILE) - Number(a.path === CONFIG_FILE) || byPath(a, b);
 }
 
 /** The connection, which is opened meanwhile, gets its turn. */
@@ -125,11 +126,21 @@ async function look(scan: Scan, path: string, found: Dirent<Buffer>): Promise<vo
     scan.entries.push({ type: 'directory', path });
     await scanInto(scan, path);
   } else if (found.isFile()) {
-    scan.found.push(path);
+    noteFile(scan, path);
   } else if (found.isSymbolicLink()) {
     lookAtLink(scan, path);
   } else {
     scan.bad.push([path, kindOf(found)]);
+  }
+}
+
+function noteFile(scan: Scan, path: string): void {
+  try {
+    const { size: bytes, mode } = lstatSync(join(scan.root, path));
+    const executable = (mode & 0o111) !== 0;
+    scan.found.push({ type: 'file', path, executable, bytes, sha256: '' });
+  } catch (cause) {
+    scan.bad.push([path, reasonOf(cause)]);
   }
 }
 
@@ -164,78 +175,6 @@ function reallyLeadsOut({ root, realRoot }: Scan, path: string, target: string):
   return inside === '..' || inside.startsWith(`..${sep}`)
     ? `a link out of the folder, to ${target}`
     : null;
-}
-
-/** Memory for one small file after the other: thousands of buffers would have to be cleared away. */
-const small = Buffer.alloc(AT_ONCE);
-
-/** What was found as a file may have become a pipe, on which opening or reading would wait for ever. */
-const CAREFULLY = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW;
-
-interface Read {
-  readonly file: ReleaseFile;
-  /** Where it is small: good until the next one is read. */
-  readonly content: Buffer | null;
-}
-
-/** What is in a file now: while it is read it may grow. Null, and noted, when it cannot be read. */
-async function readFound(scan: Scan, path: string): Promise<Read | null> {
-  const at = join(scan.root, path);
-  try {
-    const fd = openSync(at, CAREFULLY);
-    try {
-      const stats = fstatSync(fd);
-      if (!stats.isFile()) {
-        scan.bad.push([path, kindOf(stats)]);
-        return null;
-      }
-      const file = { type: 'file', path, executable: (stats.mode & 0o111) !== 0 } as const;
-      if (stats.size < AT_ONCE) {
-        const bytes = readInto(small, fd);
-        const content = small.subarray(0, bytes);
-        // One that fills it may have grown beyond.
-        if (bytes < AT_ONCE) {
-          return { file: { ...file, bytes, sha256: hash('sha256', content) }, content };
-        }
-      }
-      return { file: { ...file, ...(await digestOf(at, fd, scan.signal)) }, content: null };
-    } finally {
-      closeSync(fd);
-    }
-  } catch (cause) {
-    scan.signal.throwIfAborted();
-    scan.bad.push([path, reasonOf(cause)]);
-    return null;
-  }
-}
-
-/** @returns how many bytes there are, `buffer.length` if there may be more */
-function readInto(buffer: Buffer, file: number): number {
-  for (let at = 0; ; ) {
-    const bytes = readSync(file, buffer, at, buffer.length - at, at);
-    at += bytes;
-    if (bytes === 0 || at === buffer.length) return at;
-  }
-}
-
-async function digestOf(
-  path: string,
-  fd: number,
-  signal: AbortSignal,
-): Promise<{ bytes: number; sha256: string }> {
-  const digest = createHash('sha256');
-  let bytes = 0;
-  for await (const chunk of createReadStream(path, { fd, autoClose: false, start: 0, signal })) {
-    bytes += chunk.length;
-    digest.update(chunk);
-  }
-  return { bytes, sha256: digest.digest('hex') };
-}
-
-function kindOf(found: Pick<Stats, 'isSocket' | 'isFIFO'>): string {
-  if (found.isSocket()) return 'a socket: only files, folders and links travel';
-  if (found.isFIFO()) return 'a named pipe: only files, folders and links travel';
-  return 'a device: only files, folders and links travel';
 }
 
 function refuse(bad: readonly (readonly [string, string])[]): ZddError {

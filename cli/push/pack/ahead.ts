@@ -1,18 +1,19 @@
-import type { ReleaseFile } from '../../agent/protocol/manifest.ts';
+import type { ReleaseEntry, ReleaseFile } from '../../../agent/protocol/manifest.ts';
+import { CONFIG_FILE } from '../source/config.ts';
+import type { Follower } from '../source/scan.ts';
+import type { Tree } from '../source/tree.ts';
 import { Blocks } from './blocks.ts';
 import { levelFor, zstdFrames } from './compress.ts';
-import { CONFIG_FILE } from './config.ts';
 import { packEntries } from './pack.ts';
 import { IN_MEMORY, Spool } from './spool.ts';
 import { tarWhole } from './tar.ts';
-import type { Tree } from './tree.ts';
 
 /**
  * Packs the files of a folder while they are looked at, so that each is read once. What is looked at
  * before it is known whether all of them travel is kept in memory, as far as there is room: that is
  * settled as soon as the agent has answered.
  */
-export class Ahead {
+export class Ahead implements Follower {
   readonly #signal: AbortSignal;
   readonly #packed = new Set<string>();
   readonly #blocks = new Blocks();
@@ -20,9 +21,19 @@ export class Ahead {
   /** `zdd.yaml` was packed: it comes before all others. */
   #hasConfig = false;
   #begun: Begun | null = null;
+  readonly #walked = Promise.withResolvers<readonly ReleaseEntry[]>();
 
   constructor(signal: AbortSignal) {
     this.#signal = signal;
+  }
+
+  /** Resolves with what there is once all names are known; as `Follower.walked`. */
+  get names(): Promise<readonly ReleaseEntry[]> {
+    return this.#walked.promise;
+  }
+
+  walked(entries: readonly ReleaseEntry[]): void {
+    this.#walked.resolve(entries);
   }
 
   /** Not all of it will travel, or nothing more: nothing is packed from now on. */

@@ -2,7 +2,7 @@ import { type FileHandle, mkdtemp, open, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
-import { ZddError } from '../../agent/protocol/errors.ts';
+import { ZddError } from '../../../agent/protocol/errors.ts';
 
 /** What is read at once, bytes: that one has gone is a sign of life, also on a slow line. */
 export const PIECE = 256 * 1024;

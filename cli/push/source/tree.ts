@@ -1,8 +1,12 @@
 import { createHash, hash } from 'node:crypto';
 import { createReadStream, lstatSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { ZddError } from '../../agent/protocol/errors.ts';
-import { manifestOf, type ReleaseEntry, type ReleaseFile } from '../../agent/protocol/manifest.ts';
+import { ZddError } from '../../../agent/protocol/errors.ts';
+import {
+  manifestOf,
+  type ReleaseEntry,
+  type ReleaseFile,
+} from '../../../agent/protocol/manifest.ts';
 import { reasonOf } from './source.ts';
 
 /** What travels: a folder, or the tree of a commit. */
@@ -27,7 +31,7 @@ export function bytesOf(files: readonly ReleaseFile[]): number {
 }
 
 /** The digest that the agent will come to when it has unpacked the whole, hex. */
-export function digestOfTree({ entries }: Tree): string {
+export function digestOfTree({ entries }: Pick<Tree, 'entries'>): string {
   return hash('sha256', manifestOf(entries));
 }
 

@@ -1,7 +1,7 @@
 import type { Stats } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { ZddError } from '../../agent/protocol/errors.ts';
+import { ZddError } from '../../../agent/protocol/errors.ts';
 
 /** What `push` was pointed at. A ready archive is sent as it is; a folder or a commit is packed. */
 export type Source =
