@@ -143,7 +143,9 @@ test.each(['SIGKILL', 'SIGINT', 'SIGTERM'] as const)(
 
 test('a command is asked by SIGHUP before it is killed', async () => {
   const proof = join(host.dir, 'asked');
-  const script = `trap 'echo asked >${proof}; exit' HUP; echo ready; while :; do sleep 0.05; done`;
+  // What it does then takes a while, and is not cut short by SIGTERM.
+  const asked = `sleep 0.5; echo asked >${proof}; exit`;
+  const script = `trap '${asked}' HUP; echo ready; while :; do sleep 0.05; done`;
   const running = startCli(['exec', '--', 'sh', '-c', script], { socket: host.socket });
   await running.says('ready');
   running.child.kill('SIGKILL');

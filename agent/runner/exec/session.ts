@@ -8,6 +8,10 @@ import { makePipes, openPipes, type Pipes } from './pipes.ts';
 const BEGIN_MS = 30_000;
 /** How often a session that is to end is looked at, ms. */
 const LOOK_MS = 200;
+/** Of the time that a session gets to end: how much of it follows SIGHUP, before SIGTERM. */
+const HANGUP_SHARE = 0.3;
+/** What a busy machine may take longer to look, ms. */
+const LATE_MS = 60_000;
 /** More than the two lines that are told, bytes. */
 const STATUS_BYTES = 200;
 
@@ -75,15 +79,20 @@ function session(pipes: Pipes, ended: Promise<number | null>, launcher: ExecLaun
   ended.then(() => {
     over = true;
   });
+  const isGone = async () => over && (await launcher.isGone());
+  const waitUntil = async (deadline: number, signal: AbortSignal): Promise<void> => {
+    while (performance.now() < deadline && !(await isGone())) await pause(LOOK_MS, signal);
+  };
   const end = async (graceMs: number): Promise<void> => {
-    const deadline = performance.now() + graceMs;
+    const now = performance.now();
+    const signal = AbortSignal.timeout(graceMs + LATE_MS);
     if (graceMs > 0) {
       await launcher.kill('SIGHUP');
-      await launcher.kill('SIGTERM');
+      // One that has something to do on SIGHUP would be ended by SIGTERM in the middle of it.
+      await waitUntil(now + graceMs * HANGUP_SHARE, signal);
+      if (!(await isGone())) await launcher.kill('SIGTERM');
     }
-    while (performance.now() < deadline && !(over && (await launcher.isGone()))) {
-      await pause(LOOK_MS, AbortSignal.timeout(graceMs));
-    }
+    await waitUntil(now + graceMs, signal);
     await launcher.finish();
     stdin.destroy();
     size.destroy();
