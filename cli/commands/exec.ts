@@ -12,7 +12,7 @@ export const exec: Command = {
   name: 'exec',
   summary: 'run a command in the live release',
   description:
-    "Runs a command on the host in the folder of the live release: as the app's user, with its variables, limits and sandbox. Input, output and exit code are the command's own; on a terminal it gets one. It ends with this program: SIGHUP and SIGTERM, SIGKILL 5 s later.",
+    "Runs a command on the host in the folder of the live release: as the app's user, with its variables, limits and sandbox. Input, output and exit code are the command's own; on a terminal it gets one. It ends with this program: SIGHUP, SIGTERM 1.5 s later, SIGKILL after 5 s.",
   examples: [
     ['zdd-agent exec -- npm run stats', 'one command'],
     ['zdd-agent exec -- node -p process.version', 'after --, options are its own'],
