@@ -20,7 +20,7 @@ const MIN_CONNECTIONS = 20;
 /** Version, sockets and global settings of the HAProxy that runs. */
 export async function examineHaproxy(daemon: Daemon, signal: AbortSignal): Promise<Finding[]> {
   const { mode } = daemon.settings.current.haproxy;
-  const sockets = await examineSockets(daemon);
+  const sockets = await examineSockets(daemon, signal);
   const running = sockets.length > 0 ? [] : await answers(daemon, signal);
   const text = await readConfigFile(daemon);
   return [

@@ -1,15 +1,24 @@
 import { access, constants } from 'node:fs/promises';
 import { connect } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Finding } from '../../protocol/api.ts';
 import type { Daemon } from '../daemon.ts';
 import { error } from './finding.ts';
 
 const CONNECT_MS = 1_000;
+/** A reload reads all of haproxy.cfg before the master listens again; a busy host takes its time. */
+const REEXEC_MS = 3_000;
+const RETRY_MS = 20;
 
 /** What keeps the agent from HAProxy's two sockets. */
-export async function examineSockets({ settings }: Daemon): Promise<Finding[]> {
+export async function examineSockets(
+  { settings }: Pick<Daemon, 'settings'>,
+  signal: AbortSignal,
+): Promise<Finding[]> {
   const { adminSocket, masterSocket, mode } = settings.current.haproxy;
-  const [admin, master] = await Promise.all([obstacle(adminSocket), obstacle(masterSocket)]);
+  const admin = await obstacle(adminSocket);
+  // Where not even a worker listens there is no reload to wait for.
+  const master = await lastingObstacle(masterSocket, admin === null ? REEXEC_MS : 0, signal);
   const findings: Finding[] = [];
   if (admin === 'EACCES') {
     findings.push(
@@ -55,6 +64,20 @@ function down(mode: 'embedded' | 'system', where: string): Finding {
   return mode === 'system'
     ? error('ZDD_HAPROXY_DOWN', what, 'sudo systemctl start haproxy', 'journalctl -u haproxy -n 50')
     : error('ZDD_HAPROXY_DOWN', `${what}; the agent starts it again`, 'zdd-agent status');
+}
+
+/** Why the master's socket cannot be connected to: one that executes itself anew refuses for a moment. */
+async function lastingObstacle(
+  path: string,
+  withinMs: number,
+  signal: AbortSignal,
+): Promise<string | null> {
+  const until = performance.now() + withinMs;
+  for (;;) {
+    const found = await obstacle(path);
+    if (found === null || found === 'EACCES' || performance.now() >= until) return found;
+    await sleep(RETRY_MS, undefined, { signal });
+  }
 }
 
 /** Why a socket cannot be connected to; null when it can. */

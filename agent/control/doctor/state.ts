@@ -8,7 +8,7 @@ import { examineSockets } from './sockets.ts';
 export async function examineState(daemon: Daemon, signal: AbortSignal): Promise<Finding[]> {
   const { host } = daemon;
   // Without its sockets nothing can be compared, and that they are missing is said already.
-  if ((await examineSockets(daemon)).length > 0) return instancesDown(host);
+  if ((await examineSockets(daemon, signal)).length > 0) return instancesDown(host);
   const findings = await attention(host, signal);
   if (findings.length > 0) return findings;
   const apps = host.journal.apps().length;
