@@ -3,21 +3,24 @@ import type { PrivateHost } from '../../demo/private-host.ts';
 import type { ConfigOverrides, ShopBehaviour, ShopRelease } from '../../examples/build-release.ts';
 import { ledgerOf, push } from './shop.ts';
 
-/** Starts the shop as an app would that holds a database of one file: twice is an accident. */
-export const RUNS_ONCE = `import { appendFileSync, readFileSync, unlinkSync, writeFileSync } from 'node:fs';
-const lock = process.env.ZDD_SHOP_LEDGER + '.lock';
-const lives = (pid) => { try { process.kill(pid, 0); return true; } catch { return false; } };
-try {
-  writeFileSync(lock, String(process.pid), { flag: 'wx' });
-} catch {
-  const other = Number(readFileSync(lock, 'utf8'));
-  if (lives(other)) {
-    appendFileSync(process.env.ZDD_SHOP_LEDGER + '.twice', process.env.ZDD_SLOT + '\\n');
+/**
+ * Starts the shop as an app would that holds a database of one file: twice is an accident. The lock is
+ * a socket without a file: it is free when its owner has ended, collected by its parent or not.
+ */
+export const RUNS_ONCE = `import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+const ledger = process.env.ZDD_SHOP_LEDGER;
+const slot = process.env.ZDD_SLOT;
+await new Promise((resolve) => {
+  const lock = createServer().unref();
+  lock.on('error', () => {
+    appendFileSync(ledger + '.twice', slot + ' beside ');
+    appendFileSync(ledger + '.twice', readFileSync(ledger + '.owner', 'utf8'));
     process.exit(1);
-  }
-  writeFileSync(lock, String(process.pid));
-}
-process.on('exit', () => unlinkSync(lock));
+  });
+  lock.listen('\\0' + ledger, resolve);
+});
+writeFileSync(ledger + '.owner', slot + ' ' + process.pid + '\\n');
 await import('./server.js');
 `;
 
@@ -46,7 +49,7 @@ export async function pushAlone(
   return await push(host, alone(behaviour, config), options);
 }
 
-/** The slots that were started while another instance ran. */
+/** The slots that were started while another instance ran, and which that was. */
 export async function startedTwice(host: PrivateHost): Promise<string[]> {
   const path = `${ledgerOf(host)}.twice`;
   const isThere = await access(path).then(
