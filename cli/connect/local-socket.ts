@@ -1,6 +1,6 @@
 import { ZddError } from '../../agent/protocol/errors.ts';
 import type { Connection } from './connection.ts';
-import { overHttp } from './over-http.ts';
+import { overHttp } from './http/over-http.ts';
 import { notUnderstood, silent, unreachable } from './unreachable.ts';
 
 /** A path longer than this cannot be the address of a unix socket on Linux, bytes. */

@@ -395,5 +395,5 @@ test('a bug of ours is exit 1, with a stack only under ZDD_DEBUG=1', async () =>
   expect(quiet).toMatchObject({ code: 1, stderr: expect.stringContaining('ZDD_BUG') });
   expect(quiet.stderr).not.toContain('    at ');
   const loud = await cli(['doctor'], { socket: agent.socket, env: { ZDD_DEBUG: '1' } });
-  expect(loud.stderr).toMatch(/ {4}at .*over-http\.ts/);
+  expect(loud.stderr).toMatch(/ {4}at .*connect\/http\//);
 });

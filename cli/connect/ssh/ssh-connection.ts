@@ -3,7 +3,7 @@ import type { Duplex } from 'node:stream';
 import type { ClientChannel } from 'ssh2';
 import { ZddError } from '../../../agent/protocol/errors.ts';
 import type { Connection } from '../connection.ts';
-import { overHttp } from '../over-http.ts';
+import { overHttp } from '../http/over-http.ts';
 import { ChannelSocket } from './channel-socket.ts';
 import type { Link, LinkOptions } from './link.ts';
 

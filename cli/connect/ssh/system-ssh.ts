@@ -7,8 +7,8 @@ import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { ZddError } from '../../../agent/protocol/errors.ts';
 import type { Connection } from '../connection.ts';
+import { overHttp } from '../http/over-http.ts';
 import { LastingError } from '../lasting.ts';
-import { overHttp } from '../over-http.ts';
 import { type Destination, parseDestination, wordsOfSsh } from './destination.ts';
 import { quoted } from './same-command.ts';
 
