@@ -173,7 +173,7 @@ export function agentOver(connection: Connection): Agent {
     has: async (feature, signal) => (await ready(signal)).has(feature),
     append: (id, source, options) => append(connection, id, source, options),
     finishUpload: (id, body, signal) => finish(connection, id, body, signal),
-    cancelUpload: (id) => cancel(connection, id),
+    cancelUpload: (id, withinMs) => cancel(connection, id, withinMs),
     async preview(app, body, signal) {
       await agreed(signal);
       const path = `${appPath(app)}/preview`;

@@ -99,8 +99,8 @@ export interface Agent {
   has(feature: string, signal: AbortSignal): Promise<boolean>;
   append(id: string, source: Resendable, options: AppendOptions): Promise<UploadReply>;
   finishUpload(id: string, body: FinishRequest, signal: AbortSignal): Promise<ArtifactReply>;
-  /** As far as it can be reached. */
-  cancelUpload(id: string): Promise<void>;
+  /** As far as it can be reached within that time, ms; 2 s unless given. */
+  cancelUpload(id: string, withinMs?: number): Promise<void>;
   /** What a push would change. */
   preview(app: string, body: PreviewRequest, signal: AbortSignal): Promise<PreviewReply>;
   sendArtifact(upload: Upload, sha256: string, signal: AbortSignal): Promise<ArtifactReply>;

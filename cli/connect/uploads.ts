@@ -78,14 +78,22 @@ export async function finish(
 }
 
 const FINISH_MS = 120_000;
+/** Somebody has given up and waits for the prompt, ms. */
 const CANCEL_MS = 2_000;
 
-/** Removes what came, as far as the agent can be reached: it removes what is left alone by itself. */
-export async function cancel(connection: Connection, id: string): Promise<void> {
-  const signal = AbortSignal.timeout(CANCEL_MS);
-  await connection
-    .request('POST', `/v1/uploads/${id}/cancel`, uploadReply, { body: {}, signal })
-    .catch(() => undefined);
+/**
+ * Removes what came, if the agent can be reached within `withinMs`, cuts included: it removes what is left
+ * alone by itself.
+ */
+export async function cancel(
+  connection: Connection,
+  id: string,
+  withinMs: number = CANCEL_MS,
+): Promise<void> {
+  const signal = AbortSignal.timeout(withinMs);
+  await persistently({ canBeCut: true }, signal, () =>
+    connection.request('POST', `/v1/uploads/${id}/cancel`, uploadReply, { body: {}, signal }),
+  ).catch(() => undefined);
 }
 
 async function offsetOf(connection: Connection, id: string, signal: AbortSignal): Promise<number> {

@@ -14,7 +14,8 @@ export class ChannelSocket extends Duplex {
   #writing: Done | null = null;
 
   constructor(opening: Promise<ClientChannel>) {
-    super();
+    // One that the agent has ended must not be kept for the next request.
+    super({ allowHalfOpen: false });
     this.#opening = opening;
   }
 

@@ -13,10 +13,13 @@ import { allSent, type Sent } from './send.ts';
 const NO_OUTLINE = Buffer.alloc(0);
 /** For the digest of a file that has not been read: no content has it. */
 const UNREAD = '0'.repeat(64);
+/** Contents travel meanwhile: there is time for a way that is cut, ms. */
+const REMOVED_MS = 15_000;
 
 /**
  * Sends a folder of which the agent has nothing while it is still looked at, as one archive. Its names
- * and sizes are known first, and checked by the agent before a content travels. Shown as the step `send`, which begins when all has been looked at.
+ * and sizes are known first, and checked by the agent before a content travels. Shown as the step
+ * `send`, which begins when all has been looked at.
  * @param looking that `ahead` packs
  * @throws what looking throws: then nothing stays at the agent
  */
@@ -78,7 +81,7 @@ async function check(
   const outline = packOutline({ entries: unread });
   try {
     await sendOutline(agent, id, outline, options);
-    return { removed: agent.cancelUpload(id) };
+    return { removed: agent.cancelUpload(id, REMOVED_MS) };
   } catch (cause) {
     await agent.cancelUpload(id);
     throw cause;

@@ -235,6 +235,15 @@ test('an agent that is killed, or told to stop, while bytes come gets the rest a
   }
 }, 180_000);
 
+test('a channel that the agent has left is not asked again', async () => {
+  await withAgent(relay.port, async (agent) => {
+    await agent.status(signal);
+    await host.stopDaemon('SIGKILL');
+    await host.startDaemon();
+    expect((await agent.status(signal)).apps).toBeDefined();
+  });
+});
+
 test('a slow link carries a push to its end', async () => {
   const slow = await openRelay(sshd.port, { bytesPerSecond: 300_000 });
   await know(relay.port, slow.port);
