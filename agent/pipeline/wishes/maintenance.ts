@@ -81,10 +81,16 @@ async function isAnswering(host: Host, app: string, signal: AbortSignal): Promis
   return await someAnswers(host, slots, ANSWER_MS, signal);
 }
 
-async function letIn(host: Host, app: string, owner: string): Promise<GateReply> {
+async function letIn(
+  host: Host,
+  app: string,
+  owner: string,
+  still: () => boolean = () => true,
+): Promise<GateReply> {
   return await oneAtATime(async () => {
     const before = host.maintenance.find(app);
     if (before === null || !before.on) return { app, result: 'already_off', reloaded: false };
+    if (!still()) return { app, result: 'on', reloaded: false };
     // Page and networks stay in HAProxy: without them it would have to be reloaded.
     const { reloaded } = await change(host, app, before, {
       ...before,
@@ -106,7 +112,8 @@ export async function endInTime(host: Host, signal: AbortSignal): Promise<void> 
       for (const app of host.maintenance.overdue()) {
         await isAnswering(host, app, signal);
         // Meanwhile somebody may have prolonged it.
-        if (host.maintenance.overdue().includes(app)) await letIn(host, app, 'its own end (--for)');
+        const still = () => host.maintenance.overdue().includes(app);
+        await letIn(host, app, 'its own end (--for)', still);
       }
       told = '';
     } catch (error) {
