@@ -1,27 +1,16 @@
 import type { Duplex } from 'node:stream';
-import ssh2, { type AgentAuthMethod, type Client, type NoAuthMethod, type ParsedKey } from 'ssh2';
+import ssh2, { type Client } from 'ssh2';
 import type { ZddError } from '../../../agent/protocol/errors.ts';
 import type { HostSettings } from './config/settings.ts';
 import { judge, type KnownHost, preferredAlgorithms } from './host-keys/judge.ts';
 import { knownLine, typeOf } from './host-keys/known-hosts.ts';
 import { rememberLine } from './host-keys/remember.ts';
-import type { Identity, PassedOver } from './keys/identity.ts';
-import {
-  connectionLost,
-  handshakeFailed,
-  keyRefused,
-  loginRefused,
-  moreThanKey,
-  tooManyKeys,
-  tooSlow,
-} from './refusals.ts';
+import { type OfferOptions, offerKeys } from './keys/offer.ts';
+import { connectionLost, handshakeFailed, keyRefused, tooSlow } from './refusals.ts';
 import { stage } from './stage.ts';
 
 /** Key exchange, ms. A small VPS under load takes seconds. */
 const HANDSHAKE_MS = 20_000;
-/** One answer to one key, ms: PAM on the far side may ask a directory first. */
-const LOGIN_MS = 30_000;
-
 const CLOSE_MS = 500;
 
 /** A connection that is logged in. */
@@ -35,19 +24,11 @@ export interface Session {
   close(): void;
 }
 
-export interface LoginOptions {
-  readonly settings: HostSettings;
+export interface LoginOptions extends OfferOptions {
   readonly known: KnownHost;
   /** As `StrictHostKeyChecking=accept-new`. */
   readonly acceptNew: boolean;
-  /** Asked for once the host has proved who it is: no passphrase is wanted for a wrong host. */
-  identities(): Promise<{
-    readonly usable: readonly Identity[];
-    readonly passedOver: readonly PassedOver[];
-  }>;
   readonly signal: AbortSignal;
-  /** Told when the host begins to look at what our key has signed. */
-  onIdle?(): void;
   /** Told when a key that was not known is kept from now on. */
   onNewKey?(line: string): void;
 }
@@ -61,7 +42,7 @@ export async function logIn(stream: Duplex, options: LoginOptions): Promise<Sess
   const { settings, known, signal } = options;
   const client = new ssh2.Client();
   const ended = new AbortController();
-  const login = attemptLogin(client, options);
+  const offer = offerKeys(client, options);
   const hostKey = checkHostKey(options);
   let lost: ZddError | null = null;
   let loggedIn = false;
@@ -77,9 +58,9 @@ export async function logIn(stream: Duplex, options: LoginOptions): Promise<Sess
     client.once('ready', () => resolve());
     client.on('error', (cause: Error & { level?: string }) => {
       // A key that could not sign: the next one may.
-      if (cause.level !== 'agent') reject(login.refusal(cause));
+      if (cause.level !== 'agent') reject(offer.refusal(cause));
     });
-    client.once('close', () => reject(login.refusal(new Error('the host hung up'))));
+    client.once('close', () => reject(offer.refusal(new Error('the host hung up'))));
   });
   // Whichever is not waited for any more must not be an unhandled rejection.
   shaken.catch(() => {});
@@ -101,12 +82,12 @@ export async function logIn(stream: Duplex, options: LoginOptions): Promise<Sess
     keepaliveCountMax: settings.keepaliveCount,
     algorithms: { serverHostKey: preferredAlgorithms(known) },
     hostVerifier: hostKey.verify,
-    authHandler: login.next,
+    authHandler: offer.next,
   });
   try {
     await stage(shaken, HANDSHAKE_MS, signal, () => tooSlow(settings, 'handshake', HANDSHAKE_MS));
     await hostKey.remember();
-    await login.patiently(ready, signal);
+    await offer.patiently(ready, signal);
   } catch (cause) {
     client.destroy();
     throw cause;
@@ -153,151 +134,4 @@ function checkHostKey({ settings, known, acceptNew, onNewKey }: LoginOptions) {
       onNewKey?.(`${fresh.type} of ${known.name} is kept in ${file}`);
     },
   };
-}
-
-/** Offers one key after the other, and remembers for the error which. */
-function attemptLogin(client: Client, { settings, identities, onIdle }: LoginOptions) {
-  const tried: Identity[] = [];
-  let passedOver: readonly PassedOver[] = [];
-  let left: Identity[] | null = null;
-  let methods: readonly string[] | null = null;
-  let fatal: unknown = null;
-  /** Running while the host thinks, stopped while somebody types. */
-  let clock = (_: boolean) => {};
-
-  async function offerNext(
-    offered: readonly string[] | null,
-  ): Promise<AgentAuthMethod | NoAuthMethod | null> {
-    if (offered !== null) methods = offered;
-    if (left === null) {
-      clock(false);
-      const found = await identities();
-      clock(true);
-      passedOver = found.passedOver;
-      left = [...found.usable];
-    }
-    const identity = left.shift();
-    if (identity === undefined) {
-      // ssh2 keeps to itself what a host says when it refuses a key: asked once more, it says how
-      // it could be done, and that a key was right but not enough.
-      if (methods === null) return { type: 'none', username: settings.user };
-      if (tried.length > 0 && !methods.includes('publickey')) {
-        fatal = moreThanKey(settings, methods);
-      }
-      return null;
-    }
-    tried.push(identity);
-    return { type: 'agent', username: settings.user, agent: new OneKey(identity, signing) };
-  }
-
-  async function signing(sign: () => Promise<Buffer>, identity: Identity): Promise<Buffer> {
-    clock(false);
-    try {
-      const signature = await sign();
-      // By then it has been sent.
-      setImmediate(() => onIdle?.());
-      return signature;
-    } catch (cause) {
-      tried.splice(tried.indexOf(identity), 1);
-      const why = cause instanceof Error ? cause.message : String(cause);
-      passedOver = [...passedOver, { label: identity.label, why }];
-      if (!(cause instanceof Error) || cause.name === 'Interrupted') {
-        fatal = cause;
-        client.destroy();
-      }
-      throw cause;
-    } finally {
-      clock(true);
-    }
-  }
-
-  return {
-    next(
-      offered: readonly string[] | null,
-      _partial: boolean | null,
-      proceed: (method: AgentAuthMethod | NoAuthMethod) => void,
-    ): void {
-      offerNext(offered).then(
-        (method) => {
-          if (method !== null) return proceed(method);
-          fatal ??= loginRefused(settings, { tried, passedOver, methods });
-          client.destroy();
-        },
-        (cause: unknown) => {
-          fatal = cause;
-          client.destroy();
-        },
-      );
-    },
-    refusal(cause: Error): unknown {
-      if (fatal !== null) return fatal;
-      const attempt = { tried, passedOver, methods };
-      if (/too many authentication failures/i.test(cause.message)) {
-        return tooManyKeys(settings, attempt);
-      }
-      return connectionLost(settings, cause);
-    },
-    /** Waits for the login; the time that somebody takes to type does not count. */
-    async patiently(ready: Promise<void>, signal: AbortSignal): Promise<void> {
-      let timer: NodeJS.Timeout | undefined;
-      let stop = () => {};
-      const end = new Promise<never>((_, reject) => {
-        clock = (running) => {
-          clearTimeout(timer);
-          if (running) {
-            timer = setTimeout(() => reject(tooSlow(settings, 'log in', LOGIN_MS)), LOGIN_MS);
-          }
-        };
-        stop = () => reject(signal.reason);
-        if (signal.aborted) stop();
-        else signal.addEventListener('abort', stop, { once: true });
-      });
-      clock(true);
-      try {
-        await Promise.race([ready, end]);
-      } finally {
-        clearTimeout(timer);
-        clock = () => {};
-        signal.removeEventListener('abort', stop);
-      }
-    },
-  };
-}
-
-/** One key, offered by ssh2 as those of an agent: it is asked to sign only if the host wants it. */
-class OneKey extends ssh2.BaseAgent<ParsedKey> {
-  readonly #identity: Identity;
-  readonly #signing: (sign: () => Promise<Buffer>, identity: Identity) => Promise<Buffer>;
-
-  constructor(
-    identity: Identity,
-    signing: (sign: () => Promise<Buffer>, identity: Identity) => Promise<Buffer>,
-  ) {
-    super();
-    this.#identity = identity;
-    this.#signing = signing;
-  }
-
-  override getIdentities(done: (error: Error | null, keys?: ParsedKey[]) => void): void {
-    done(null, [this.#identity.publicKey]);
-  }
-
-  override sign(...args: unknown[]): void {
-    const [, data, options] = args;
-    const done = args.at(-1);
-    if (!Buffer.isBuffer(data) || typeof done !== 'function') return;
-    // ssh2 goes on using its buffer while somebody types a passphrase.
-    const bytes = Buffer.from(data);
-    const hash = hashOf(options);
-    this.#signing(() => this.#identity.sign(bytes, hash), this.#identity).then(
-      (signature) => done(null, signature),
-      (cause: unknown) => done(cause instanceof Error ? cause : new Error(String(cause))),
-    );
-  }
-}
-
-/** The digest that was agreed for RSA: SHA-1 is no longer taken by any host in support. */
-function hashOf(options: unknown): string | undefined {
-  if (typeof options !== 'object' || options === null || !('hash' in options)) return undefined;
-  return typeof options.hash === 'string' ? options.hash : undefined;
 }
