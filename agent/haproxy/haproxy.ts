@@ -11,6 +11,7 @@ import { createEmbedded } from './embedded.ts';
 import { withGrace } from './grace.ts';
 import { inspectProxy } from './inspect.ts';
 import { showProcesses } from './master.ts';
+import { observeProcess } from './observe.ts';
 import { type ProxyOptions, resolveOptions } from './options.ts';
 import { claimHaproxy } from './ownership.ts';
 import { previewRegion } from './preview.ts';
@@ -22,7 +23,7 @@ import { StreamsCache } from './streams-cache.ts';
 import { Switching } from './switch-by.ts';
 import { requireTls } from './tls/room.ts';
 import { tryCertificate } from './tls/trial.ts';
-import { observeCurrent, switchesBy } from './worker.ts';
+import { onCurrentWorker, untilOneStays } from './worker.ts';
 
 export { stopEmbedded } from './embedded.ts';
 export type { LogLevel, ProxyOptions } from './options.ts';
@@ -74,15 +75,12 @@ export function createProxy(given: ProxyOptions): Haproxy {
   }
 
   async function info(signal: AbortSignal): Promise<ProxyInfo> {
-    const running = await observeCurrent(context, signal);
-    const processes = await showProcesses(master, signal);
-    return {
-      version: requireVersion(running.version),
-      pid: processes.master,
-      oldWorkers: processes.old.length,
-      reloads: processes.reloads,
-      switchBy: await switchesBy(context, running, signal),
-    };
+    const { version, switchBy } = await onCurrentWorker(context, signal, async (worker, pid) => ({
+      version: requireVersion((await observeProcess(worker)).version),
+      switchBy: await context.switching.by(worker, pid),
+    }));
+    const { master: pid, old, reloads } = await showProcesses(master, signal);
+    return { version, pid, oldWorkers: old.length, reloads, switchBy };
   }
 
   return {
@@ -107,7 +105,7 @@ export function createProxy(given: ProxyOptions): Haproxy {
           return withGrace(signal, GRACE_MS, (late) => applyDesired(context, now, late, app));
         }),
       ),
-    inspect: (desired, signal) => inspectProxy(context, desired, signal),
+    inspect: (desired, signal) => untilOneStays(() => inspectProxy(context, desired, signal)),
     requireTls: () => requireTls(options),
     tryCertificate: (pem, signal) => tryCertificate(options.binary, pem, signal),
     preview: (desired) => previewRegion(context, desired),

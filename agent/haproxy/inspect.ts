@@ -22,7 +22,7 @@ import { observeCurrent, onWorker, switchesBy } from './worker.ts';
 
 /**
  * What differs between `wished`, the file and the running worker, in words. Changes nothing.
- * @throws ZDD_HAPROXY_REGION_BROKEN, ZDD_HAPROXY_DOWN, ZDD_HAPROXY_TIMEOUT
+ * @throws ZDD_HAPROXY_REGION_BROKEN, ZDD_HAPROXY_DOWN, ZDD_HAPROXY_TIMEOUT, WorkerChanged
  */
 export async function inspectProxy(
   context: Context,

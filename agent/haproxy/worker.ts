@@ -9,7 +9,11 @@ import { type Conversation, conversationOf, converse, isSocketGone } from './run
 import { type Processes, parseInfo } from './tables.ts';
 
 /** Another worker is the current one than the plan was made for: look again. */
-export class WorkerChanged extends Error {}
+export class WorkerChanged extends Error {
+  constructor() {
+    super('HAProxy was reloaded meanwhile');
+  }
+}
 
 const RETRY_MS = 5;
 /** A reload keeps the master's socket shut for up to 100 ms. */
@@ -123,17 +127,31 @@ export async function onCurrentWorker<T>(
   signal: AbortSignal,
   talk: (conversation: Conversation, pid: number) => Promise<T>,
 ): Promise<T> {
-  for (let changes = 0; changes < MAX_CHANGES; changes += 1) {
+  return untilOneStays(async () => {
     const { current } = await processesUnlessDown(context, signal);
-    if (current === undefined) break;
+    if (current === undefined) throw noneStays();
+    const { pid } = current;
+    return await onWorker(context, pid, signal, (conversation) => talk(conversation, pid));
+  });
+}
+
+/**
+ * Does again what met a reload: a look that asks more than once must meet one worker all along.
+ * @throws ZDD_HAPROXY_DOWN when worker after worker goes; what `look` throws but WorkerChanged
+ */
+export async function untilOneStays<T>(look: () => Promise<T>): Promise<T> {
+  for (let changes = 0; changes < MAX_CHANGES; changes += 1) {
     try {
-      const { pid } = current;
-      return await onWorker(context, pid, signal, (conversation) => talk(conversation, pid));
+      return await look();
     } catch (error) {
       if (!(error instanceof WorkerChanged)) throw error;
     }
   }
-  throw new ZddError('ZDD_HAPROXY_DOWN', 'HAProxy has no worker that stays.', {
+  throw noneStays();
+}
+
+function noneStays(): ZddError {
+  return new ZddError('ZDD_HAPROXY_DOWN', 'HAProxy has no worker that stays.', {
     tries: ['systemctl status haproxy'],
   });
 }

@@ -176,7 +176,7 @@ describe('two at once', () => {
     const { path } = await shop(host, { behaviour: { version: 'long' }, config: { bake: '60s' } });
     expect((await host.cli(['push', path, '--detach'])).code).toBe(0);
     const second = await host.cli(['push', path]);
-    expect(second.code).toBe(12);
+    expect(second.code, second.stderr).toBe(12);
     expect(second.stderr).toContain('ZDD_LOCKED');
     expect(second.stderr).toMatch(/Try: zdd-agent attach \d+/);
     expect((await host.cli(['abort', '--app', 'shop'])).code).not.toBe(1);
