@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { hash, randomBytes, randomInt } from 'node:crypto';
 import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import type { ReleaseFile } from '../../../agent/protocol/manifest.ts';
 import type { Agent } from '../../../cli/connect/agent.ts';
@@ -11,7 +12,7 @@ import { type Load, lookAt } from '../../../cli/push/load.ts';
 import { Ahead } from '../../../cli/push/pack/ahead.ts';
 import { Outgoing } from '../../../cli/push/pack/outgoing.ts';
 import { Spool } from '../../../cli/push/pack/spool.ts';
-import { inOneUpload, sendPacked } from '../../../cli/push/send/one-upload.ts';
+import { inOneUpload, sendPacked, uploadId } from '../../../cli/push/send/one-upload.ts';
 import { type Sent, send } from '../../../cli/push/send/send.ts';
 import { sendWhileLookedAt } from '../../../cli/push/send/send-ahead.ts';
 import { ignoredBy } from '../../../cli/push/source/ignored.ts';
@@ -242,6 +243,23 @@ test('a channel that the agent has left is not asked again', async () => {
     await host.startDaemon();
     expect((await agent.status(signal)).apps).toBeDefined();
   });
+});
+
+test('what is to be removed while the agent is away is removed once it is back', async () => {
+  await withAgent(relay.port, async (agent) => {
+    const id = uploadId();
+    await agent.append(
+      id,
+      { from: () => Readable.from([randomBytes(100)]) },
+      { offset: 0, signal },
+    );
+    expect(await uploads()).toEqual([`upload-${id}`]);
+    await host.stopDaemon('SIGKILL');
+    const removed = agent.cancelUpload(id, 30_000);
+    await host.startDaemon();
+    await removed;
+  });
+  expect(await uploads()).toEqual([]);
 });
 
 test('a slow link carries a push to its end', async () => {
