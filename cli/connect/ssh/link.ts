@@ -1,5 +1,6 @@
 import type { ClientChannel } from 'ssh2';
-import type { ZddError } from '../../../agent/protocol/errors.ts';
+import { ZddError } from '../../../agent/protocol/errors.ts';
+import { LastingError } from '../lasting.ts';
 import { forwardRefused, lookScript } from './forward-refusal.ts';
 import { connectionLost } from './refusals.ts';
 import { dial, findRoute, type Hop } from './route.ts';
@@ -69,11 +70,13 @@ export function openLink(options: LinkOptions): Link {
     },
     async channel() {
       const present = await stand(AbortSignal.timeout(LOOK_MS * 12));
-      try {
-        return await openChannel(present, options.socket);
-      } catch (cause) {
-        throw present.lost() ?? (await explain(present, options.socket, cause));
-      }
+      const refused = await attempt(present, options.socket);
+      // The agent may have come between the refusal and the look at what is wrong: what would be
+      // wrong for good is only said when it is so a second time.
+      const opened =
+        refused instanceof LastingError ? await attempt(present, options.socket) : refused;
+      if (opened instanceof ZddError) throw opened;
+      return opened;
     },
     lost: () => session?.lost() ?? null,
     close() {
@@ -81,6 +84,15 @@ export function openLink(options: LinkOptions): Link {
       session = null;
     },
   };
+}
+
+/** A channel, or why there is none. */
+async function attempt(session: Session, socket: string): Promise<ClientChannel | ZddError> {
+  try {
+    return await openChannel(session, socket);
+  } catch (cause) {
+    return session.lost() ?? (await explain(session, socket, cause));
+  }
 }
 
 function openChannel({ client }: Session, socket: string): Promise<ClientChannel> {

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { chmod, link, mkdir, writeFile } from 'node:fs/promises';
+import { chmod, link, mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -90,6 +90,18 @@ test('an sshd that does not forward to sockets', async () => {
   const ran = await statusOf(host.destination);
   expectRefusal(ran, 'sshd of 127.0.0.1 does not forward to sockets', 'sudo sshd -T');
   expect(ran.stderr).toContain('AllowStreamLocalForwarding yes in sshd_config');
+});
+
+test('an agent that comes up while sshd is asked why it refused is used', async () => {
+  const away = join(lab.path, 'away.sock');
+  const looks = join(lab.path, 'looks');
+  // What is looked at is looked at once the agent is there.
+  const comesUp = `echo look >>${looks}; mv ${away} ${lab.agent.socket}; exec sh -s`;
+  const host = await lab.sshd({ config: [`ForceCommand ${comesUp}`] });
+  await rename(lab.agent.socket, away);
+  const ran = await lab.status(host);
+  expect(ran).toMatchObject({ code: 0, stderr: '' });
+  expect(await readFile(looks, 'utf8')).toBe('look\n');
 });
 
 test('an account that may run no command: what it can be is listed', async () => {
