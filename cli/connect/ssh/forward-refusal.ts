@@ -47,7 +47,7 @@ export function forwardRefused(
   const join = there(`sudo usermod -aG zdd ${quoted(user)}`);
   const start = usual
     ? [there('sudo systemctl start zdd-agentd'), there('journalctl -u zdd-agentd -n 50')]
-    : [sameCommand(`--socket ${DEFAULT_SOCKET}`)];
+    : [sameCommand('--socket', DEFAULT_SOCKET)];
   if (found.get('may') === 'no') {
     return new LastingError(CODE, `${user} may not use the agent of ${settings.host}`, {
       evidence: [host, path, ['who may', 'root and members of the group zdd']],

@@ -64,6 +64,7 @@ test('no agent on the far side: the socket is not there', async () => {
     'Try: zdd-agent status --host',
     '--socket /run/zdd-agent/agent.sock',
   );
+  expect(ran.stderr.match(/--socket/g)).toHaveLength(1);
 });
 
 test('a file where the socket should be', async () => {
