@@ -132,11 +132,11 @@ describe('a lock', () => {
   });
 
   it('ends by itself', async () => {
-    await host.api('POST', '/v1/apps/shop/lock', { owner: 'me', forMs: 1_000 });
+    await host.api('POST', '/v1/apps/shop/lock', { owner: 'me', forMs: 4_000 });
     expect((await host.app('shop'))?.lock).toMatchObject({ owner: 'me' });
     await host.until(
       'the lock to end',
-      10_000,
+      30_000,
       async () => (await host.app('shop'))?.lock === null,
     );
     await host.until('the push before to be over', 30_000, async () => {
@@ -241,9 +241,9 @@ describe('maintenance', () => {
   });
 
   it('ends by itself', async () => {
-    await host.api('POST', '/v1/apps/shop/maintenance', { on: true, forMs: 1_500 });
+    await host.api('POST', '/v1/apps/shop/maintenance', { on: true, forMs: 4_000 });
     expect((await visit()).status).toBe(503);
-    await host.until('the app to answer', 15_000, async () => (await visit()).status === 200);
+    await host.until('the app to answer', 30_000, async () => (await visit()).status === 200);
     expect((await host.app('shop'))?.maintenance).toBeNull();
   });
 });
