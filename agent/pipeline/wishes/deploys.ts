@@ -41,6 +41,15 @@ interface Beginning {
   readonly although?: string;
 }
 
+/** What a deployment was to begin with has changed between the look at it and its turn. */
+class TargetGone extends ZddError {
+  constructor(app: string) {
+    super('ZDD_LOCKED', `${app} has changed in this very moment`, {
+      tries: [`zdd-agent status ${app}`],
+    });
+  }
+}
+
 /** The verbs of the control API. Everything is checked before anything is changed. */
 export class Deploys {
   readonly #host: Host;
@@ -156,12 +165,19 @@ export class Deploys {
     await this.refuseWithoutHaproxy(config);
     this.#refuseConflicts(config);
     const policy = { ...policyOf(config, {}), bakeMs: 0 };
-    return await this.request(app, target, owner, `rollback to ${release}`, policy, {
+    const beginning = {
       config,
       rolled: { config, written: unwatched(config.strategy) },
       force,
       although: 'zdd-agent rollback --force      although it is locked',
-    });
+    };
+    try {
+      return await this.request(app, target, owner, `rollback to ${release}`, policy, beginning);
+    } catch (cause) {
+      // What was warm has gone cold in between: the way back to it is another one now.
+      if (!(cause instanceof TargetGone)) throw cause;
+      return await this.rollback(app, wanted, owner, { force, acrossContract });
+    }
   }
 
   async abort(app: string, owner: string): Promise<DeploymentReply> {
@@ -212,7 +228,8 @@ export class Deploys {
 
   /**
    * Begins a deployment that was checked: nobody else's may run, and none may have come between.
-   * @throws ZDD_LOCKED, ZDD_AGENT_BUSY, ZDD_ROLLING_IMPOSSIBLE
+   * @throws ZDD_LOCKED, as a `TargetGone` where nobody else's runs; ZDD_AGENT_BUSY,
+   * ZDD_ROLLING_IMPOSSIBLE
    */
   async request(
     app: string,
@@ -243,7 +260,10 @@ export class Deploys {
         source,
         policy: fitted,
       });
-      if (!begun) throw this.locked(run.state);
+      if (!begun) {
+        this.assertOpen();
+        throw run.state.deployment === null ? new TargetGone(app) : this.locked(run.state);
+      }
       return { app, deployment: id, result: 'started', since };
     } finally {
       this.#claimed.delete(app);

@@ -1,0 +1,50 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { deploymentReply } from '../../agent/protocol/api.ts';
+import { PrivateHost } from '../../demo/private-host.ts';
+import { push } from './shop.ts';
+
+/** More than it takes until a release on its way out is looked at again, ms. */
+const FROZEN_MS = 240;
+
+let host: PrivateHost;
+beforeAll(async () => {
+  host = await PrivateHost.start();
+  for (const version of ['v1', 'v2']) {
+    expect((await push(host, { behaviour: { version }, config: { warm: '1500ms' } })).code).toBe(0);
+  }
+});
+afterAll(() => host.remove());
+
+/** The processes that serve, below the master. */
+async function workers(): Promise<number[]> {
+  const record = await readFile(join(host.stateDir, 'haproxy/haproxy.process.json'), 'utf8');
+  const { pid }: { pid: number } = JSON.parse(record);
+  const children = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8');
+  return children.trim().split(' ').map(Number);
+}
+
+test('a rollback to a release that stops being warm at this moment starts it afresh', async () => {
+  for (const wanted of ['v1', 'v2', 'v1']) {
+    const warm = await host.until('the one before to be warm', 20_000, async () => {
+      const app = await host.app('shop');
+      const found = app?.generations.find(({ role }) => role === 'warm');
+      return app?.deployment === null && found !== undefined && found;
+    });
+    await sleep((warm.warmUntil ?? 0) - Date.now());
+    // Both the look for its last connection and the rollback now wait for HAProxy, in this order.
+    const frozen = await workers();
+    for (const pid of frozen) process.kill(pid, 'SIGSTOP');
+    await sleep(FROZEN_MS);
+    const asked = host.api('POST', '/v1/apps/shop/rollback', { owner: 'me' });
+    await sleep(50);
+    for (const pid of frozen) process.kill(pid, 'SIGCONT');
+    const reply = await asked;
+    expect(reply).toMatchObject({ result: 'started' });
+    const { deployment } = deploymentReply.parse(reply);
+    expect((await host.receipt('shop', deployment)).outcome).toBe('succeeded');
+    expect(await (await fetch(host.url)).text()).toContain(wanted);
+  }
+});
