@@ -45,6 +45,11 @@ export class AppRun {
     return this.#state;
   }
 
+  /** Nothing that happens is taken in any more: the agent stops. */
+  get closed(): boolean {
+    return this.#closed;
+  }
+
   /** Begins, or after a restart goes on with, whatever belongs to the state. */
   resume(): void {
     this.#balance();

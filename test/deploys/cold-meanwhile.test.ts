@@ -48,3 +48,24 @@ test('a rollback to a release that stops being warm at this moment starts it afr
     expect(await (await fetch(host.url)).text()).toContain(wanted);
   }
 });
+
+test('a rollback that meets the end of the deployment it was meant for takes back what that brought', async () => {
+  const pushed = {
+    behaviour: { version: 'v3' },
+    config: { processes: { worker: { alive: '400ms' } } },
+  };
+  await push(host, pushed, ['--detach']);
+  await host.until('the last step', 20_000, async () => {
+    return (await host.app('shop'))?.deployment?.phase === 'promoting';
+  });
+  // Before the end is written down HAProxy is asked for its counters.
+  const frozen = await workers();
+  for (const pid of frozen) process.kill(pid, 'SIGSTOP');
+  await sleep(600);
+  const asked = host.api('POST', '/v1/apps/shop/rollback', { owner: 'me' });
+  await sleep(500);
+  for (const pid of frozen) process.kill(pid, 'SIGCONT');
+  const { deployment } = deploymentReply.parse(await asked);
+  expect((await host.receipt('shop', deployment)).kind).toBe('rollback');
+  expect(await (await fetch(host.url)).text()).toContain('v1');
+});

@@ -1,5 +1,5 @@
 import type { Target } from '../../core/events.ts';
-import type { AppState, DeploymentKind, Policy } from '../../core/model.ts';
+import type { AppState, Deployment, DeploymentKind, Policy } from '../../core/model.ts';
 import type { DeploymentReply } from '../../protocol/api.ts';
 import type { AppConfig } from '../../protocol/app-config.ts';
 import { ZddError } from '../../protocol/errors.ts';
@@ -12,7 +12,7 @@ import { effectiveConfig } from './overrides.ts';
 import { type PolicyWish, policyOf } from './policy.ts';
 import { rollbackTarget } from './rollback-target.ts';
 import { refuseRouteConflicts } from './route-conflicts.ts';
-import { steer } from './steer.ts';
+import { nothingRunning, steer, steerIfRunning } from './steer.ts';
 import { type Rolled, rollingFor, strategyOf, unwatched, writtenStrategy } from './strategy.ts';
 
 /** A checked wish to deploy an artifact. */
@@ -141,7 +141,7 @@ export class Deploys {
 
   /**
    * @throws ZDD_APP_UNKNOWN, ZDD_NOTHING_TO_ROLL_BACK, ZDD_RELEASE_UNKNOWN, ZDD_LOCKED,
-   * ZDD_CONTRACT_CROSSED
+   * ZDD_CONTRACT_CROSSED, ZDD_NOTHING_RUNNING
    */
   async rollback(
     app: string,
@@ -153,7 +153,11 @@ export class Deploys {
     const { deployment } = state;
     // What runs already may always be taken back: a lock keeps things from beginning.
     if (deployment !== null && wanted === undefined) {
-      return await steer(this.#host, this.run(app), 'rollback', owner);
+      const steered = await steerIfRunning(this.#host, this.run(app), 'rollback', owner);
+      if (steered !== null) return steered;
+      // It has come to its end in this moment: what it has brought is taken back like any other.
+      if (!this.#hasBrought(app, deployment)) throw nothingRunning(this.run(app).state, 'rollback');
+      return await this.rollback(app, wanted, owner, { force, acrossContract });
     }
     const target = rollbackTarget(this.#host, state, wanted);
     if (target === null) {
@@ -178,6 +182,13 @@ export class Deploys {
       if (!(cause instanceof TargetGone)) throw cause;
       return await this.rollback(app, wanted, owner, { force, acrossContract });
     }
+  }
+
+  /** Whether this deployment, which has ended, has put another release into service. */
+  #hasBrought(app: string, { id, kind }: Deployment): boolean {
+    const last = this.#host.journal.lastReceipt(app);
+    const brings = kind === 'deploy' || kind === 'rollback';
+    return brings && last?.deployment === id && last.outcome === 'succeeded';
   }
 
   async abort(app: string, owner: string): Promise<DeploymentReply> {

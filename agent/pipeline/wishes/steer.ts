@@ -1,5 +1,5 @@
 import type { AppEvent } from '../../core/events.ts';
-import { type Failure, pausedOf } from '../../core/model.ts';
+import { type AppState, type Failure, pausedOf } from '../../core/model.ts';
 import { trafficMoved } from '../../core/way-back.ts';
 import type { DeploymentReply } from '../../protocol/api.ts';
 import { type ErrorCode, ZddError } from '../../protocol/errors.ts';
@@ -21,20 +21,32 @@ const RESULTS: Readonly<Record<Told, string>> = {
  * @throws ZDD_NOTHING_RUNNING, ZDD_NOT_IN_CANARY
  */
 export async function steer(
-  { journal }: Host,
+  host: Host,
   run: AppRun,
   verb: Told,
   owner: string,
   full = false,
 ): Promise<DeploymentReply> {
+  const reply = await steerIfRunning(host, run, verb, owner, full);
+  if (reply === null) throw nothingRunning(run.state, verb);
+  return reply;
+}
+
+/**
+ * As `steer`.
+ * @returns null when none runs, or when it has come to its end before it could be told
+ * @throws ZDD_NOT_IN_CANARY, ZDD_AGENT_BUSY
+ */
+export async function steerIfRunning(
+  { journal }: Host,
+  run: AppRun,
+  verb: Told,
+  owner: string,
+  full = false,
+): Promise<DeploymentReply | null> {
   const since = journal.lastSeq();
   const { app, deployment } = run.state;
-  if (deployment === null) {
-    throw new ZddError('ZDD_NOTHING_RUNNING', `no deployment of ${app} is running`, {
-      ...(run.state.stable === null ? {} : { traffic: `100 % on ${run.state.stable.release}` }),
-      tries: ['zdd-agent status', ...(verb === 'abort' ? ['zdd-agent rollback'] : [])],
-    });
-  }
+  if (deployment === null) return null;
   const { id, phase } = deployment;
   if (phase.name === 'returning' || phase.name === 'reverting' || phase.name === 'stopping') {
     return { app, deployment: id, result: `already_${phase.name}`, since };
@@ -47,8 +59,20 @@ export async function steer(
     }
   }
   const moved = trafficMoved(deployment);
-  await run.post({ type: 'told', verb, full, failure: toldBy(verb, owner, moved) });
+  const heard = await run.post({ type: 'told', verb, full, failure: toldBy(verb, owner, moved) });
+  if (!heard && run.closed) {
+    throw new ZddError('ZDD_AGENT_BUSY', 'the agent is stopping', { tries: ['zdd-agent status'] });
+  }
+  if (!heard && run.state.deployment?.id !== id) return null;
   return { app, deployment: id, result: RESULTS[verb], since };
+}
+
+/** The refusal of whoever comes too late. */
+export function nothingRunning({ app, stable }: AppState, verb: Told): ZddError {
+  return new ZddError('ZDD_NOTHING_RUNNING', `no deployment of ${app} is running`, {
+    ...(stable === null ? {} : { traffic: `100 % on ${stable.release}` }),
+    tries: ['zdd-agent status', ...(verb === 'abort' ? ['zdd-agent rollback'] : [])],
+  });
 }
 
 function notInCanary(app: string, id: number, phase: string): ZddError {
