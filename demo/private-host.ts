@@ -182,7 +182,12 @@ export class PrivateHost {
   }
 
   /** One request to the control API. */
-  async api(method: string, path: string, body?: unknown): Promise<unknown> {
+  async api(
+    method: string,
+    path: string,
+    body?: unknown,
+    headers: Readonly<Record<string, string>> = {},
+  ): Promise<unknown> {
     return await new Promise((resolve, reject) => {
       const outgoing = request(
         {
@@ -191,7 +196,7 @@ export class PrivateHost {
           path,
           agent: false,
           timeout: 20_000,
-          headers: { 'content-type': 'application/json' },
+          headers: { 'content-type': 'application/json', ...headers },
         },
         (incoming) => {
           let text = '';

@@ -52,7 +52,9 @@ function reduce(state: AppState, event: AppEvent, now: number): Reduced {
         ? same(paused(state, state.deployment, event, now))
         : same(state);
     case 'told':
-      return state.deployment === null ? same(state) : told(state, state.deployment, event, now);
+      return state.deployment?.id === event.deployment
+        ? told(state, state.deployment, event, now)
+        : same(state);
     case 'scaled':
       return same(state.deployment === null ? { ...state, scale: event.scale } : state);
     case 'resumed':

@@ -16,6 +16,9 @@ export type Target =
   /** Nothing shall serve. */
   | { readonly kind: 'stop' };
 
+/** How a client knows its request again, should it have to ask a second time for the answer. */
+export type RequestId = string;
+
 /** Everything that can happen to an app. */
 export type AppEvent =
   | {
@@ -25,6 +28,7 @@ export type AppEvent =
       readonly owner: string;
       readonly source: string;
       readonly policy: Policy;
+      readonly request?: RequestId;
     }
   | {
       readonly type: 'unpacked';
@@ -48,10 +52,12 @@ export type AppEvent =
     }
   | {
       readonly type: 'told';
+      readonly deployment: number;
       readonly verb: 'abort' | 'rollback' | 'promote' | 'pause' | 'resume';
       /** Of `promote`: past all steps and the bake. */
       readonly full?: boolean;
       readonly failure: Failure;
+      readonly request?: RequestId;
     }
   /** A gate cannot tell, or says that somebody should look. */
   | {

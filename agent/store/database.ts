@@ -213,6 +213,10 @@ const MIGRATIONS: readonly string[] = [
   `
   ALTER TABLE outbox ADD COLUMN about TEXT;
   `,
+  // Requests whose answer was lost are found again.
+  `
+  CREATE INDEX journal_by_request ON journal (json_extract(event, '$.request'));
+  `,
 ];
 
 /**

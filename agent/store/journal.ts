@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events';
 import type { DatabaseSync } from 'node:sqlite';
-import type { AppEvent } from '../core/events.ts';
+import type { AppEvent, RequestId } from '../core/events.ts';
 import { type AppState, completeState, newApp } from '../core/model.ts';
 import { type NewEvent, outcome, type Receipt, type ZddEvent } from '../protocol/events.ts';
 import { inTransaction, Statements } from './database.ts';
@@ -20,6 +20,14 @@ export interface Entry {
   readonly receipt: Receipt | null;
   /** When the release that serves began to serve; null leaves it as it is. */
   readonly liveSince: number | null;
+}
+
+/** What was done for a request of a client. */
+export interface Asked {
+  readonly app: string;
+  readonly event: Extract<AppEvent, { type: 'requested' | 'told' }>;
+  /** The newest event before it. */
+  readonly since: number;
 }
 
 /** What a subscriber wants to see. */
@@ -131,6 +139,22 @@ export class Journal {
       .prepare("SELECT seq FROM sqlite_sequence WHERE name = 'events'")
       .get();
     return Number(row?.['seq'] ?? 0);
+  }
+
+  /** The step that was done for this request; null when there is none, or not any more. */
+  requested(request: RequestId): Asked | null {
+    const row = this.#database
+      .prepare(
+        `SELECT app, event, (SELECT max(seq) FROM events WHERE at < journal.at) AS since
+         FROM journal WHERE json_extract(event, '$.request') = ?`,
+      )
+      .get(request);
+    if (row === undefined) return null;
+    return {
+      app: String(row['app']),
+      event: JSON.parse(String(row['event'])),
+      since: Number(row['since'] ?? 0),
+    };
   }
 
   /** Past events after `since`, oldest first. */

@@ -6,7 +6,7 @@ import { onceEach } from '../../agent/control/once.ts';
 function counting() {
   const done: string[] = [];
   const server = fastify();
-  const once = onceEach<{ number: number }>();
+  const once = onceEach<{ number: number }>((id) => (id === 'before' ? { number: 100 } : null));
   for (const path of ['/a', '/b']) {
     server.post<{ Body: string }>(path, (request) =>
       once(request, async () => {
@@ -55,4 +55,10 @@ test('only the newest thousand answers are kept', async () => {
   expect(done).toHaveLength(1_001);
   await ask('/a', 'x', '0');
   expect(done).toHaveLength(1_002);
+});
+
+test('what a daemon before this one has done is answered, and not done again', async () => {
+  const { done, ask } = counting();
+  expect(await ask('/a', 'x', 'before')).toEqual({ number: 100 });
+  expect(done).toEqual([]);
 });

@@ -24,7 +24,6 @@ import {
   again,
   canaryRequested,
   deployed,
-  FAILURE,
   failing,
   PHASE_OF,
   POLICY,
@@ -37,6 +36,7 @@ import {
   shadowRequested,
   stopRequested,
   success,
+  telling,
 } from './worlds.ts';
 
 /** One thing that may happen next, whatever the state is. */
@@ -150,7 +150,7 @@ function eventOf(state: AppState, made: Move, id: number): AppEvent | null {
       return made.fails ? failing(effect) : success(effect);
     }
     case 'told':
-      return { type: 'told', verb: made.verb, full: made.full, failure: FAILURE };
+      return telling(state.deployment?.id ?? 0, made.verb, made.full);
     case 'gate pauses': {
       const { deployment } = state;
       const phase = deployment?.phase;
@@ -485,7 +485,13 @@ describe('recovery', () => {
 describe('verbs that come too late or twice', () => {
   test('abort with nothing in progress changes nothing', () => {
     const state = deployed(1);
-    expect(step(state, { type: 'told', verb: 'abort', failure: FAILURE }, 0).state).toEqual(state);
+    expect(step(state, telling(1, 'abort'), 0).state).toEqual(state);
+  });
+
+  test('what was meant for an earlier deployment changes nothing', () => {
+    const { state } = step(deployed(1), requested(2), 0);
+    expect(step(state, telling(1, 'abort'), 0).state).toEqual(state);
+    expect(step(state, telling(2, 'abort'), 0).state).not.toEqual(state);
   });
 
   test('a second push while one runs changes nothing', () => {
@@ -495,7 +501,7 @@ describe('verbs that come too late or twice', () => {
 
   test('a late answer of an effect that was given up changes nothing', () => {
     const begun = step(deployed(1), requested(2), 0).state;
-    const aborted = step(begun, { type: 'told', verb: 'abort', failure: FAILURE }, 0).state;
+    const aborted = step(begun, telling(2, 'abort'), 0).state;
     const late = step(
       aborted,
       { type: 'unpacked', deployment: 2, release: 'r9-fff', hasReleaseCommand: false },
@@ -511,7 +517,7 @@ describe('verbs that come too late or twice', () => {
       if (effect === undefined) throw new Error('stuck');
       state = step(state, success(effect), 0).state;
     }
-    const promoted = step(state, { type: 'told', verb: 'promote', failure: FAILURE }, 0).state;
+    const promoted = step(state, telling(2, 'promote'), 0).state;
     expect(promoted.deployment?.phase.name).toBe('promoting');
   });
 });

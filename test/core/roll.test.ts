@@ -8,7 +8,7 @@ import { recover } from '../../agent/core/recover.ts';
 import { type Extent, hasRoom, type Roll } from '../../agent/core/roll.ts';
 import type { Rolling } from '../../agent/core/strategy.ts';
 import { percentOf, standingOf, trafficOf } from '../../agent/core/traffic.ts';
-import { deployed, FAILURE, failing, rollingRequested, settle, success } from './worlds.ts';
+import { deployed, failing, rollingRequested, settle, success, telling } from './worlds.ts';
 
 /** What may be in the way of a rolling deployment. */
 type Move =
@@ -72,9 +72,9 @@ function eventOf(state: AppState, move: Move): AppEvent | null {
       return found.decision === 'nothing' ? null : found.event;
     }
     case 'promote in full':
-      return { type: 'told', verb: 'promote', full: true, failure: FAILURE };
+      return telling(state.deployment?.id ?? 0, 'promote', true);
     default:
-      return { type: 'told', verb: move, failure: FAILURE };
+      return telling(state.deployment?.id ?? 0, move);
   }
 }
 

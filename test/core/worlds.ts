@@ -21,6 +21,15 @@ export const FAILURE: Failure = {
   tries: [],
 };
 
+/** Somebody tells the deployment of this number something. */
+export function telling(
+  deployment: number,
+  verb: Extract<AppEvent, { type: 'told' }>['verb'],
+  full = false,
+): AppEvent {
+  return { type: 'told', deployment, verb, failure: FAILURE, ...(full ? { full } : {}) };
+}
+
 /** The event that an effect comes back with when all goes well. */
 export function success(effect: Effect): AppEvent {
   switch (effect.do) {
@@ -41,12 +50,12 @@ export function success(effect: Effect): AppEvent {
       return { type: 'tidied', departures: effect.departures };
     case 'canary':
       // Only a person leads on from here.
-      if (effect.paused) return { type: 'told', verb: 'resume', failure: FAILURE };
+      if (effect.paused) return telling(effect.deployment, 'resume');
       return { type: 'done', deployment: effect.deployment, phase: 'canary', step: effect.index };
     case 'roll': {
       const { deployment, roll } = effect;
       if (roll.doing === 'watch' && roll.paused !== null) {
-        return { type: 'told', verb: 'resume', failure: FAILURE };
+        return telling(deployment, 'resume');
       }
       const phase = roll.back ? 'returning' : 'rolling';
       return { type: 'done', deployment, phase, step: roll.turn };

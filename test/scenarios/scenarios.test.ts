@@ -18,7 +18,6 @@ import { canaryShare, extentOf, percentOf, trafficOf } from '../../agent/core/tr
 import {
   ALONE,
   canaryRequested,
-  FAILURE,
   failing,
   POLICY,
   requested,
@@ -27,6 +26,7 @@ import {
   shadowRequested,
   stopRequested,
   success,
+  telling,
 } from '../core/worlds.ts';
 
 /**
@@ -68,9 +68,8 @@ class Story {
     if (line === 'push rolling') return rollingRequested(this.#next());
     if (line === 'retry') return this.#retry();
     if (line === 'a gate pauses') return this.#gatePauses();
-    if (line === 'promote in full') {
-      return { type: 'told', verb: 'promote', full: true, failure: FAILURE };
-    }
+    const running = this.#state.deployment?.id ?? 0;
+    if (line === 'promote in full') return telling(running, 'promote', true);
     const told = {
       'roll back': 'rollback',
       abort: 'abort',
@@ -79,7 +78,7 @@ class Story {
       resume: 'resume',
     } as const;
     for (const [words, verb] of Object.entries(told)) {
-      if (line === words) return { type: 'told', verb, failure: FAILURE };
+      if (line === words) return telling(running, verb);
     }
     if (line === 'stop') return stopRequested(this.#next());
     const part = /^restart (web|worker)$/.exec(line);

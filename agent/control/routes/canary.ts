@@ -1,3 +1,4 @@
+import { answeredBefore } from '../../pipeline/wishes/answered.ts';
 import {
   type DeploymentReply,
   deploymentReply,
@@ -10,8 +11,8 @@ import { onceEach } from '../once.ts';
 import { inApp, type RouteServer } from './app.ts';
 
 /** What steers a canary, and what begins a failed one anew. */
-export function canaryRoutes(server: RouteServer, { deploys }: Daemon): void {
-  const once = onceEach<DeploymentReply>();
+export function canaryRoutes(server: RouteServer, { host, deploys }: Daemon): void {
+  const once = onceEach<DeploymentReply>((id) => answeredBefore(host, id));
   const response = { 202: deploymentReply, '4xx': errorReply };
 
   server.post(
@@ -20,7 +21,9 @@ export function canaryRoutes(server: RouteServer, { deploys }: Daemon): void {
     async (request, reply) => {
       const { app } = request.params;
       const { owner, full } = request.body;
-      return reply.status(202).send(await once(request, () => deploys.promote(app, owner, full)));
+      return reply
+        .status(202)
+        .send(await once(request, (id) => deploys.promote(app, { owner, request: id }, full)));
     },
   );
 
@@ -31,7 +34,9 @@ export function canaryRoutes(server: RouteServer, { deploys }: Daemon): void {
       async (request, reply) => {
         const { app } = request.params;
         const { owner } = request.body;
-        return reply.status(202).send(await once(request, () => deploys[verb](app, owner)));
+        return reply
+          .status(202)
+          .send(await once(request, (id) => deploys[verb](app, { owner, request: id })));
       },
     );
   }

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { answeredBefore } from '../../pipeline/wishes/answered.ts';
 import {
   artifactReply,
   type DeploymentReply,
@@ -16,7 +17,7 @@ import { inApp, type RouteServer } from './app.ts';
 /** What begins or steers a deployment. */
 export function deployRoutes(server: RouteServer, daemon: Daemon): void {
   const { host, deploys } = daemon;
-  const once = onceEach<DeploymentReply>();
+  const once = onceEach<DeploymentReply>((id) => answeredBefore(host, id));
   const steered = { 202: deploymentReply, '4xx': errorReply };
 
   server.post(
@@ -49,7 +50,9 @@ export function deployRoutes(server: RouteServer, daemon: Daemon): void {
     '/v1/deployments',
     { schema: { body: deployRequest, response: steered } },
     async (request, reply) =>
-      reply.status(202).send(await once(request, () => deploys.deploy(request.body))),
+      reply
+        .status(202)
+        .send(await once(request, (id) => deploys.deploy({ ...request.body, request: id }))),
   );
 
   server.post(
@@ -61,7 +64,11 @@ export function deployRoutes(server: RouteServer, daemon: Daemon): void {
       const although = { force, acrossContract };
       return reply
         .status(202)
-        .send(await once(request, () => deploys.rollback(app, release, owner, although)));
+        .send(
+          await once(request, (id) =>
+            deploys.rollback(app, release, { owner, request: id }, although),
+          ),
+        );
     },
   );
 
@@ -71,7 +78,9 @@ export function deployRoutes(server: RouteServer, daemon: Daemon): void {
     async (request, reply) => {
       const { app } = request.params;
       const { owner } = request.body;
-      return reply.status(202).send(await once(request, () => deploys.abort(app, owner)));
+      return reply
+        .status(202)
+        .send(await once(request, (id) => deploys.abort(app, { owner, request: id })));
     },
   );
 }

@@ -1,3 +1,4 @@
+import { answeredBefore } from '../../pipeline/wishes/answered.ts';
 import { Everyday } from '../../pipeline/wishes/everyday.ts';
 import { type DeploymentReply, deploymentReply, errorReply } from '../../protocol/api.ts';
 import {
@@ -13,7 +14,7 @@ import { inApp, type RouteServer } from './app.ts';
 /** What is done with a release that is on the host: restart, scale, start, stop. */
 export function everydayRoutes(server: RouteServer, { host, deploys }: Daemon): void {
   const everyday = new Everyday(host, deploys);
-  const once = onceEach<DeploymentReply>();
+  const once = onceEach<DeploymentReply>((id) => answeredBefore(host, id));
   const response = { 202: deploymentReply, '4xx': errorReply };
 
   server.post(
@@ -21,7 +22,9 @@ export function everydayRoutes(server: RouteServer, { host, deploys }: Daemon): 
     { schema: { params: inApp, body: restartRequest, response } },
     async (request, reply) => {
       const { params, body } = request;
-      return reply.status(202).send(await once(request, () => everyday.restart(params.app, body)));
+      return reply
+        .status(202)
+        .send(await once(request, (id) => everyday.restart(params.app, { ...body, request: id })));
     },
   );
 
@@ -33,7 +36,9 @@ export function everydayRoutes(server: RouteServer, { host, deploys }: Daemon): 
       const { processes, ...wish } = request.body;
       return reply
         .status(202)
-        .send(await once(request, () => everyday.scale(app, processes, wish)));
+        .send(
+          await once(request, (id) => everyday.scale(app, processes, { ...wish, request: id })),
+        );
     },
   );
 
@@ -42,7 +47,9 @@ export function everydayRoutes(server: RouteServer, { host, deploys }: Daemon): 
     { schema: { params: inApp, body: againRequest, response } },
     async (request, reply) => {
       const { params, body } = request;
-      return reply.status(202).send(await once(request, () => everyday.start(params.app, body)));
+      return reply
+        .status(202)
+        .send(await once(request, (id) => everyday.start(params.app, { ...body, request: id })));
     },
   );
 
@@ -52,7 +59,9 @@ export function everydayRoutes(server: RouteServer, { host, deploys }: Daemon): 
     async (request, reply) => {
       const { app } = request.params;
       const { owner } = request.body;
-      return reply.status(202).send(await once(request, () => everyday.stop(app, owner)));
+      return reply
+        .status(202)
+        .send(await once(request, (id) => everyday.stop(app, { owner, request: id })));
     },
   );
 }

@@ -6,6 +6,7 @@ import { ZddError } from '../../protocol/errors.ts';
 import { holdOf } from '../../protocol/hold.ts';
 import { configOf, type Host } from '../host.ts';
 import { AppRun } from '../run.ts';
+import { type Asker, requestOf } from './asker.ts';
 import { refuseAcrossContract } from './contract-crossed.ts';
 import { assertUnlocked } from './lock.ts';
 import { effectiveConfig } from './overrides.ts';
@@ -16,9 +17,8 @@ import { nothingRunning, steer, steerIfRunning } from './steer.ts';
 import { type Rolled, rollingFor, strategyOf, unwatched, writtenStrategy } from './strategy.ts';
 
 /** A checked wish to deploy an artifact. */
-export interface DeployWish extends PolicyWish {
+export interface DeployWish extends PolicyWish, Asker {
   readonly artifact: string;
-  readonly owner: string;
   readonly source: string;
   /** As `strategy` of zdd.yaml; its own unless given. */
   readonly strategy?: string | undefined;
@@ -98,7 +98,7 @@ export class Deploys {
     return await this.request(
       config.app,
       { kind: 'artifact', artifact: wish.artifact },
-      wish.owner,
+      wish,
       wish.source,
       { ...policyOf(config, wish), strategy: strategyOf(rolled) },
       { ...wish, config, rolled },
@@ -109,7 +109,7 @@ export class Deploys {
    * Once more what did not succeed last, as if it had been pushed again.
    * @throws ZDD_APP_UNKNOWN, ZDD_NOTHING_TO_RETRY, ZDD_RELEASE_UNKNOWN, ZDD_ROUTE_CONFLICT, ZDD_LOCKED
    */
-  async retry(app: string, owner: string): Promise<DeploymentReply> {
+  async retry(app: string, asker: Asker): Promise<DeploymentReply> {
     const { state } = this.known(app);
     if (state.deployment !== null) throw this.locked(state);
     const last = this.#host.journal.lastReceipt(app);
@@ -132,7 +132,7 @@ export class Deploys {
         release,
         hasReleaseCommand: config.release !== undefined && !releasedElsewhere,
       },
-      owner,
+      asker,
       `retry of #${last.deployment}`,
       { ...policyOf(config, { releasedElsewhere }), strategy: strategyOf(rolled) },
       { config, rolled },
@@ -146,27 +146,28 @@ export class Deploys {
   async rollback(
     app: string,
     wanted: string | undefined,
-    owner: string,
+    asker: Asker,
     { force = false, acrossContract = false } = {},
   ): Promise<DeploymentReply> {
     const { state } = this.known(app);
     const { deployment } = state;
     // What runs already may always be taken back: a lock keeps things from beginning.
     if (deployment !== null && wanted === undefined) {
-      const steered = await steerIfRunning(this.#host, this.run(app), 'rollback', owner);
+      const steered = await steerIfRunning(this.#host, this.run(app), 'rollback', asker);
       if (steered !== null) return steered;
       // It has come to its end in this moment: what it has brought is taken back like any other.
       if (!this.#hasBrought(app, deployment)) throw nothingRunning(this.run(app).state, 'rollback');
-      return await this.rollback(app, wanted, owner, { force, acrossContract });
+      return await this.rollback(app, wanted, asker, { force, acrossContract });
     }
     const target = rollbackTarget(this.#host, state, wanted);
     if (target === null) {
       return { app, deployment: 0, result: 'already_live', since: this.#host.journal.lastSeq() };
     }
     const release = target.kind === 'warm' ? target.generation.release : target.release;
-    if (!acrossContract) refuseAcrossContract(this.#host, app, release);
     const config = configOf(this.#host, app, { release, deployment: 0 });
     await this.refuseWithoutHaproxy(config);
+    // From here to the request nothing is waited for: no contract can be run in between.
+    if (!acrossContract) refuseAcrossContract(this.#host, app, release);
     this.#refuseConflicts(config);
     const policy = { ...policyOf(config, {}), bakeMs: 0 };
     const beginning = {
@@ -176,11 +177,11 @@ export class Deploys {
       although: 'zdd-agent rollback --force      although it is locked',
     };
     try {
-      return await this.request(app, target, owner, `rollback to ${release}`, policy, beginning);
+      return await this.request(app, target, asker, `rollback to ${release}`, policy, beginning);
     } catch (cause) {
       // What was warm has gone cold in between: the way back to it is another one now.
       if (!(cause instanceof TargetGone)) throw cause;
-      return await this.rollback(app, wanted, owner, { force, acrossContract });
+      return await this.rollback(app, wanted, asker, { force, acrossContract });
     }
   }
 
@@ -191,23 +192,23 @@ export class Deploys {
     return brings && last?.deployment === id && last.outcome === 'succeeded';
   }
 
-  async abort(app: string, owner: string): Promise<DeploymentReply> {
-    return await steer(this.#host, this.known(app), 'abort', owner);
+  async abort(app: string, asker: Asker): Promise<DeploymentReply> {
+    return await steer(this.#host, this.known(app), 'abort', asker);
   }
 
   /** @param full past all steps of a canary and the bake */
-  async promote(app: string, owner: string, full = false): Promise<DeploymentReply> {
-    return await steer(this.#host, this.known(app), 'promote', owner, full);
+  async promote(app: string, asker: Asker, full = false): Promise<DeploymentReply> {
+    return await steer(this.#host, this.known(app), 'promote', asker, full);
   }
 
   /** @throws ZDD_NOT_IN_CANARY */
-  async pause(app: string, owner: string): Promise<DeploymentReply> {
-    return await steer(this.#host, this.known(app), 'pause', owner);
+  async pause(app: string, asker: Asker): Promise<DeploymentReply> {
+    return await steer(this.#host, this.known(app), 'pause', asker);
   }
 
   /** @throws ZDD_NOT_IN_CANARY */
-  async resume(app: string, owner: string): Promise<DeploymentReply> {
-    return await steer(this.#host, this.known(app), 'resume', owner);
+  async resume(app: string, asker: Asker): Promise<DeploymentReply> {
+    return await steer(this.#host, this.known(app), 'resume', asker);
   }
 
   /**
@@ -245,7 +246,7 @@ export class Deploys {
   async request(
     app: string,
     target: Target,
-    owner: string,
+    asker: Asker,
     source: string,
     policy: Policy,
     { config, rolled, onNumbered, force = false, although }: Beginning = {},
@@ -267,9 +268,10 @@ export class Deploys {
         type: 'requested',
         id,
         target,
-        owner,
+        owner: asker.owner,
         source,
         policy: fitted,
+        ...requestOf(asker),
       });
       if (!begun) {
         this.assertOpen();

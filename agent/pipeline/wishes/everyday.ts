@@ -4,6 +4,7 @@ import type { DeploymentReply } from '../../protocol/api.ts';
 import type { AppConfig } from '../../protocol/app-config.ts';
 import { ZddError } from '../../protocol/errors.ts';
 import { configOf, type Host } from '../host.ts';
+import type { Asker } from './asker.ts';
 import type { Deploys } from './deploys.ts';
 import { assertUnlocked } from './lock.ts';
 import { policyOf } from './policy.ts';
@@ -11,8 +12,7 @@ import { hasNumbers, type ScaleWish, scaleFor } from './scale.ts';
 import { unwatched } from './strategy.ts';
 
 /** Who wants it, and the times that shall differ from the usual. */
-export interface AgainWish {
-  readonly owner: string;
+export interface AgainWish extends Asker {
   readonly bakeMs?: number | undefined;
   readonly probeTimeoutMs?: number | undefined;
 }
@@ -64,7 +64,8 @@ export class Everyday {
     if (state.stable === null || this.#runsAs(state, config, scale)) {
       assertUnlocked(this.#host, app, []);
       const since = this.#host.journal.lastSeq();
-      await this.#deploys.run(app).post({ type: 'scaled', scale });
+      const heard = await this.#deploys.run(app).post({ type: 'scaled', scale });
+      if (!heard) this.#deploys.assertOpen();
       const result = state.stable === null ? 'scaled_for_start' : 'already_scaled';
       return { app, deployment: 0, result, since };
     }
@@ -89,13 +90,13 @@ export class Everyday {
    * Takes an app out of traffic, lets what has begun end, and stops its instances.
    * @throws ZDD_APP_UNKNOWN, ZDD_NOTHING_RUNNING, ZDD_LOCKED, ZDD_HAPROXY_*
    */
-  async stop(app: string, owner: string): Promise<DeploymentReply> {
+  async stop(app: string, asker: Asker): Promise<DeploymentReply> {
     const running = this.#running(app, 'stop');
     if (running !== null) return running;
     const state = this.#idle(app);
     if (state.stopped !== null) return this.#already(app, 'already_stopped');
     const release = liveRelease(state);
-    return await this.#again(app, { kind: 'stop' }, release, { owner });
+    return await this.#again(app, { kind: 'stop' }, release, asker);
   }
 
   async #again(
@@ -113,7 +114,7 @@ export class Everyday {
     // Workers that change where they are leave the web instances alone.
     const moves = target.kind !== 'restart' || target.part?.takesTraffic !== false;
     const rolled = { config, written: unwatched(config.strategy) };
-    return await this.#deploys.request(app, target, wish.owner, source, policy, {
+    return await this.#deploys.request(app, target, wish, source, policy, {
       ...(moves ? { rolled } : {}),
     });
   }

@@ -5,10 +5,12 @@ import type { DeploymentReply } from '../../protocol/api.ts';
 import { type ErrorCode, ZddError } from '../../protocol/errors.ts';
 import type { Host } from '../host.ts';
 import type { AppRun } from '../run.ts';
+import { type Asker, requestOf } from './asker.ts';
 
 type Told = Extract<AppEvent, { type: 'told' }>['verb'];
 
-const RESULTS: Readonly<Record<Told, string>> = {
+/** What is answered when a deployment has been told something. */
+export const STEERED: Readonly<Record<Told, string>> = {
   abort: 'aborting',
   rollback: 'rolling_back',
   promote: 'promoting',
@@ -24,10 +26,10 @@ export async function steer(
   host: Host,
   run: AppRun,
   verb: Told,
-  owner: string,
+  asker: Asker,
   full = false,
 ): Promise<DeploymentReply> {
-  const reply = await steerIfRunning(host, run, verb, owner, full);
+  const reply = await steerIfRunning(host, run, verb, asker, full);
   if (reply === null) throw nothingRunning(run.state, verb);
   return reply;
 }
@@ -41,7 +43,7 @@ export async function steerIfRunning(
   { journal }: Host,
   run: AppRun,
   verb: Told,
-  owner: string,
+  asker: Asker,
   full = false,
 ): Promise<DeploymentReply | null> {
   const since = journal.lastSeq();
@@ -59,12 +61,19 @@ export async function steerIfRunning(
     }
   }
   const moved = trafficMoved(deployment);
-  const heard = await run.post({ type: 'told', verb, full, failure: toldBy(verb, owner, moved) });
+  const heard = await run.post({
+    type: 'told',
+    deployment: id,
+    verb,
+    full,
+    failure: toldBy(verb, asker.owner, moved),
+    ...requestOf(asker),
+  });
   if (!heard && run.closed) {
     throw new ZddError('ZDD_AGENT_BUSY', 'the agent is stopping', { tries: ['zdd-agent status'] });
   }
   if (!heard && run.state.deployment?.id !== id) return null;
-  return { app, deployment: id, result: RESULTS[verb], since };
+  return { app, deployment: id, result: STEERED[verb], since };
 }
 
 /** The refusal of whoever comes too late. */
