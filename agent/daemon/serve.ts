@@ -23,7 +23,7 @@ import { keepCertificateFiles } from '../pipeline/tls/files.ts';
 import { keepTrue } from '../pipeline/upkeep/keep-true.ts';
 import { reconcile } from '../pipeline/upkeep/reconcile.ts';
 import { keepFewWorkers } from '../pipeline/upkeep/workers.ts';
-import { keepContracts } from '../pipeline/wishes/contract.ts';
+import { keepContracts, takeUpContracts } from '../pipeline/wishes/contract.ts';
 import { Deploys } from '../pipeline/wishes/deploys.ts';
 import { endInTime } from '../pipeline/wishes/maintenance.ts';
 import { EXIT } from '../protocol/errors.ts';
@@ -73,6 +73,7 @@ export async function serve(file: string, configuration: Configuration): Promise
   try {
     life.status('putting in order what was found');
     await reconcile(host, deploys, signals.stop);
+    await takeUpContracts(host, deploys, signals.stop);
     deploys.open();
     const maxBytes = (): number => settings.current.limits.artifactBytes;
     const incoming = new Incoming(host, deploys, maxBytes, signals.stop);

@@ -2,9 +2,9 @@ import { generationsOf, sameGeneration } from '../core/model.ts';
 import { toPrune } from '../core/retention.ts';
 import type { InstanceSpec } from '../runner/runner.ts';
 import { removeTree } from '../store/atomic-file.ts';
+import { commandsUnderWay } from './commands.ts';
 import { configOf, type Host, type Task } from './host.ts';
 import { isCountedOn } from './receive.ts';
-import { releaseCommandOf } from './release.ts';
 
 /** An artifact that has just come may be waiting for the request to deploy it. */
 const ARTIFACT_KEPT_MS = 10 * 60_000;
@@ -82,8 +82,7 @@ async function pruneOutput(host: Host, app: string): Promise<void> {
 
 /** How it ended is journaled by now. */
 async function forgetReleaseCommands(host: Host, { app, signal }: Task): Promise<void> {
-  const running = releaseCommandOf(host.journal.state(app));
-  await host.runner.forgetOnce(app, new Set(running === null ? [] : [running]), signal);
+  await host.runner.forgetOnce(app, commandsUnderWay(host, host.journal.state(app)), signal);
 }
 
 function deploymentOf({ env }: InstanceSpec): number {

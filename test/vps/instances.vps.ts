@@ -2,6 +2,11 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { DISTRIBUTIONS, VpsHost } from './lab/host.ts';
 import { Tiny } from './lab/tiny.ts';
 
+/** Somebody who wants a restart, and asks for it without a pause. */
+const ASK_UNTIL_STARTED = `
+until curl -s --unix-socket /run/zdd-agent/agent.sock -H content-type:application/json \\
+  -d '{"owner":"me"}' http://x/v1/apps/tiny/restart | grep -q started; do :; done
+`;
 const LIMITS = { memory: '96M', cpu: '150%', tasks: 64, nofile: 512 };
 
 describe.each(DISTRIBUTIONS)('instances as systemd units, on %s', (distribution) => {
@@ -220,4 +225,35 @@ describe.each(DISTRIBUTIONS)('instances as systemd units, on %s', (distribution)
     const status = await host.must('zdd-agent status --json');
     expect(status).toContain('"state":"running"');
   });
+
+  test.each(['KILL', 'TERM'])(
+    'a contract runs on when the agent gets SIG%s, and nobody deploys before its end',
+    async (signal) => {
+      await host.must(`rm -f ${tiny.state}/contract`);
+      const contract = `sh -c 'echo begun >>state/contract; sleep 8; echo ended >>state/contract'`;
+      await tiny.deploy(`contract-${signal}`, { contract, warm: '2s' });
+      const since = await tiny.lastEvent();
+      // While the release before is warm: what is cleared away after it must not be the contract.
+      const run = host.run(`cd /home/deploy/contract-${signal} && zdd-agent contract --now`);
+      await host.untilSucceeds(`grep -q begun ${tiny.state}/contract`, 30_000);
+      await host.write('/tmp/ask', ASK_UNTIL_STARTED);
+      const asking = host.run('timeout 60 sh /tmp/ask');
+      await host.must(`systemctl kill -s ${signal} --kill-who=main zdd-agentd`);
+      expect((await asking).code).toBe(0);
+      await tiny.told('the end', since, (told) => told.type === 'deployment_ended');
+      const story = (await tiny.events(since)).filter(
+        ({ type }) => type === 'contract' || type === 'deployment_started',
+      );
+      expect(story).toMatchObject([
+        { type: 'contract', outcome: 'started' },
+        { type: 'contract', outcome: 'ok' },
+        { type: 'deployment_started', kind: 'restart' },
+      ]);
+      expect(await host.must(`cat ${tiny.state}/contract`)).toBe('begun\nended\n');
+      expect((await run).code).toBe(0);
+      await host.until('the old instance to be gone', 30_000, async () => {
+        return (await tiny.running()).length === 1;
+      });
+    },
+  );
 });

@@ -10,11 +10,11 @@ import { recover } from '../../core/recover.ts';
 import { extentOf, isStableDown } from '../../core/traffic.ts';
 import { removeTree } from '../../store/atomic-file.ts';
 import { sweepReleases } from '../../store/release-folder/release-folder.ts';
+import { commandsUnderWay } from '../commands.ts';
 import type { Host, HostSlot } from '../host.ts';
 import { startSlots, wantedSlots } from '../instances.ts';
 import { releaseCommandOf } from '../release.ts';
 import { servingSlots } from '../traffic.ts';
-import { contractCommandsOf } from '../wishes/contract.ts';
 import type { Deploys } from '../wishes/deploys.ts';
 
 /**
@@ -68,9 +68,7 @@ async function forgetReleaseCommands(
   signal: AbortSignal,
 ): Promise<void> {
   for (const state of states) {
-    const name = releaseCommandOf(state);
-    const kept = [...(name === null ? [] : [name]), ...contractCommandsOf(host, state.app)];
-    await host.runner.forgetOnce(state.app, new Set(kept), signal);
+    await host.runner.forgetOnce(state.app, commandsUnderWay(host, state), signal);
   }
 }
 

@@ -43,11 +43,17 @@ export function contract(
   const [older] = olderThatRun(state);
   if (older !== undefined && !now) throw tooEarly(host, state, older);
   assertUnlocked(host, app, []);
+  deploys.assertOpen();
   const give = deploys.claim(app);
-  const number = host.releases.find(app, release)?.number ?? 0;
-  const id = host.contracts.begin({ app, release, number, owner, at: host.now() });
-  tell(host, { app, release, owner }, 'started', '');
-  void run(host, { id, app, release, owner }, signal).finally(give);
+  try {
+    const number = host.releases.find(app, release)?.number ?? 0;
+    const id = host.contracts.begin({ app, release, number, owner, at: host.now() });
+    tell(host, { app, release, owner }, 'started', '');
+    void run(host, { id, app, release, owner }, signal).finally(give);
+  } catch (error) {
+    give();
+    throw error;
+  }
   return { app, release, result: 'started', since };
 }
 
@@ -167,15 +173,14 @@ function tooEarly(
 }
 
 /**
- * Takes up what the daemon before had begun, then runs contracts that are to follow by themselves,
- * once no older release can come back. One that has failed is not tried again: somebody has to look.
+ * Runs contracts that are to follow by themselves, once no older release can come back. One that has
+ * failed is not tried again: somebody has to look.
  */
 export async function keepContracts(
   host: Host,
   deploys: Deploys,
   signal: AbortSignal,
 ): Promise<void> {
-  for (const app of host.journal.apps()) await takeUp(host, deploys, app, signal);
   for (;;) {
     for (const app of host.journal.apps()) {
       try {
@@ -189,6 +194,15 @@ export async function keepContracts(
     }
     await pause(LOOK_EVERY_MS, signal);
   }
+}
+
+/** Takes up what the daemon before had begun. Before anybody can deploy: nobody may while it runs. */
+export async function takeUpContracts(
+  host: Host,
+  deploys: Deploys,
+  signal: AbortSignal,
+): Promise<void> {
+  for (const app of host.journal.apps()) await takeUp(host, deploys, app, signal);
 }
 
 async function takeUp(

@@ -299,10 +299,9 @@ export class Deploys {
   /**
    * From here on nobody begins a deployment of an app.
    * @returns gives it free again
-   * @throws ZDD_LOCKED while one runs, ZDD_AGENT_BUSY
+   * @throws ZDD_LOCKED while one runs
    */
   claim(app: string): () => void {
-    this.assertOpen();
     const { state } = this.run(app);
     if (state.deployment !== null || this.#claimed.has(app)) throw this.locked(state);
     this.#claimed.add(app);
