@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { answeredBefore } from '../../pipeline/wishes/answered.ts';
+import { rollback } from '../../pipeline/wishes/rollback.ts';
 import {
   artifactReply,
   type DeploymentReply,
@@ -59,14 +60,12 @@ export function deployRoutes(server: RouteServer, daemon: Daemon): void {
     '/v1/apps/:app/rollback',
     { schema: { params: inApp, body: rollbackRequest, response: steered } },
     async (request, reply) => {
-      const { app } = request.params;
-      const { release, owner, force, acrossContract } = request.body;
-      const although = { force, acrossContract };
+      const { params, body } = request;
       return reply
         .status(202)
         .send(
           await once(request, (id) =>
-            deploys.rollback(app, release, { owner, request: id }, although),
+            rollback(host, deploys, params.app, { ...body, request: id }),
           ),
         );
     },

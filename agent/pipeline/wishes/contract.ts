@@ -214,7 +214,9 @@ async function takeUp(
   for (const running of host.contracts.list(app)) {
     if (running.outcome !== 'running') continue;
     if (await host.runner.knowsOnce(commandName(running))) {
-      const give = deploys.claim(app);
+      // Versions before this one let a deployment begin beside it: that has the app, to its end.
+      const free = host.journal.state(app).deployment === null;
+      const give = free ? deploys.claim(app) : () => undefined;
       void run(host, running, signal).finally(give);
       continue;
     }

@@ -1,5 +1,5 @@
 import type { Target } from '../../core/events.ts';
-import type { AppState, Deployment, DeploymentKind, Policy } from '../../core/model.ts';
+import type { AppState, DeploymentKind, Policy } from '../../core/model.ts';
 import type { DeploymentReply } from '../../protocol/api.ts';
 import type { AppConfig } from '../../protocol/app-config.ts';
 import { ZddError } from '../../protocol/errors.ts';
@@ -7,14 +7,12 @@ import { holdOf } from '../../protocol/hold.ts';
 import { configOf, type Host } from '../host.ts';
 import { AppRun } from '../run.ts';
 import { type Asker, requestOf } from './asker.ts';
-import { refuseAcrossContract } from './contract-crossed.ts';
 import { assertUnlocked } from './lock.ts';
 import { effectiveConfig } from './overrides.ts';
 import { type PolicyWish, policyOf } from './policy.ts';
-import { rollbackTarget } from './rollback-target.ts';
 import { refuseRouteConflicts } from './route-conflicts.ts';
-import { nothingRunning, steer, steerIfRunning } from './steer.ts';
-import { type Rolled, rollingFor, strategyOf, unwatched, writtenStrategy } from './strategy.ts';
+import { steer } from './steer.ts';
+import { type Rolled, rollingFor, strategyOf, writtenStrategy } from './strategy.ts';
 
 /** A checked wish to deploy an artifact. */
 export interface DeployWish extends PolicyWish, Asker {
@@ -42,7 +40,7 @@ interface Beginning {
 }
 
 /** What a deployment was to begin with has changed between the look at it and its turn. */
-class TargetGone extends ZddError {
+export class TargetGone extends ZddError {
   constructor(app: string) {
     super('ZDD_LOCKED', `${app} has changed in this very moment`, {
       tries: [`zdd-agent status ${app}`],
@@ -94,7 +92,7 @@ export class Deploys {
     }
     const rolled = { config, written: writtenStrategy(config, wish.strategy) };
     await this.refuseWithoutHaproxy(config);
-    this.#refuseConflicts(config);
+    this.refuseConflicts(config);
     return await this.request(
       config.app,
       { kind: 'artifact', artifact: wish.artifact },
@@ -123,7 +121,7 @@ export class Deploys {
     const config = configOf(this.#host, app, { release, deployment: 0 });
     const rolled = { config, written: writtenStrategy(config, undefined) };
     await this.refuseWithoutHaproxy(config);
-    this.#refuseConflicts(config);
+    this.refuseConflicts(config);
     const { releasedElsewhere = false } = last;
     return await this.request(
       app,
@@ -137,59 +135,6 @@ export class Deploys {
       { ...policyOf(config, { releasedElsewhere }), strategy: strategyOf(rolled) },
       { config, rolled },
     );
-  }
-
-  /**
-   * @throws ZDD_APP_UNKNOWN, ZDD_NOTHING_TO_ROLL_BACK, ZDD_RELEASE_UNKNOWN, ZDD_LOCKED,
-   * ZDD_CONTRACT_CROSSED, ZDD_NOTHING_RUNNING
-   */
-  async rollback(
-    app: string,
-    wanted: string | undefined,
-    asker: Asker,
-    { force = false, acrossContract = false } = {},
-  ): Promise<DeploymentReply> {
-    const { state } = this.known(app);
-    const { deployment } = state;
-    // What runs already may always be taken back: a lock keeps things from beginning.
-    if (deployment !== null && wanted === undefined) {
-      const steered = await steerIfRunning(this.#host, this.run(app), 'rollback', asker);
-      if (steered !== null) return steered;
-      // It has come to its end in this moment: what it has brought is taken back like any other.
-      if (!this.#hasBrought(app, deployment)) throw nothingRunning(this.run(app).state, 'rollback');
-      return await this.rollback(app, wanted, asker, { force, acrossContract });
-    }
-    const target = rollbackTarget(this.#host, state, wanted);
-    if (target === null) {
-      return { app, deployment: 0, result: 'already_live', since: this.#host.journal.lastSeq() };
-    }
-    const release = target.kind === 'warm' ? target.generation.release : target.release;
-    const config = configOf(this.#host, app, { release, deployment: 0 });
-    await this.refuseWithoutHaproxy(config);
-    // From here to the request nothing is waited for: no contract can be run in between.
-    if (!acrossContract) refuseAcrossContract(this.#host, app, release);
-    this.#refuseConflicts(config);
-    const policy = { ...policyOf(config, {}), bakeMs: 0 };
-    const beginning = {
-      config,
-      rolled: { config, written: unwatched(config.strategy) },
-      force,
-      although: 'zdd-agent rollback --force      although it is locked',
-    };
-    try {
-      return await this.request(app, target, asker, `rollback to ${release}`, policy, beginning);
-    } catch (cause) {
-      // What was warm has gone cold in between: the way back to it is another one now.
-      if (!(cause instanceof TargetGone)) throw cause;
-      return await this.rollback(app, wanted, asker, { force, acrossContract });
-    }
-  }
-
-  /** Whether this deployment, which has ended, has put another release into service. */
-  #hasBrought(app: string, { id, kind }: Deployment): boolean {
-    const last = this.#host.journal.lastReceipt(app);
-    const brings = kind === 'deploy' || kind === 'rollback';
-    return brings && last?.deployment === id && last.outcome === 'succeeded';
   }
 
   async abort(app: string, asker: Asker): Promise<DeploymentReply> {
@@ -308,7 +253,8 @@ export class Deploys {
     return () => this.#claimed.delete(app);
   }
 
-  #refuseConflicts(config: AppConfig): void {
+  /** @throws ZDD_ROUTE_CONFLICT with what serves, and with what is being deployed */
+  refuseConflicts(config: AppConfig): void {
     refuseRouteConflicts(this.#host, config, (app) => {
       const begun = this.#host.journal.state(app).deployment !== null || this.#claimed.has(app);
       return begun ? this.#wished.get(app) : undefined;

@@ -20,7 +20,7 @@ export const STEERED: Readonly<Record<Told, string>> = {
 
 /**
  * Steers the running deployment. Told twice, or too late, it says so and changes nothing.
- * @throws ZDD_NOTHING_RUNNING, ZDD_NOT_IN_CANARY
+ * @throws ZDD_NOTHING_RUNNING, ZDD_NOT_IN_CANARY, ZDD_AGENT_BUSY
  */
 export async function steer(
   host: Host,
