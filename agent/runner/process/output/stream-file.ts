@@ -1,6 +1,7 @@
 import {
   appendFileSync,
   closeSync,
+  fchmodSync,
   fstatSync,
   ftruncateSync,
   openSync,
@@ -86,7 +87,7 @@ export class StreamFile {
     renameSync(`${before}.new`, before);
     const file = openSync(this.path, 'r+');
     try {
-      for (let round = 0; round < CATCH_UP_ROUNDS && fstatSync(file).size > copied; round += 1) {
+      for (let round = 0; round < CATCH_UP_ROUNDS && wholeSize(file) > copied; round += 1) {
         beforeCut();
         copied = copyBytes(this.path, before, copied);
       }
@@ -101,6 +102,15 @@ export class StreamFile {
     writeFileSync(`${this.path}.times`, '', PRIVATE);
     this.#noted = 0;
   }
+}
+
+/**
+ * Size of a file in which no write is half done: a large one shows part by part, and emptying would
+ * wait for it only to take what it has written since. Changing the mode, to what it is, waits as well.
+ */
+function wholeSize(file: number): number {
+  fchmodSync(file, PRIVATE.mode);
+  return fstatSync(file).size;
 }
 
 /** The bytes of a file from `from` to `to`, fewer when it has become shorter. */
